@@ -1,0 +1,479 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The descriptors that cross the FPU boundary.
+//!
+//! The engine is compiled for the kernel's soft-float target, the math crate (the float island) for
+//! its hard-float twin, so neither can import the other: both compile this crate, and meet at one
+//! exported symbol, [`MATH_SYMBOL`]. Types and constants only, no functions. Floats cross behind
+//! pointers, or as their bits in a field whose name ends in `_bits`.
+//!
+//! Every operation is split into *units* that may be computed in any order and on any thread; the
+//! engine hands out ranges of units, each short enough for one FPU section. Operations whose
+//! documentation says *serial* keep a state: their ranges must run one after the other, ascending.
+
+#![cfg_attr(not(CONFIG_RUST), no_std)]
+
+/// Name of the function that the island exports, of type [`Select`].
+pub const MATH_SYMBOL: &str = "llamux_math_select";
+
+/// `extern "C" fn llamux_math_select(features: u32) -> *const Kernels`: the fastest table that needs
+/// no more than `features` (a set of `FEATURE_*`). Never null; valid for ever. Computes no float.
+pub type Select = extern "C" fn(features: u32) -> *const Kernels;
+
+/// The caller found AVX2, FMA and F16C, and the system saves the YMM registers.
+pub const FEATURE_AVX2: u32 = 1 << 0;
+/// The caller found AVX-512 F, BW, DQ and VL, and the system saves the ZMM and mask registers.
+pub const FEATURE_AVX512: u32 = 1 << 1;
+/// Besides [`FEATURE_AVX512`], the caller found AVX512_VNNI.
+pub const FEATURE_AVX512_VNNI: u32 = 1 << 2;
+
+/// One instruction set's implementation of all operations.
+#[repr(C)]
+pub struct Kernels {
+    /// Name for logs and `status`, ASCII, padded with zeros: `scalar`, `avx2`.
+    pub name: [u8; 16],
+    /// Computes units `begin..end` of `op`.
+    ///
+    /// # Safety
+    ///
+    /// The FPU may be used by the caller; every pointer in `op` is valid for what its field's
+    /// documentation says; `begin <= end <=` the operation's number of units; no other call
+    /// computes one of these units or, for a serial operation, any unit, at the same time.
+    pub run: unsafe extern "C" fn(op: *const Op, begin: u32, end: u32),
+}
+
+/// Element type of a weight matrix, with the numbers of `enum ggml_type`.
+///
+/// See <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
+#[expect(non_camel_case_types, reason = "the field's own names")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum TensorType {
+    /// 32-bit float.
+    F32 = 0,
+    /// 16-bit float.
+    F16 = 1,
+    /// 32 weights of 4 bits, one scale.
+    Q4_0 = 2,
+    /// 32 weights of 4 bits, one scale and one minimum.
+    Q4_1 = 3,
+    /// 32 weights of 8 bits, one scale.
+    Q8_0 = 8,
+    /// 256 weights of 4 bits in 8 groups, with 6-bit scales and minimums.
+    Q4_K = 12,
+    /// 256 weights of 5 bits in 8 groups, with 6-bit scales and minimums.
+    Q5_K = 13,
+    /// 256 weights of 6 bits in 16 groups, with 8-bit scales.
+    Q6_K = 14,
+}
+
+/// Size of one block of a [`TensorType`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The type.
+    pub tensor_type: TensorType,
+    /// Weights in a block: a row's length is a multiple of it.
+    pub weights: u32,
+    /// Bytes of a block.
+    pub bytes: u32,
+    /// How the activations are laid out that multiply rows of this type.
+    pub activation: Activation,
+}
+
+/// The block sizes of all types, one entry each.
+pub const BLOCKS: [Block; 8] = [
+    block(TensorType::F32, 1, 4, Activation::F32),
+    block(TensorType::F16, 1, 2, Activation::F32),
+    block(TensorType::Q4_0, 32, 18, Activation::Q8x32),
+    block(TensorType::Q4_1, 32, 20, Activation::Q8x32),
+    block(TensorType::Q8_0, 32, 34, Activation::Q8x32),
+    block(TensorType::Q4_K, 256, 144, Activation::Q8x256),
+    block(TensorType::Q5_K, 256, 176, Activation::Q8x256),
+    block(TensorType::Q6_K, 256, 210, Activation::Q8x256),
+];
+
+const fn block(tensor_type: TensorType, weights: u32, bytes: u32, activation: Activation) -> Block {
+    Block { tensor_type, weights, bytes, activation }
+}
+
+/// Layout of a row of activations as the input of [`MatMul`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Activation {
+    /// Plain `f32`.
+    F32 = 0,
+    /// Blocks of 32 signed bytes with scale and sum ([`ACT_Q8X32_BYTES`] each); the row's length is
+    /// a multiple of 32.
+    Q8x32 = 1,
+    /// Blocks of 256 signed bytes with one scale and the sums of its groups of 16
+    /// ([`ACT_Q8X256_BYTES`] each); the row's length is a multiple of 256.
+    Q8x256 = 2,
+}
+
+/// Bytes of one [`Activation::Q8x32`] block.
+pub const ACT_Q8X32_BYTES: usize = 40;
+/// Bytes of one [`Activation::Q8x256`] block.
+pub const ACT_Q8X256_BYTES: usize = 296;
+
+/// Most tokens in one [`MatMul`], so that its accumulators fit on a kernel stack.
+pub const MAX_BATCH: u32 = 64;
+
+/// Positions of the context that one unit of [`Attention`] covers.
+pub const ATTENTION_CHUNK: u32 = 256;
+
+/// Most candidates that sampling looks at, and the bound of its `top_k`.
+pub const MAX_CANDIDATES: usize = 1024;
+
+/// One operation. Shapes are written `(rows, columns)`, row-major, without gaps unless said.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, u32)]
+pub enum Op {
+    /// See [`Embed`].
+    Embed(Embed),
+    /// See [`RmsNorm`].
+    RmsNorm(RmsNorm),
+    /// See [`Quantize`].
+    Quantize(Quantize),
+    /// See [`MatMul`].
+    MatMul(MatMul),
+    /// See [`RopeFrequencies`].
+    RopeFrequencies(RopeFrequencies),
+    /// See [`RopeAngles`].
+    RopeAngles(RopeAngles),
+    /// See [`Rope`].
+    Rope(Rope),
+    /// See [`StoreKv`].
+    StoreKv(StoreKv),
+    /// See [`Attention`].
+    Attention(Attention),
+    /// See [`MergeAttention`].
+    MergeAttention(MergeAttention),
+    /// See [`SwiGlu`].
+    SwiGlu(SwiGlu),
+    /// See [`Penalize`].
+    Penalize(Penalize),
+    /// See [`TopK`].
+    TopK(TopK),
+    /// See [`Pick`].
+    Pick(Pick),
+    /// See [`LogSumExp`].
+    LogSumExp(LogSumExp),
+}
+
+/// Looks up rows of the embedding table. A unit is a token.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Embed {
+    /// `(vocabulary, columns)` of `tensor_type`.
+    pub table: *const u8,
+    /// Element type of the table.
+    pub tensor_type: TensorType,
+    /// Length of a row.
+    pub columns: u32,
+    /// `(tokens)`, each a row of the table.
+    pub ids: *const u32,
+    /// `(tokens, columns)`.
+    pub out: *mut f32,
+}
+
+/// `out = x / sqrt(mean(x²) + epsilon) * weight`. A unit is a row.
+///
+/// Root Mean Square Layer Normalization, <https://arxiv.org/abs/1910.07467>.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct RmsNorm {
+    /// `(rows, columns)`.
+    pub x: *const f32,
+    /// `(columns)`.
+    pub weight: *const f32,
+    /// `(rows, columns)`; may be `x`.
+    pub out: *mut f32,
+    /// Length of a row.
+    pub columns: u32,
+    /// Epsilon, as the bits of an `f32`.
+    pub epsilon_bits: u32,
+}
+
+/// Lays activations out for [`MatMul`]. A unit is a row.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Quantize {
+    /// `(rows, columns)`.
+    pub x: *const f32,
+    /// `(rows)` of blocks of `activation`, which is not [`Activation::F32`].
+    pub out: *mut u8,
+    /// Length of a row.
+    pub columns: u32,
+    /// Layout of the output.
+    pub activation: Activation,
+}
+
+/// `out[t][r] = weights[r] · x[t] + bias[r]`, added to `out[t][r]` where `accumulate` is set.
+/// A unit is a row of the weights.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct MatMul {
+    /// `(rows, columns)` of `tensor_type`.
+    pub weights: *const u8,
+    /// Element type of the weights.
+    pub tensor_type: TensorType,
+    /// Length of a row.
+    pub columns: u32,
+    /// `(tokens, columns)` in the layout that [`BLOCKS`] names for `tensor_type`; 4-byte aligned.
+    pub x: *const u8,
+    /// `(rows)`, or null.
+    pub bias: *const f32,
+    /// `(tokens, out_stride)`, of which the first `rows` of each token are written.
+    pub out: *mut f32,
+    /// Floats from one token's output to the next's, at least the number of rows.
+    pub out_stride: u32,
+    /// Number of tokens, 1 to [`MAX_BATCH`].
+    pub tokens: u32,
+    /// 1 to add to what `out` holds, 0 to replace it.
+    pub accumulate: u32,
+}
+
+/// The angle by which a position turns each pair: `out[i] = base^(-2i/dimensions) / factors[i]`.
+/// One unit. Runs once, at load.
+///
+/// RoFormer: Enhanced Transformer with Rotary Position Embedding, <https://arxiv.org/abs/2104.09864>.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct RopeFrequencies {
+    /// The base, as the bits of an `f32`.
+    pub base_bits: u32,
+    /// Number of rotated dimensions, even.
+    pub dimensions: u32,
+    /// `(dimensions / 2)`, or null for all ones.
+    pub factors: *const f32,
+    /// `(dimensions / 2)`.
+    pub out: *mut f32,
+}
+
+/// Cosine and sine of `position * frequency`. A unit is a token.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct RopeAngles {
+    /// `(pairs)`, from [`RopeFrequencies`].
+    pub frequencies: *const f32,
+    /// `(tokens)`.
+    pub positions: *const u32,
+    /// Number of rotated dimensions, halved.
+    pub pairs: u32,
+    /// `(tokens, pairs, 2)`: cosine, sine.
+    pub out: *mut f32,
+}
+
+/// Which two dimensions of a head rotate together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum RopeStyle {
+    /// `2i` and `2i + 1`: the llama family, whose files are permuted for it.
+    Interleaved = 0,
+    /// `i` and `i + pairs`: GPT-NeoX, qwen2.
+    Halves = 1,
+}
+
+/// Rotates queries or keys in place. A unit is a token.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Rope {
+    /// `(tokens, heads, head_dim)`.
+    pub x: *mut f32,
+    /// `(tokens, pairs, 2)`, from [`RopeAngles`].
+    pub angles: *const f32,
+    /// Heads of a token.
+    pub heads: u32,
+    /// Length of a head, at least `2 * pairs`; the rest is left alone.
+    pub head_dim: u32,
+    /// Number of rotated dimensions, halved.
+    pub pairs: u32,
+    /// Which dimensions rotate together.
+    pub style: RopeStyle,
+}
+
+/// Appends keys and values to one layer's cache. A unit is a token.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct StoreKv {
+    /// `(tokens, kv_heads, head_dim)`.
+    pub k: *const f32,
+    /// `(tokens, kv_heads, head_dim)`.
+    pub v: *const f32,
+    /// `(kv_heads, context, head_dim)` of 16-bit floats.
+    pub k_cache: *mut u16,
+    /// `(kv_heads, context, head_dim)` of 16-bit floats.
+    pub v_cache: *mut u16,
+    /// Position of the first token; the others follow it.
+    pub position: u32,
+    /// Positions that the cache holds.
+    pub context: u32,
+    /// Number of key and value heads.
+    pub kv_heads: u32,
+    /// Length of a head.
+    pub head_dim: u32,
+}
+
+/// Causal attention of a batch over one layer's cache, in chunks of [`ATTENTION_CHUNK`] positions.
+///
+/// Token `t` stands at `position + t` and sees positions `0..=position + t`. A unit is one token,
+/// one kv head and one chunk, scores scaled by `1 / sqrt(head_dim)`: `unit = (t * kv_heads + h) * chunks + c`; it computes the
+/// `heads / kv_heads` query heads of that kv head and writes, for each, the unnormalised sum of the
+/// values, the maximum score and the sum of the exponentials (a chunk that the token does not see:
+/// zeros and minus infinity). [`MergeAttention`] puts the chunks together.
+///
+/// Online softmax: <https://arxiv.org/abs/1805.02867>; split over the context as in Flash-Decoding.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Attention {
+    /// `(tokens, heads, head_dim)`.
+    pub q: *const f32,
+    /// `(kv_heads, context, head_dim)` of 16-bit floats.
+    pub k_cache: *const u16,
+    /// `(kv_heads, context, head_dim)` of 16-bit floats.
+    pub v_cache: *const u16,
+    /// `(tokens, heads, chunks, head_dim + 2)`: values, maximum, sum.
+    pub partial: *mut f32,
+    /// Position of the first token.
+    pub position: u32,
+    /// Number of chunks, enough for the last token's position.
+    pub chunks: u32,
+    /// Positions that the cache holds.
+    pub context: u32,
+    /// Number of query heads, a multiple of `kv_heads`.
+    pub heads: u32,
+    /// Number of key and value heads.
+    pub kv_heads: u32,
+    /// Length of a head, at most 256.
+    pub head_dim: u32,
+}
+
+/// Puts the chunks of [`Attention`] together. A unit is one token's head: `t * heads + h`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct MergeAttention {
+    /// `(tokens, heads, chunks, head_dim + 2)`.
+    pub partial: *const f32,
+    /// `(tokens, heads, head_dim)`.
+    pub out: *mut f32,
+    /// Number of chunks.
+    pub chunks: u32,
+    /// Length of a head.
+    pub head_dim: u32,
+}
+
+/// `out = gate * sigmoid(gate) * up`, element by element. A unit is a row.
+///
+/// GLU Variants Improve Transformer, <https://arxiv.org/abs/2002.05202>.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct SwiGlu {
+    /// `(rows, columns)`.
+    pub gate: *const f32,
+    /// `(rows, columns)`.
+    pub up: *const f32,
+    /// `(rows, columns)`; may be `gate`.
+    pub out: *mut f32,
+    /// Length of a row.
+    pub columns: u32,
+}
+
+/// Repetition penalty: a positive logit is divided by it, a negative one multiplied, once for each
+/// distinct id. A unit is an entry of `ids`. Serial.
+///
+/// CTRL, <https://arxiv.org/abs/1909.05858>.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Penalize {
+    /// `(vocabulary)`.
+    pub logits: *mut f32,
+    /// Recent tokens, each below the vocabulary's size; at most 1024 of them.
+    pub ids: *const u32,
+    /// The penalty, times 1000.
+    pub penalty_milli: u32,
+}
+
+/// A token and its logit.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Candidate {
+    /// The token.
+    pub id: u32,
+    /// Its logit, as the bits of an `f32`.
+    pub logit_bits: u32,
+}
+
+/// The candidates that [`TopK`] keeps: a heap whose root is the smallest while it runs, in
+/// descending order, lower ids first among equals, once its last unit is done. NaN is never kept.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Candidates {
+    /// How many of `entries` are set.
+    pub len: u32,
+    /// How many to keep, 1 to [`MAX_CANDIDATES`].
+    pub limit: u32,
+    /// The candidates.
+    pub entries: [Candidate; MAX_CANDIDATES],
+}
+
+/// Keeps the largest logits. A unit is an entry of the vocabulary. Serial. `candidates.len` is 0
+/// before the first range; the range that ends at `vocabulary` sorts.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct TopK {
+    /// `(vocabulary)`.
+    pub logits: *const f32,
+    /// Number of logits.
+    pub vocabulary: u32,
+    /// Where the candidates are kept.
+    pub candidates: *mut Candidates,
+}
+
+/// Draws one of the candidates. One unit.
+///
+/// In this order: `top_p` (nucleus sampling, <https://arxiv.org/abs/1904.09751>), `min_p`
+/// (<https://arxiv.org/abs/2407.01082>), temperature. Temperature 0 takes the first candidate.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Pick {
+    /// Sorted, from [`TopK`]; reordered and cut by this operation.
+    pub candidates: *mut Candidates,
+    /// State of the random number generator, one `u64`; advanced by each draw.
+    pub rng: *mut u64,
+    /// Where the token goes; `u32::MAX` when there was no candidate.
+    pub token: *mut u32,
+    /// Temperature, times 1000.
+    pub temperature_milli: u32,
+    /// Top-p, times 1000; 1000 or more for no bound.
+    pub top_p_milli: u32,
+    /// Min-p, times 1000; 0 for no bound.
+    pub min_p_milli: u32,
+}
+
+/// Running state of [`LogSumExp`]; all zeros before the first range.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct LogSumExpState {
+    /// Largest logit so far, as the bits of an `f32`.
+    pub max_bits: u32,
+    /// 1 once `max_bits` is set.
+    pub started: u32,
+    /// Sum of `exp(logit - max)` so far, as the bits of an `f64`.
+    pub sum_bits: u64,
+    /// After the last unit: `-ln p(target)`, in nats, as the bits of an `f64`.
+    pub nll_bits: u64,
+}
+
+/// Negative log-likelihood of one token. A unit is an entry of the vocabulary. Serial.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct LogSumExp {
+    /// `(vocabulary)`.
+    pub logits: *const f32,
+    /// Number of logits.
+    pub vocabulary: u32,
+    /// The token whose likelihood is wanted, below `vocabulary`.
+    pub target: u32,
+    /// The running state and the result.
+    pub state: *mut LogSumExpState,
+}

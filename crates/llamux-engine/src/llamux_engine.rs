@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The engine.
+
+#![cfg_attr(not(CONFIG_RUST), no_std)]
