@@ -3,3 +3,6 @@
 //! The engine.
 
 #![cfg_attr(not(CONFIG_RUST), no_std)]
+#![deny(unsafe_code)]
+
+pub mod error;
