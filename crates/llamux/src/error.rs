@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Why there is no answer, and what to do about it.
+
+use std::fmt;
+use std::io;
+
+use crate::{Command, State, Status, STATUS_PATH};
+
+/// Why there is no answer. Each one says what to do about it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// `ENOSYS`: the kernel has no `llama_command`.
+    NotSupported {
+        /// The kernel's release, as `uname -r` prints it.
+        kernel: String,
+    },
+    /// The kernel has `llama_command`, and a seccomp filter keeps this process from it.
+    Forbidden,
+    /// `EAGAIN`: the model is still being loaded, and the command was not to wait.
+    Loading,
+    /// `ENODEV`: there is no model, or it was refused.
+    NoModel {
+        /// The kernel's reason.
+        reason: Option<String>,
+    },
+    /// The prompt is empty.
+    EmptyPrompt,
+    /// `EMSGSIZE`: the prompt is longer than any that the kernel takes.
+    PromptTooLong {
+        /// Its bytes.
+        bytes: usize,
+    },
+    /// `EOVERFLOW`: the prompt has more tokens than the model's context.
+    PromptOverContext {
+        /// Tokens that the context holds.
+        context: Option<u64>,
+    },
+    /// `ETIMEDOUT`: the time was up before the first token.
+    TimedOut,
+    /// `EINTR`: a signal arrived before the first token.
+    Interrupted,
+    /// `ENOMEM`: the kernel had no memory for the request.
+    OutOfMemory,
+    /// `EIO`: the kernel failed to compute the answer.
+    Internal {
+        /// The kernel's reason.
+        reason: Option<String>,
+    },
+    /// A parameter is out of its range.
+    Parameter {
+        /// The parameter's name, as the method of [`Command`].
+        name: &'static str,
+        /// What it was set to.
+        value: String,
+        /// What it may be.
+        allowed: &'static str,
+    },
+    /// `EINVAL` or `E2BIG`: this kernel does not know something that the command asks for.
+    Refused,
+    /// An errno that `llama_command(2)` does not list, or a file that cannot be read.
+    Other(io::Error),
+}
+
+impl Error {
+    pub(crate) fn from_errno(errno: i32, command: &Command) -> Self {
+        let status = || Status::read().ok();
+        let reason = || status().and_then(|s| s.reason().map(str::to_owned));
+        match errno {
+            libc::ENOSYS => Self::not_supported(),
+            libc::EPERM => Self::Forbidden,
+            libc::EAGAIN => Self::Loading,
+            libc::ENODEV => Self::NoModel { reason: reason() },
+            libc::EMSGSIZE => Self::PromptTooLong {
+                bytes: command.prompt().len(),
+            },
+            libc::EOVERFLOW => Self::PromptOverContext {
+                context: status().and_then(|s| s.context()),
+            },
+            libc::ETIMEDOUT => Self::TimedOut,
+            libc::EINTR => Self::Interrupted,
+            libc::ENOMEM => Self::OutOfMemory,
+            libc::EIO => Self::Internal { reason: reason() },
+            libc::EINVAL | libc::E2BIG => Self::Refused,
+            other => Self::Other(io::Error::from_raw_os_error(other)),
+        }
+    }
+
+    /// No system call: none in the kernel, or one that a filter hides.
+    fn not_supported() -> Self {
+        if std::path::Path::new(STATUS_PATH).exists() {
+            Self::Forbidden
+        } else {
+            Self::no_kernel()
+        }
+    }
+
+    /// This kernel is not a Llamux kernel.
+    pub(crate) fn no_kernel() -> Self {
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        Self::NotSupported {
+            kernel: kernel.trim().to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSupported { kernel } => {
+                f.write_str("the running kernel")?;
+                if !kernel.is_empty() {
+                    write!(f, " ({kernel})")?;
+                }
+                f.write_str(
+                    " has no Llamux: boot the kernel of the package linux-llamux, \
+                     or one built with CONFIG_LLAMUX=y",
+                )
+            }
+            Self::Forbidden => f.write_str(
+                "the kernel has Llamux, but a seccomp filter keeps this process from \
+                 llama_command: allow system call 600 in the container's profile, or ask from \
+                 outside",
+            ),
+            Self::Loading => f.write_str("the model is still being loaded: try again in a moment"),
+            Self::NoModel { reason } => {
+                f.write_str("the kernel has no model")?;
+                match reason {
+                    Some(reason) => write!(f, ": {reason}"),
+                    None => f.write_str(
+                        ": put a GGUF file into /lib/firmware/llamux of the initramfs and boot \
+                         again",
+                    ),
+                }
+            }
+            Self::EmptyPrompt => f.write_str("the question is empty"),
+            Self::PromptTooLong { bytes } => write!(
+                f,
+                "the question has {bytes} bytes, and the kernel takes {} at most: shorten it",
+                crate::PROMPT_MAX
+            ),
+            Self::PromptOverContext { context } => {
+                f.write_str("the question is longer than the model's context")?;
+                if let Some(context) = context {
+                    write!(f, " of {context} tokens")?;
+                }
+                f.write_str(": shorten it, or boot with a larger llamux.context=")
+            }
+            Self::TimedOut => {
+                f.write_str("no token of the answer was ready in time: allow a longer timeout")
+            }
+            Self::Interrupted => f.write_str("interrupted"),
+            Self::OutOfMemory => f.write_str(
+                "the kernel has no memory for the question: shorten it, or free some memory",
+            ),
+            Self::Internal { reason } => {
+                f.write_str("the kernel failed to compute the answer")?;
+                match reason {
+                    Some(reason) => write!(f, ": {reason}"),
+                    None => f.write_str(": its log (dmesg) says why"),
+                }
+            }
+            Self::Parameter {
+                name,
+                value,
+                allowed,
+            } => write!(f, "{name} is {value}, and may be {allowed}"),
+            Self::Refused => f.write_str(
+                "the kernel refuses the command: it is older than this program and does not know \
+                 an option that was used",
+            ),
+            Self::Other(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Other(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl Status {
+    /// Fails with the reason if the kernel cannot answer and will not be able to by waiting.
+    pub fn check(&self) -> Result<(), Error> {
+        match self.state() {
+            State::Ready | State::Loading => Ok(()),
+            State::Unavailable | State::Unknown => Err(Error::NoModel {
+                reason: self.reason().map(str::to_owned),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_documented_errno_has_its_own_meaning() {
+        // llama_command(2), section ERRORS, without those that this library rules out.
+        let errnos = [
+            libc::ENOSYS,
+            libc::EPERM,
+            libc::EAGAIN,
+            libc::ENODEV,
+            libc::EMSGSIZE,
+            libc::EOVERFLOW,
+            libc::ETIMEDOUT,
+            libc::EINTR,
+            libc::ENOMEM,
+            libc::EIO,
+            libc::EINVAL,
+        ];
+        let mut seen = std::collections::HashSet::new();
+        for errno in errnos {
+            let error = Error::from_errno(errno, &Command::new("x"));
+            assert!(!matches!(error, Error::Other(_)), "errno {errno}");
+            let text = error.to_string();
+            // On a Llamux kernel, ENOSYS and EPERM both mean a filter.
+            assert!(
+                seen.insert(text.clone()) || errno == libc::EPERM,
+                "errno {errno}: {text}"
+            );
+        }
+        let other = Error::from_errno(libc::EXDEV, &Command::new("x"));
+        assert!(matches!(other, Error::Other(_)), "{other:?}");
+    }
+
+    #[test]
+    fn call_without_llamux_says_which_kernel_to_boot() {
+        if std::path::Path::new(STATUS_PATH).exists() {
+            println!("skipped: this kernel has Llamux");
+            return;
+        }
+        match Command::new("x").ask() {
+            Err(error @ Error::NotSupported { .. }) => {
+                assert!(error.to_string().contains("linux-llamux"), "{error}");
+            }
+            Err(Error::Forbidden) => println!("skipped: system call 600 is filtered here"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn no_model_gives_the_kernels_reason() {
+        let status = Status::parse("state: unavailable\nreason: x.gguf: bad magic\n");
+        let error = status.check().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the kernel has no model: x.gguf: bad magic"
+        );
+        assert!(Status::parse("state: loading\n").check().is_ok());
+    }
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Asks the language model that a Llamux kernel runs, and reads the state of that kernel.
+//!
+//! ```no_run
+//! let answer = llamux::Command::new("Why is the sky blue?")
+//!     .max_tokens(100)
+//!     .ask()?;
+//! println!("{}", answer.text);
+//! # Ok::<(), llamux::Error>(())
+//! ```
+//!
+//! The calls below are `llama_command(2)` and `/proc/llamux/status`; there is no daemon, and nothing
+//! else to install.
+
+mod command;
+mod error;
+mod status;
+
+pub use command::{Answer, Command, StopReason};
+pub use error::Error;
+pub use status::{State, Status, STATUS_PATH};
+
+/// Most bytes of a prompt that the kernel takes.
+pub const PROMPT_MAX: usize = llamux_sys::LLAMA_PROMPT_MAX as usize;
