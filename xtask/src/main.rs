@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! `cargo xtask`: fetches, patches and builds the kernel, boots it, asks it, and tests all of it.
+//!
+//! Every command prints the commands that it runs, may be repeated at will, and keeps what it
+//! downloads or builds under `~/.cache/llamux`.
+
+mod context;
+mod download;
+mod kernel;
+mod lock;
+mod progress;
+mod setup;
+mod sh;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, boots and tests Llamux.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    max_term_width = 100
+)]
+struct Args {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    Setup(setup::Args),
+    Kernel(kernel::Args),
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = context::Context::new().and_then(|cx| match args.command {
+        Task::Setup(args) => setup::main(&cx, &args),
+        Task::Kernel(args) => kernel::main(&cx, &args),
+    });
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

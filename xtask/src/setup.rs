@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! `cargo xtask setup`: finds or installs what the other commands need.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{bail, Result};
+
+use crate::context::Context;
+use crate::lock;
+use crate::sh;
+use crate::toolchain;
+
+const BINDGEN_VERSION: &str = "0.72.1";
+
+/// Find or install what is missing on this machine.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only report what is missing; exits with a failure if something is.
+    #[arg(long)]
+    check: bool,
+}
+
+/// One thing that the build, the boot or the tests need.
+struct Need {
+    what: &'static str,
+    found: fn(&Context) -> bool,
+    debian12: &'static [&'static str],
+    debian13: &'static [&'static str],
+    arch: &'static [&'static str],
+}
+
+/// The packages of what has the same name in both Debian releases.
+const fn need(
+    what: &'static str,
+    found: fn(&Context) -> bool,
+    debian: &'static [&'static str],
+    arch: &'static [&'static str],
+) -> Need {
+    Need {
+        what,
+        found,
+        debian12: debian,
+        debian13: debian,
+        arch,
+    }
+}
+
+/// Makes a `found` that looks for programs.
+macro_rules! programs {
+    ($($name:literal),+) => {
+        |_| [$($name),+].iter().all(|name| sh::has(name))
+    };
+}
+
+const NEEDS: &[Need] = &[
+    Need {
+        what: "rustc 1.85 or newer with the sources of its library (for the kernel)",
+        found: |_| toolchain::rustc().is_some(),
+        debian12: &["rustc-web", "rust-web-src"],
+        debian13: &["rustc", "rust-src"],
+        arch: &["rust", "rust-src"],
+    },
+    need(
+        "clang, lld and llvm, version 17 or newer, with libclang",
+        |_| toolchain::llvm().is_some_and(|llvm| llvm.libclang.is_some()),
+        &["clang-19", "lld-19", "llvm-19", "libclang-19-dev"],
+        &["clang", "lld", "llvm"],
+    ),
+    Need {
+        what: "bindgen 0.71.1 or newer",
+        found: |cx| toolchain::bindgen(cx).is_some(),
+        // Debian 12 has an older one: `install_bindgen` builds it.
+        debian12: &[],
+        debian13: &["bindgen"],
+        arch: &["rust-bindgen"],
+    },
+    need(
+        "make, gcc, git, patch, flex, bison, bc",
+        programs!("make", "gcc", "git", "patch", "flex", "bison", "bc"),
+        &[
+            "make",
+            "gcc",
+            "libc6-dev",
+            "git",
+            "patch",
+            "flex",
+            "bison",
+            "bc",
+        ],
+        &["make", "gcc", "git", "patch", "flex", "bison", "bc"],
+    ),
+    need(
+        "libelf's headers",
+        |_| Path::new("/usr/include/gelf.h").exists(),
+        &["libelf-dev"],
+        &["libelf"],
+    ),
+    need(
+        "OpenSSL's headers",
+        |_| {
+            Path::new("/usr/include/openssl/opensslconf.h").exists()
+                || Path::new("/usr/include/x86_64-linux-gnu/openssl/opensslconf.h").exists()
+        },
+        &["libssl-dev"],
+        &["openssl"],
+    ),
+    need(
+        "the C library for static programs",
+        static_libc,
+        &["libc6-dev"],
+        &["glibc"],
+    ),
+    need(
+        "cpio, kmod, rsync, xz",
+        programs!("cpio", "kmod", "rsync", "xz"),
+        &["cpio", "kmod", "rsync", "xz-utils"],
+        &["cpio", "kmod", "rsync", "xz"],
+    ),
+    need("pahole", programs!("pahole"), &["dwarves"], &["pahole"]),
+    need("ccache", programs!("ccache"), &["ccache"], &["ccache"]),
+    need(
+        "curl and gpg",
+        programs!("curl", "gpg"),
+        &["curl", "gnupg"],
+        &["curl", "gnupg"],
+    ),
+    need(
+        "qemu-system-x86_64",
+        programs!("qemu-system-x86_64"),
+        &["qemu-system-x86"],
+        &["qemu-system-x86"],
+    ),
+    need(
+        "a static busybox",
+        |_| busybox().is_some(),
+        &["busybox-static"],
+        &["busybox"],
+    ),
+    need(
+        "pip, and venv",
+        |_| pip_works(),
+        &["python3", "python3-pip", "python3-venv"],
+        &["python", "python-pip"],
+    ),
+];
+
+/// The systems that packages are known for.
+#[derive(Clone, Copy)]
+enum System {
+    Debian12,
+    Debian13,
+    Arch,
+}
+
+/// The command.
+pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
+    let missing: Vec<_> = NEEDS.iter().filter(|need| !(need.found)(cx)).collect();
+    if missing.is_empty() {
+        eprintln!("setup: everything is here");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.check {
+        eprintln!("missing:");
+        for need in missing {
+            eprintln!("  {}", need.what);
+        }
+        return Ok(ExitCode::FAILURE);
+    }
+    install(cx, &missing)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Called by whatever builds: installs what is missing, and is silent if nothing is.
+pub(crate) fn ensure(cx: &Context) -> Result<()> {
+    let missing: Vec<_> = NEEDS.iter().filter(|need| !(need.found)(cx)).collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        install(cx, &missing)
+    }
+}
+
+fn install(cx: &Context, missing: &[&Need]) -> Result<()> {
+    let _lock = lock::take(&cx.cache.join("setup.lock"))?;
+    eprintln!("setup: missing here:");
+    for need in missing {
+        eprintln!("  {}", need.what);
+    }
+    let Some(system) = system() else {
+        bail!("this is neither Debian 12 or 13 nor Arch: install the above by hand");
+    };
+    let packages: Vec<_> = missing
+        .iter()
+        .flat_map(|need| match system {
+            System::Debian12 => need.debian12,
+            System::Debian13 => need.debian13,
+            System::Arch => need.arch,
+        })
+        .copied()
+        .collect();
+    if !packages.is_empty() {
+        eprintln!("setup: installing the packages {}", packages.join(" "));
+        match system {
+            System::Arch => sh::run(
+                as_root("pacman")?
+                    .args(["-S", "--needed", "--noconfirm"])
+                    .args(&packages),
+            )?,
+            System::Debian12 | System::Debian13 => {
+                sh::run(as_root("apt-get")?.arg("update"))?;
+                sh::run(
+                    as_root("apt-get")?
+                        .args(["install", "--yes", "--no-install-recommends"])
+                        .args(&packages),
+                )?;
+            }
+        }
+    }
+    if toolchain::bindgen(cx).is_none() {
+        install_bindgen(cx)?;
+    }
+    let left: Vec<_> = NEEDS
+        .iter()
+        .filter(|need| !(need.found)(cx))
+        .map(|need| need.what)
+        .collect();
+    if !left.is_empty() {
+        bail!("still missing after installing: {}", left.join("; "));
+    }
+    eprintln!("setup: everything is here");
+    Ok(())
+}
+
+fn install_bindgen(cx: &Context) -> Result<()> {
+    eprintln!("setup: building bindgen {BINDGEN_VERSION}, about two minutes");
+    sh::run(
+        sh::cmd("cargo")
+            .args([
+                "install",
+                "bindgen-cli",
+                "--locked",
+                "--version",
+                BINDGEN_VERSION,
+            ])
+            .arg("--root")
+            .arg(cx.cache_dir("tools")?),
+    )
+}
+
+/// The program by itself for root, by sudo for others.
+fn as_root(program: &str) -> Result<Command> {
+    if rustix::process::geteuid().is_root() {
+        let mut command = sh::cmd(program);
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        return Ok(command);
+    }
+    if !sh::has("sudo") {
+        bail!("not root, and there is no sudo: run `cargo xtask setup` as root once");
+    }
+    let mut command = sh::cmd("sudo");
+    command.args(["DEBIAN_FRONTEND=noninteractive", program]);
+    Ok(command)
+}
+
+fn system() -> Option<System> {
+    let text = fs::read_to_string("/etc/os-release").ok()?;
+    let field = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+            .map(|value| value.trim_matches('"'))
+    };
+    match (field("ID"), field("VERSION_ID")) {
+        (Some("debian"), Some("12")) => Some(System::Debian12),
+        (Some("debian"), _) => Some(System::Debian13),
+        (Some("arch"), _) => Some(System::Arch),
+        _ if field("ID_LIKE") == Some("arch") => Some(System::Arch),
+        _ => None,
+    }
+}
+
+/// A busybox that needs no library, for the initramfs.
+pub(crate) fn busybox() -> Option<std::path::PathBuf> {
+    let found = [
+        "/usr/lib/initcpio/busybox",
+        "/usr/bin/busybox",
+        "/bin/busybox",
+    ]
+    .into_iter()
+    .map(std::path::PathBuf::from)
+    .chain(sh::find("busybox"));
+    // A static program names no dynamic loader.
+    found.filter(|path| path.is_file()).find(|path| {
+        fs::read(path).is_ok_and(|bytes| {
+            let head = &bytes[..bytes.len().min(4096)];
+            !head
+                .windows(10)
+                .any(|window| window == b"ld-linux-x".as_slice())
+        })
+    })
+}
+
+/// The Python whose pip works.
+pub(crate) fn python() -> Option<&'static str> {
+    ["python3", "python", "/usr/bin/python3"]
+        .into_iter()
+        .find(|python| sh::read(sh::cmd(python).args(["-m", "pip", "--version"])).is_ok())
+}
+
+fn pip_works() -> bool {
+    // Starting pip takes half a second: its package being there is enough for every later call.
+    let quick = "import importlib.util as u, sys; sys.exit(not (u.find_spec('pip') and u.find_spec('venv')))";
+    ["python3", "python"]
+        .into_iter()
+        .any(|python| sh::read(sh::cmd(python).args(["-c", quick])).is_ok())
+}
+
+fn static_libc(_: &Context) -> bool {
+    [
+        "/usr/lib/x86_64-linux-gnu/libc.a",
+        "/usr/lib/libc.a",
+        "/usr/lib64/libc.a",
+    ]
+    .iter()
+    .any(|path| Path::new(path).exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_need_can_be_installed_everywhere() {
+        for need in NEEDS {
+            assert!(
+                !need.debian13.is_empty() && !need.arch.is_empty(),
+                "{}",
+                need.what
+            );
+            assert!(
+                !need.debian12.is_empty() || need.what.starts_with("bindgen"),
+                "{}",
+                need.what
+            );
+        }
+    }
+}
