@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Writes the manual pages and the shell completions of `llama` into a directory:
+//! `cargo run -p llama-cli --example generate -- DIRECTORY`.
+
+use std::error::Error;
+use std::path::Path;
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+use clap_mangen::Man;
+use llama_cli::cli::{Cli, EXAMPLES, EXIT_STATUS, FILES, SEE_ALSO};
+use roff::{bold, roman, Inline, Roff};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let directory = std::env::args_os()
+        .nth(1)
+        .ok_or("usage: generate DIRECTORY")?;
+    let directory = Path::new(&directory);
+    std::fs::create_dir_all(directory)?;
+    for (name, page) in pages()? {
+        let path = directory.join(name);
+        std::fs::write(&path, page)?;
+        println!("{}", path.display());
+    }
+    for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
+        let path = clap_complete::generate_to(shell, &mut Cli::command(), "llama", directory)?;
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+/// A manual page: file name and text.
+type Page = (&'static str, Vec<u8>);
+
+/// All manual pages.
+fn pages() -> Result<Vec<Page>, Box<dyn Error>> {
+    // The help has these as plain text; the page has sections of its own.
+    let mut command = Cli::command().after_long_help("");
+    command.build();
+    let status = command
+        .find_subcommand("status")
+        .ok_or("no command status")?
+        .clone()
+        .display_name("llama-status")
+        .bin_name("llama status");
+    Ok(vec![
+        ("llama.1", main_page(command)?),
+        ("llama-status.1", status_page(status)?),
+    ])
+}
+
+fn main_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
+    let man = manual(command);
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    let mut synopsis = Roff::new();
+    synopsis.control("SH", ["SYNOPSIS"]);
+    synopsis.text([bold("llama"), roman(" [OPTION]... [WORD]...")]);
+    synopsis.control("br", []);
+    synopsis.text([
+        bold("llama status"),
+        roman(" ["),
+        bold("--json"),
+        roman("]"),
+    ]);
+    synopsis.to_writer(&mut page)?;
+    man.render_description_section(&mut page)?;
+    let mut examples = Roff::new();
+    examples.control("SH", ["EXAMPLES"]);
+    for (what, command) in EXAMPLES {
+        examples.control("PP", []);
+        examples.text([roman(what)]);
+        examples.control("PP", []);
+        examples.control("RS", ["4"]);
+        examples.text([bold(command)]);
+        examples.control("RE", []);
+    }
+    examples.to_writer(&mut page)?;
+    man.render_options_section(&mut page)?;
+    let codes = EXIT_STATUS.map(|(code, meaning)| (code.to_string(), meaning.to_owned()));
+    tagged("EXIT STATUS", &codes).to_writer(&mut page)?;
+    let files = FILES.map(|(file, what)| (file.to_owned(), what.to_owned()));
+    tagged("FILES", &files).to_writer(&mut page)?;
+    let status = ("llama-status", 1);
+    see_also([status].iter().chain(&SEE_ALSO)).to_writer(&mut page)?;
+    Ok(page)
+}
+
+fn status_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
+    let man = manual(command);
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    tagged(
+        "EXIT STATUS",
+        &[
+            ("0".to_owned(), "The kernel can answer.".to_owned()),
+            (
+                "3".to_owned(),
+                "The running kernel has no Llamux.".to_owned(),
+            ),
+            (
+                "4".to_owned(),
+                "The kernel has no model, or is still loading it.".to_owned(),
+            ),
+        ],
+    )
+    .to_writer(&mut page)?;
+    let files = FILES.map(|(file, what)| (file.to_owned(), what.to_owned()));
+    tagged("FILES", &files[..1]).to_writer(&mut page)?;
+    see_also([("llama", 1)].iter().chain(&SEE_ALSO)).to_writer(&mut page)?;
+    Ok(page)
+}
+
+fn manual(command: clap::Command) -> Man {
+    Man::new(command)
+        .date("")
+        .source(concat!("llama ", env!("CARGO_PKG_VERSION")))
+        .manual("Llamux")
+}
+
+/// A section of names with what they mean.
+fn tagged(title: &str, entries: &[(String, String)]) -> Roff {
+    let mut roff = Roff::new();
+    roff.control("SH", [title]);
+    for (name, meaning) in entries {
+        roff.control("TP", []);
+        roff.text([bold(name)]);
+        roff.text([roman(meaning)]);
+    }
+    roff
+}
+
+fn see_also<'a>(pages: impl Iterator<Item = &'a (&'a str, u8)>) -> Roff {
+    let mut roff = Roff::new();
+    roff.control("SH", ["SEE ALSO"]);
+    let mut line: Vec<Inline> = Vec::new();
+    for (name, section) in pages {
+        if !line.is_empty() {
+            line.push(roman(", "));
+        }
+        line.extend([bold(*name), roman(format!("({section})"))]);
+    }
+    roff.text(line);
+    roff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_are_in_order() {
+        let pages = pages().unwrap();
+        let expected = [
+            "NAME",
+            "SYNOPSIS",
+            "DESCRIPTION",
+            "EXAMPLES",
+            "OPTIONS",
+            "EXIT STATUS",
+            "FILES",
+            "SEE ALSO",
+        ];
+        for &(name, ref page) in &pages {
+            let page = std::str::from_utf8(page).unwrap();
+            let sections: Vec<_> = page
+                .lines()
+                .filter_map(|line| line.strip_prefix(".SH "))
+                .map(|title| title.trim_matches('"'))
+                .collect();
+            let expected: Vec<_> = expected
+                .into_iter()
+                .filter(|&section| section != "EXAMPLES" || name == "llama.1")
+                .collect();
+            assert_eq!(sections, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_option_is_in_the_page() {
+        let pages = pages().unwrap();
+        let page = String::from_utf8(pages[0].1.clone()).unwrap();
+        for arg in Cli::command().get_arguments() {
+            if let Some(long) = arg.get_long() {
+                let long = long.replace('-', "\\-");
+                assert!(page.contains(&format!("\\-\\-{long}")), "--{long}");
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! `llama QUESTION`.
+
+use std::io::IsTerminal as _;
+
+use llamux::{Answer, Command, StopReason};
+use serde::Serialize;
+
+use crate::cli::Ask;
+use crate::{input, interrupt, output, Exit, Failure};
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Json<'a> {
+    text: &'a str,
+    prompt_tokens: u32,
+    tokens: u32,
+    stop_reason: &'static str,
+    seconds: f64,
+}
+
+pub(crate) fn run(options: &Ask) -> Result<Exit, Failure> {
+    let stdin = std::io::stdin();
+    let terminal = stdin.is_terminal();
+    let question = input::question(&options.words, &mut stdin.lock(), terminal)?;
+    let command = command(question, options);
+    interrupt::end_answer_on_sigint();
+    let answer = command.ask()?;
+    if options.json {
+        output::print(&json(&answer))?;
+    } else if !(answer.text.is_empty() && exit(&answer) != Exit::Success) {
+        output::print(&answer.text)?;
+    }
+    if let Some(note) = note(&answer, options) {
+        eprintln!("llama: {note}");
+    }
+    Ok(exit(&answer))
+}
+
+fn command(question: String, options: &Ask) -> Command {
+    let mut command = Command::new(question)
+        .raw(options.raw)
+        .wait(!options.no_wait)
+        .seed(options.seed);
+    if let Some(tokens) = options.max_tokens {
+        command = command.max_tokens(tokens);
+    }
+    if let Some(temperature) = options.temperature {
+        command = command.temperature(temperature);
+    }
+    if let Some(top_k) = options.top_k {
+        command = command.top_k(top_k);
+    }
+    if let Some(top_p) = options.top_p {
+        command = command.top_p(top_p);
+    }
+    if let Some(min_p) = options.min_p {
+        command = command.min_p(min_p);
+    }
+    if let Some(penalty) = options.repeat_penalty {
+        command = command.repeat_penalty(penalty);
+    }
+    if let Some(timeout) = options.timeout {
+        command = command.timeout(timeout);
+    }
+    command
+}
+
+fn json(answer: &Answer) -> String {
+    let object = Json {
+        text: &answer.text,
+        prompt_tokens: answer.prompt_tokens,
+        tokens: answer.tokens,
+        stop_reason: answer.stop_reason.name(),
+        seconds: answer.elapsed.as_secs_f64(),
+    };
+    // PANIC: Strings and numbers always serialize.
+    serde_json::to_string(&object).expect("a flat object")
+}
+
+fn exit(answer: &Answer) -> Exit {
+    match answer.stop_reason {
+        StopReason::Timeout => Exit::TimedOut,
+        StopReason::Interrupted => Exit::Interrupted,
+        _ => Exit::Success,
+    }
+}
+
+/// What to tell a person about an answer that is cut, for which nothing was asked.
+fn note(answer: &Answer, options: &Ask) -> Option<String> {
+    match answer.stop_reason {
+        StopReason::Timeout => Some("the time was up before the answer was complete".to_owned()),
+        StopReason::Interrupted => Some("interrupted".to_owned()),
+        StopReason::Buffer => Some("the answer was longer than the kernel's buffer".to_owned()),
+        StopReason::Length if options.max_tokens.is_none() => Some(format!(
+            "cut after {} tokens; --max-tokens may allow more",
+            answer.tokens
+        )),
+        _ => None,
+    }
+}

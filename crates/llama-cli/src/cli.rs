@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The command line: the one table that the parser, the help, the manual page and the completions
+//! are made from.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Asks the language model that the kernel runs.
+///
+/// The words of the question are joined by blanks. Without words, or where a word is "-", the
+/// question is read from standard input. The answer appears on standard output when it is complete.
+///
+/// The model is a small one: its answers can be wrong. It knows nothing about the running system,
+/// and nothing that is asked leaves it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "llama",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    after_long_help = after_help(),
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// The options of a question.
+    #[command(flatten)]
+    pub ask: Ask,
+    /// Anything else than a question.
+    #[command(subcommand)]
+    pub action: Option<Action>,
+}
+
+/// What `llama` does besides asking.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Shows the state of the kernel's model
+    ///
+    /// The keys are those of /proc/llamux/status. To ask a question that begins with this word, put
+    /// it into quotes together with the next one, or write "--" before it.
+    Status(StatusOptions),
+}
+
+/// Options of `llama status`.
+#[derive(Debug, Args)]
+pub struct StatusOptions {
+    /// Prints one JSON object, numbers as the kernel has them
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A question.
+#[derive(Debug, Args)]
+pub struct Ask {
+    /// The question; "-" stands for standard input
+    #[arg(value_name = "WORD")]
+    pub words: Vec<std::ffi::OsString>,
+
+    /// Continues the text, without the model's chat format
+    #[arg(long)]
+    pub raw: bool,
+
+    /// Most tokens to generate, a token being about three quarters of a word
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_tokens: Option<u32>,
+
+    /// How freely to choose words, 0 to 10; 0 always takes the likeliest
+    #[arg(long, value_name = "T", value_parser = number::<0, 10_000>)]
+    pub temperature: Option<f64>,
+
+    /// Chooses among the K likeliest tokens
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    pub top_k: Option<u32>,
+
+    /// Chooses among the likeliest tokens that have probability P together, 0.001 to 1
+    #[arg(long, value_name = "P", value_parser = number::<1, 1_000>)]
+    pub top_p: Option<f64>,
+
+    /// Leaves out tokens less probable than the likeliest one times P, 0 to 1
+    #[arg(long, value_name = "P", value_parser = number::<0, 1_000>)]
+    pub min_p: Option<f64>,
+
+    /// Makes recent words less likely, 0.001 to 10; 1 leaves them alone
+    #[arg(long, value_name = "R", value_parser = number::<1, 10_000>)]
+    pub repeat_penalty: Option<f64>,
+
+    /// Seed of the random numbers: the same one gives the same answer; 0 lets the kernel draw one
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub seed: u64,
+
+    /// Gives up after so many seconds, and prints what is there by then
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<Duration>,
+
+    /// Fails where the model is still being loaded, instead of waiting for it
+    #[arg(long)]
+    pub no_wait: bool,
+
+    /// Prints one JSON object: text, prompt_tokens, tokens, stop_reason, seconds
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A decimal number from `LEAST` to `MOST` thousandths.
+fn number<const LEAST: u32, const MOST: u32>(text: &str) -> Result<f64, String> {
+    let (least, most) = (f64::from(LEAST) / 1000.0, f64::from(MOST) / 1000.0);
+    text.parse()
+        .ok()
+        .filter(|value| (least..=most).contains(value))
+        .ok_or_else(|| format!("expected a number from {least} to {most}"))
+}
+
+/// A number of seconds, perhaps with a fraction.
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .filter(|&seconds: &f64| seconds > 0.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "expected a number of seconds above 0".to_owned())
+}
+
+/// Exit statuses and what they mean, for the help and the manual page.
+pub const EXIT_STATUS: [(u8, &str); 7] = [
+    (0, "The answer is on standard output."),
+    (1, "The kernel refused the question or failed to answer it, or the answer could not be written."),
+    (2, "Wrong usage: an unknown option, a value out of range, no question, or one that is not UTF-8."),
+    (3, "The running kernel has no Llamux, or a seccomp filter hides it."),
+    (4, "The kernel has no model, or is still loading it (with --no-wait, and for status)."),
+    (5, "The time was up; standard output has what was generated until then."),
+    (130, "Interrupted; standard output has what was generated until then."),
+];
+
+/// Examples, for the help and the manual page: what it does, and the command.
+pub const EXAMPLES: [(&str, &str); 5] = [
+    ("Ask a question:", "llama Why is the sky blue?"),
+    (
+        "Ask about what another command prints:",
+        "dmesg | tail -n 20 | llama \"What do these lines mean?\" -",
+    ),
+    (
+        "Get the same answer every time, for a script:",
+        "llama --temperature 0 --max-tokens 20 --json \"Name a prime number.\"",
+    ),
+    (
+        "Continue a text:",
+        "llama --raw --max-tokens 50 \"Once upon a time\"",
+    ),
+    ("See which model answers, and how fast:", "llama status"),
+];
+
+/// Files that `llama` depends on, for the manual page.
+pub const FILES: [(&str, &str); 2] = [
+    (
+        "/proc/llamux/status",
+        "The state of the kernel's model, one key: value a line.",
+    ),
+    (
+        "/lib/firmware/llamux/*.gguf",
+        "In the initramfs: the model that the kernel loads at boot.",
+    ),
+];
+
+/// Related manual pages: name and section.
+pub const SEE_ALSO: [(&str, u8); 1] = [("llama_command", 2)];
+
+fn after_help() -> String {
+    let mut text = String::from("Examples:\n");
+    for (what, command) in EXAMPLES {
+        text += &format!("  {what}\n      {command}\n");
+    }
+    text += "\nExit status:\n";
+    for (code, meaning) in EXIT_STATUS {
+        text += &format!("  {code:>3}  {meaning}\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn words(args: &[&str]) -> Vec<String> {
+        let cli = Cli::try_parse_from(args).unwrap();
+        assert!(cli.action.is_none(), "{args:?}");
+        let words = cli.ask.words.into_iter();
+        words.map(|word| word.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn table_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn question_may_be_several_words_with_options_anywhere() {
+        let args = [
+            "llama", "Why", "is", "--seed", "7", "the", "sky", "blue?", "--json",
+        ];
+        assert_eq!(words(&args), ["Why", "is", "the", "sky", "blue?"]);
+        let ask = Cli::try_parse_from(args).unwrap().ask;
+        assert!(ask.json);
+        assert_eq!(ask.seed, 7);
+    }
+
+    #[test]
+    fn status_is_a_command_only_where_it_comes_first_and_alone() {
+        let status = Cli::try_parse_from(["llama", "status", "--json"]).unwrap();
+        assert!(matches!(
+            status.action,
+            Some(Action::Status(StatusOptions { json: true }))
+        ));
+        assert_eq!(
+            words(&["llama", "what", "is", "status"]),
+            ["what", "is", "status"]
+        );
+        assert_eq!(words(&["llama", "--", "status", "of"]), ["status", "of"]);
+        assert_eq!(words(&["llama", "status of it"]), ["status of it"]);
+        assert_eq!(words(&["llama", "help", "me"]), ["help", "me"]);
+        assert_eq!(words(&["llama", "-"]), ["-"]);
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        for args in [
+            ["--temperature", "10.1"],
+            ["--temperature", "NaN"],
+            ["--temperature=-1", "x"],
+            ["--top-p", "0"],
+            ["--top-p", "1.001"],
+            ["--min-p", "2"],
+            ["--repeat-penalty", "0"],
+            ["--max-tokens", "0"],
+            ["--max-tokens", "4294967296"],
+            ["--top-k", "0"],
+            ["--seed=-1", "x"],
+            ["--timeout", "0"],
+            ["--timeout", "inf"],
+            ["--timeout", "1e300"],
+        ] {
+            let error = Cli::try_parse_from(["llama"].iter().chain(&args)).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn values_in_range_are_taken() {
+        let args = "llama --temperature 0 --top-k 1 --top-p 0.001 --min-p 0 --repeat-penalty 10 \
+                    --seed 18446744073709551615 --timeout 0.5 --max-tokens 4294967295 x";
+        let ask = Cli::try_parse_from(args.split_whitespace()).unwrap().ask;
+        assert_eq!(ask.temperature, Some(0.0));
+        assert_eq!(ask.seed, u64::MAX);
+        assert_eq!(ask.timeout, Some(Duration::from_millis(500)));
+    }
+}
