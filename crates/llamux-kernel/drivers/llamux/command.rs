@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The system call llama_command.
+//!
+//! C header: [`include/uapi/linux/llamux.h`](srctree/include/uapi/linux/llamux.h)
+
+use kernel::ffi::c_long;
+use kernel::prelude::*;
+use kernel::transmute::AsBytes;
+use kernel::uaccess::{UserPtr, UserSlice};
+use kernel::uapi;
+use llamux_engine::generate::{Sampling, Stop};
+
+use crate::request::{self, Finish, Question, Request, Wait};
+use crate::service::Service;
+use crate::{sys, SERVICE};
+
+const FLAGS: u64 = (uapi::LLAMA_RAW | uapi::LLAMA_GREEDY | uapi::LLAMA_WAIT) as u64;
+
+/// Tokens of an answer if the caller does not say how many.
+const DEFAULT_MAX_TOKENS: u32 = 512;
+
+/// Bytes of an answer for each token that was asked for: longer than all but a vocabulary's longest.
+const RESPONSE_BYTES_PER_TOKEN: usize = 32;
+
+/// Most of any of the parameters that are given in thousandths.
+const MILLI_MAX: u32 = 10_000;
+
+/// Called by the system call in shim.c.
+#[no_mangle]
+extern "C" fn llamux_command(address: usize, size: usize) -> c_long {
+    match command(address, size) {
+        Ok(len) => c_long::try_from(len).unwrap_or(c_long::MAX),
+        // CAST: From int to long.
+        Err(error) => error.to_errno() as c_long,
+    }
+}
+
+fn command(address: usize, size: usize) -> Result<usize> {
+    let mut args = Args(sys::command_from_user(address, size)?);
+    let question = args.question()?;
+    let service = SERVICE.as_ref().ok_or(ENODEV)?;
+    service.wait_until_ready(args.0.flags & u64::from(uapi::LLAMA_WAIT) != 0, question.timeout_ms)?;
+    let answer = ask(service, question)?;
+    args.reply(address, size, &answer)
+}
+
+/// An answer that may be copied out.
+struct Answer {
+    request: kernel::sync::Arc<Request>,
+    finish: Finish,
+    stop: u32,
+}
+
+fn ask(service: &Service, question: Question) -> Result<Answer> {
+    let tokens = usize::try_from(question.max_tokens)?;
+    let response_max = tokens
+        .saturating_mul(RESPONSE_BYTES_PER_TOKEN)
+        .clamp(4096, usize::try_from(uapi::LLAMA_RESPONSE_MAX)?);
+    let queued = Request::new(question, response_max)?;
+    let request = request::share(&queued);
+    service.submit(queued)?;
+
+    let wait = request.wait();
+    if wait != Wait::Finished {
+        request.cancel();
+        if !service.withdraw(&request) {
+            request.wait_for_end();
+        }
+    }
+    let result = request.progress.lock().result;
+    let cut_short = if wait == Wait::Signal { EINTR } else { ETIMEDOUT };
+    // Nobody had begun with it.
+    let finish = result.ok_or(cut_short)??;
+    let stop = match finish.stop {
+        Stop::End => uapi::LLAMA_STOP_END,
+        Stop::Length | Stop::Context => uapi::LLAMA_STOP_LENGTH,
+        Stop::Sink => uapi::LLAMA_STOP_BUFFER,
+        Stop::Requested if finish.tokens == 0 => {
+            return Err(if request.is_late() { ETIMEDOUT } else { EINTR });
+        }
+        Stop::Requested if request.is_late() => uapi::LLAMA_STOP_TIMEOUT,
+        Stop::Requested => uapi::LLAMA_STOP_INTERRUPTED,
+    };
+    Ok(Answer {
+        request,
+        finish,
+        stop,
+    })
+}
+
+/// The argument of the system call.
+#[repr(transparent)]
+struct Args(uapi::llama_command);
+
+// SAFETY: A structure of integers without padding, as its size says in `command_from_user`.
+unsafe impl AsBytes for Args {}
+
+impl Args {
+    /// Checks the arguments and copies the prompt.
+    fn question(&self) -> Result<Question> {
+        let args = &self.0;
+        if args.flags & !FLAGS != 0
+            || args.temperature_milli > MILLI_MAX
+            || args.repeat_penalty_milli > MILLI_MAX
+            || args.top_p_milli > 1000
+            || args.min_p_milli > 1000
+            || (args.response == 0 && args.response_len != 0)
+        {
+            return Err(EINVAL);
+        }
+        let len = usize::try_from(args.prompt_len)?;
+        if len == 0 {
+            return Err(EINVAL);
+        }
+        if args.prompt_len > u64::from(uapi::LLAMA_PROMPT_MAX) {
+            return Err(EMSGSIZE);
+        }
+        let mut prompt = KVVec::new();
+        UserSlice::new(UserPtr::from_addr(usize::try_from(args.prompt)?), len)
+            .read_all(&mut prompt, GFP_KERNEL_ACCOUNT)?;
+        core::str::from_utf8(&prompt).map_err(|_| EILSEQ)?;
+
+        let or = |value: u32, default: u32| if value == 0 { default } else { value };
+        let default = Sampling::default();
+        let greedy = args.flags & u64::from(uapi::LLAMA_GREEDY) != 0;
+        Ok(Question {
+            prompt,
+            raw: args.flags & u64::from(uapi::LLAMA_RAW) != 0,
+            max_tokens: or(args.max_tokens, DEFAULT_MAX_TOKENS),
+            timeout_ms: args.timeout_ms,
+            sampling: Sampling {
+                temperature_milli: if greedy {
+                    0
+                } else {
+                    or(args.temperature_milli, default.temperature_milli)
+                },
+                top_k: or(args.top_k, default.top_k),
+                top_p_milli: or(args.top_p_milli, default.top_p_milli),
+                min_p_milli: or(args.min_p_milli, default.min_p_milli),
+                repeat_penalty_milli: or(args.repeat_penalty_milli, default.repeat_penalty_milli),
+                seed: if args.seed == 0 { sys::random() } else { args.seed },
+            },
+        })
+    }
+
+    /// Copies out as much of the answer as fits, and the results. Returns the answer's length.
+    fn reply(&mut self, address: usize, size: usize, answer: &Answer) -> Result<usize> {
+        // The answering thread is done with it, so nobody waits for this lock while we copy.
+        let progress = answer.request.progress.lock();
+        let response = progress.response.as_slice();
+        let room = usize::try_from(self.0.response_len)?;
+        let copied = floor_char_boundary(response, room);
+        let target = UserPtr::from_addr(usize::try_from(self.0.response)?);
+        UserSlice::new(target, copied.len()).writer().write_slice(copied)?;
+
+        self.0.response_len = response.len() as u64;
+        self.0.prompt_tokens = answer.finish.prompt_tokens;
+        self.0.response_tokens = answer.finish.tokens;
+        self.0.stop_reason = answer.stop;
+        let size = size.min(size_of::<Self>());
+        UserSlice::new(UserPtr::from_addr(address), size)
+            .writer()
+            .write::<Self>(self)?;
+        Ok(response.len())
+    }
+}
+
+/// The longest beginning of a UTF-8 text that has at most `max` bytes and no part of a character.
+fn floor_char_boundary(text: &[u8], max: usize) -> &[u8] {
+    let mut end = text.len().min(max);
+    // A continuation byte is 0b10xxxxxx.
+    while end > 0 && text.get(end).is_some_and(|b| b & 0xc0 == 0x80) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or(&[])
+}
+
+#[cfg(CONFIG_LLAMUX_KUNIT_TEST)]
+#[kunit_tests(llamux_command)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_cut_between_characters() {
+        let text = "aä€🦙".as_bytes();
+        for (max, expected) in [
+            (0, ""),
+            (1, "a"),
+            (2, "a"),
+            (3, "aä"),
+            (5, "aä"),
+            (6, "aä€"),
+            (9, "aä€"),
+            (10, "aä€🦙"),
+            (11, "aä€🦙"),
+        ] {
+            assert_eq!(floor_char_boundary(text, max), expected.as_bytes());
+        }
+    }
+
+    fn args() -> Args {
+        // The address is never reached: what is wrong is found before.
+        Args(uapi::llama_command {
+            prompt: 1,
+            prompt_len: 1,
+            ..Default::default()
+        })
+    }
+
+    fn refusal(change: impl FnOnce(&mut uapi::llama_command)) -> Option<Error> {
+        let mut args = args();
+        change(&mut args.0);
+        args.question().err()
+    }
+
+    #[test]
+    fn each_bad_argument_has_its_errno() {
+        assert_eq!(refusal(|a| a.flags = 1 << 63), Some(EINVAL));
+        assert_eq!(refusal(|a| a.prompt_len = 0), Some(EINVAL));
+        assert_eq!(refusal(|a| a.prompt_len = u64::MAX), Some(EMSGSIZE));
+        assert_eq!(refusal(|a| a.temperature_milli = 10_001), Some(EINVAL));
+        assert_eq!(refusal(|a| a.top_p_milli = 1001), Some(EINVAL));
+        assert_eq!(refusal(|a| a.min_p_milli = 1001), Some(EINVAL));
+        assert_eq!(refusal(|a| a.repeat_penalty_milli = 10_001), Some(EINVAL));
+        assert_eq!(refusal(|a| a.response_len = 1), Some(EINVAL));
+    }
+}

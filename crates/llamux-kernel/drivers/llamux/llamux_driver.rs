@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Llamux: a language model in the kernel.
+//!
+//! One kernel thread loads the model and answers the questions of all callers in turn
+//! ([`service`]); others help it with the large operations ([`pool`]). Callers come by the system
+//! call llama_command ([`command`]).
+//!
+//! C header: [`include/uapi/linux/llamux.h`](srctree/include/uapi/linux/llamux.h)
+
+use kernel::prelude::*;
+use kernel::sync::{Arc, SetOnce};
+
+mod command;
+mod pool;
+mod request;
+mod service;
+mod status;
+mod sys;
+
+use service::Service;
+
+module! {
+    type: Llamux,
+    name: "llamux",
+    authors: ["The Llamux developers"],
+    description: "Language model in the kernel",
+    license: "GPL",
+    params: {
+        threads: u32 {
+            default: 0,
+            description: "Threads that compute; 0 for one on each processor",
+        },
+        context: u32 {
+            default: 0,
+            description: "Tokens of prompt and answer together; 0 for the model's own, at most 4096",
+        },
+        keep_firmware: bool {
+            default: false,
+            description: "Keep the model's file in the initramfs after it was loaded",
+        },
+    },
+}
+
+/// Version of the driver, as in the workspace's Cargo.toml.
+const VERSION: &str = "0.1.0";
+
+/// The one service, once it was started.
+static SERVICE: SetOnce<Arc<Service>> = SetOnce::new();
+
+struct Llamux;
+
+impl kernel::Module for Llamux {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let service = Service::start(service::Settings {
+            threads: module_parameters::threads.value(),
+            context: module_parameters::context.value(),
+            keep_firmware: module_parameters::keep_firmware.value(),
+        })?;
+        SERVICE.populate(service);
+        sys::create_proc_files()?;
+        Ok(Self)
+    }
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! One caller's question, and the answer as it grows.
+//!
+//! The caller allocates all of its memory before it queues, on its own account; the thread that
+//! answers allocates nothing.
+
+use kernel::list::{
+    impl_list_arc_safe, impl_list_item, AtomicTracker, ListArc, ListLinks, TryNewListArc,
+};
+use kernel::prelude::*;
+use kernel::sync::atomic::{ordering::Relaxed, Atomic};
+use kernel::sync::{new_condvar, new_mutex, Arc, CondVar, CondVarTimeoutResult, Mutex};
+use kernel::time::{msecs_to_jiffies, Delta, Instant, Monotonic};
+use llamux_engine::generate::{Sampling, Stop};
+
+/// What the caller asks for.
+pub(crate) struct Question {
+    /// The prompt.
+    pub(crate) prompt: KVVec<u8>,
+    /// Without the chat format.
+    pub(crate) raw: bool,
+    /// Most tokens to generate.
+    pub(crate) max_tokens: u32,
+    /// How to choose among them.
+    pub(crate) sampling: Sampling,
+    /// Milliseconds from now on, 0 for no bound.
+    pub(crate) timeout_ms: u32,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy)]
+pub(crate) struct Finish {
+    pub(crate) prompt_tokens: u32,
+    pub(crate) tokens: u32,
+    pub(crate) stop: Stop,
+}
+
+/// The part that both sides change.
+pub(crate) struct Progress {
+    /// The text so far. Its capacity is fixed.
+    pub(crate) response: KVVec<u8>,
+    /// Set once, at the end.
+    pub(crate) result: Option<Result<Finish>>,
+}
+
+/// A request in the queue or under way.
+#[pin_data]
+pub(crate) struct Request {
+    pub(crate) question: Question,
+    started: Instant<Monotonic>,
+    cancelled: Atomic<bool>,
+    #[pin]
+    pub(crate) progress: Mutex<Progress>,
+    #[pin]
+    finished: CondVar,
+    #[pin]
+    links: ListLinks,
+    #[pin]
+    tracker: AtomicTracker,
+}
+
+impl_list_arc_safe! {
+    impl ListArcSafe<0> for Request {
+        tracked_by tracker: AtomicTracker;
+    }
+}
+
+impl_list_item! {
+    impl ListItem<0> for Request {
+        using ListLinks { self.links };
+    }
+}
+
+/// Why a caller stopped waiting before its answer was complete.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// The answer is complete.
+    Finished,
+    /// A signal is pending.
+    Signal,
+    /// The caller's time is up.
+    Timeout,
+}
+
+impl Request {
+    /// A request whose answer can be `response_max` bytes long.
+    pub(crate) fn new(question: Question, response_max: usize) -> Result<ListArc<Self>> {
+        let response = KVVec::with_capacity(response_max, GFP_KERNEL_ACCOUNT)?;
+        ListArc::pin_init(
+            try_pin_init!(Self {
+                question,
+                started: Instant::now(),
+                cancelled: Atomic::new(false),
+                progress <- new_mutex!(
+                    Progress { response, result: None },
+                    "llamux_request"
+                ),
+                finished <- new_condvar!("llamux_request"),
+                links <- ListLinks::new(),
+                tracker <- AtomicTracker::new(),
+            }? Error),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// The prompt, which was checked to be UTF-8.
+    pub(crate) fn prompt(&self) -> &str {
+        core::str::from_utf8(&self.question.prompt).unwrap_or("")
+    }
+
+    /// Time since the request was made.
+    pub(crate) fn age(&self) -> Delta {
+        self.started.elapsed()
+    }
+
+    /// Milliseconds that are left, or `None` without a bound.
+    fn time_left(&self) -> Option<u32> {
+        if self.question.timeout_ms == 0 {
+            return None;
+        }
+        let age = u32::try_from(self.age().as_millis()).unwrap_or(u32::MAX);
+        Some(self.question.timeout_ms.saturating_sub(age))
+    }
+
+    /// Tells the answering thread that nobody waits any more.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Relaxed);
+    }
+
+    /// Whether to stop answering.
+    pub(crate) fn is_over(&self) -> bool {
+        self.cancelled.load(Relaxed) || self.is_late()
+    }
+
+    /// Whether the time is up.
+    pub(crate) fn is_late(&self) -> bool {
+        self.time_left() == Some(0)
+    }
+
+    /// Appends to the answer. `false` if it does not fit any more.
+    pub(crate) fn append(&self, text: &str) -> bool {
+        let mut progress = self.progress.lock();
+        let response = &mut progress.response;
+        if response.capacity() - response.len() < text.len() {
+            return false;
+        }
+        // Within the capacity, so nothing is allocated.
+        response.extend_from_slice(text.as_bytes(), GFP_KERNEL).is_ok()
+    }
+
+    /// Ends the request and wakes its caller.
+    pub(crate) fn finish(&self, result: Result<Finish>) {
+        self.progress.lock().result = Some(result);
+        self.finished.notify_all();
+    }
+
+    /// Waits until the answer is complete, a signal arrives, or the time is up.
+    pub(crate) fn wait(&self) -> Wait {
+        let mut progress = self.progress.lock();
+        loop {
+            if progress.result.is_some() {
+                return Wait::Finished;
+            }
+            match self.time_left() {
+                None => {
+                    if self.finished.wait_interruptible(&mut progress) {
+                        return Wait::Signal;
+                    }
+                }
+                Some(0) => return Wait::Timeout,
+                Some(left) => {
+                    // One more, so that the time is up when the wait is.
+                    let jiffies = msecs_to_jiffies(left).saturating_add(1);
+                    if let CondVarTimeoutResult::Signal { .. } =
+                        self.finished.wait_interruptible_timeout(&mut progress, jiffies)
+                    {
+                        return Wait::Signal;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until the answering thread, which was told to stop, has let go of the request. That
+    /// takes as long as one operation at most.
+    pub(crate) fn wait_for_end(&self) {
+        let mut progress = self.progress.lock();
+        while progress.result.is_none() {
+            self.finished.wait(&mut progress);
+        }
+    }
+}
+
+/// A shared reference to a request that is about to be queued.
+pub(crate) fn share(request: &ListArc<Request>) -> Arc<Request> {
+    request.clone_arc()
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the Rust driver needs of the kernel and finds no Rust abstraction for.
+ * sys.rs is the only user, and repeats these prototypes.
+ */
+#ifndef _DRIVERS_LLAMUX_SHIM_H
+#define _DRIVERS_LLAMUX_SHIM_H
+
+#include <linux/types.h>
+
+struct file;
+struct llama_command;
+struct seq_file;
+
+/* shim.c */
+void llamux_fpu_begin(void);
+void llamux_fpu_end(void);
+u32 llamux_cpu_features(void);
+int llamux_thread_start(int (*fn)(void *data), void *data, const char *name, int cpu);
+struct file *llamux_model_open(const char *name, char *path, size_t path_size);
+ssize_t llamux_model_read(struct file *file, void *buf, size_t buf_size, size_t *file_size);
+int llamux_model_remove(struct file *file, const char *path);
+void llamux_model_close(struct file *file);
+int llamux_command_from_user(struct llama_command *dst, unsigned long src, size_t usize);
+const char *llamux_param_model(void);
+int llamux_proc_create(void);
+u32 llamux_cpus(void);
+void llamux_resched(void);
+u64 llamux_random(void);
+void llamux_wait_for_initramfs(void);
+
+/* reserve.c */
+void *llamux_reserved(size_t *size);
+
+/* Defined in Rust. */
+long llamux_command(unsigned long command, size_t size);
+int llamux_status_show(struct seq_file *m, void *v);
+
+#endif /* _DRIVERS_LLAMUX_SHIM_H */

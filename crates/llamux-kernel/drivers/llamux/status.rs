@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `/proc/llamux/status`: one fact a line, described in Documentation/ABI/testing/procfs-llamux.
+
+use core::fmt::Display;
+
+use kernel::bindings;
+use kernel::ffi::{c_int, c_void};
+use kernel::fmt;
+use kernel::prelude::*;
+use kernel::seq_file::{seq_print, SeqFile};
+use kernel::str::CString;
+use kernel::sync::atomic::ordering::Relaxed;
+use llamux_engine::math::Kernels;
+use llamux_engine::Info;
+
+use crate::service::State;
+use crate::SERVICE;
+
+/// Shows a type of the engine, which knows only core's own `Display`.
+pub(crate) struct Shown<'a, T>(pub(crate) &'a T);
+
+impl<T: Display> fmt::Display for Shown<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What is known of a loaded model, as text.
+pub(crate) struct Facts {
+    /// The lines of `status`.
+    lines: CString,
+    /// For the log.
+    summary: CString,
+}
+
+impl Facts {
+    pub(crate) fn new(
+        info: &Info<'_>,
+        path: &str,
+        kernels: Kernels,
+        threads: u32,
+        reserved: usize,
+        used: usize,
+    ) -> Result<Self> {
+        let name = Shown(&info.name);
+        let architecture = Shown(&info.architecture);
+        let quantization = Shown(&info.quantization);
+        let (parameters, context) = (info.parameters, info.context);
+        let source = if reserved == 0 { "vmalloc" } else { "reserved" };
+        Ok(Self {
+            lines: CString::try_from_fmt(fmt!(
+                "model: {name}\nfile: {path}\narchitecture: {architecture}\n\
+                 parameters: {parameters}\nquantization: {quantization}\ncontext: {context}\n\
+                 kernels: {}\nthreads: {threads}\n\
+                 memory_source: {source}\nmemory_reserved: {reserved}\nmemory_used: {used}\n",
+                kernels.name()
+            ))?,
+            summary: CString::try_from_fmt(fmt!(
+                "{name}, {architecture}, {parameters} parameters, {quantization}, {used} bytes of \
+                 {source} memory, {} on {threads} threads",
+                kernels.name()
+            ))?,
+        })
+    }
+}
+
+impl Display for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.summary.to_str().unwrap_or(""))
+    }
+}
+
+/// Called by procfs for each reading of the file.
+///
+/// # Safety
+///
+/// `m` is a seq_file that nobody else uses meanwhile.
+#[no_mangle]
+unsafe extern "C" fn llamux_status_show(m: *mut bindings::seq_file, _v: *mut c_void) -> c_int {
+    // SAFETY: By the requirements of this function.
+    let m = unsafe { SeqFile::from_raw(m) };
+    let Some(service) = SERVICE.as_ref() else {
+        return 0;
+    };
+    seq_print!(m, "version: {}\n", crate::VERSION);
+    match &*service.state.lock() {
+        State::Loading => seq_print!(m, "state: loading\n"),
+        State::Unavailable(reason) => {
+            seq_print!(m, "state: unavailable\nreason: {}\n", Shown(reason));
+        }
+        State::Ready(facts) => seq_print!(m, "state: ready\n{}", &*facts.lines),
+    }
+    let stats = *service.stats.lock();
+    seq_print!(
+        m,
+        "requests_served: {}\nrequests_waiting: {}\nprompt_tokens: {}\nresponse_tokens: {}\n\
+         prefill_millitokens_per_second: {}\ndecode_millitokens_per_second: {}\n",
+        stats.requests,
+        service.waiting.load(Relaxed),
+        stats.prompt_tokens,
+        stats.response_tokens,
+        millitokens_per_second(stats.prompt_tokens, stats.prefill_ns),
+        millitokens_per_second(stats.decoded_tokens, stats.decode_ns),
+    );
+    0
+}
+
+/// Tokens in a time, as a speed.
+fn millitokens_per_second(tokens: u64, nanoseconds: u64) -> u64 {
+    let microseconds = nanoseconds / 1000;
+    tokens
+        .saturating_mul(1_000_000_000)
+        .checked_div(microseconds)
+        .unwrap_or(0)
+}

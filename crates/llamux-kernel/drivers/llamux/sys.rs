@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Safe abstractions over what the kernel offers to C alone.
+//!
+//! C source: [`drivers/llamux/shim.c`](srctree/drivers/llamux/shim.c) and
+//! [`drivers/llamux/reserve.c`](srctree/drivers/llamux/reserve.c)
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use kernel::error::{from_err_ptr, to_result};
+use kernel::ffi::{c_int, c_void};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel::{bindings, uapi};
+use llamux_engine::math::{FpuSection, Kernels};
+
+mod shim {
+    use super::*;
+
+    // The prototypes of shim.h.
+    unsafe extern "C" {
+        pub(super) fn llamux_fpu_begin();
+        pub(super) fn llamux_fpu_end();
+        pub(super) safe fn llamux_cpu_features() -> u32;
+        pub(super) fn llamux_thread_start(
+            function: unsafe extern "C" fn(*mut c_void) -> c_int,
+            data: *mut c_void,
+            name: *const u8,
+            cpu: c_int,
+        ) -> c_int;
+        pub(super) fn llamux_model_open(
+            name: *const u8,
+            path: *mut u8,
+            path_size: usize,
+        ) -> *mut bindings::file;
+        pub(super) fn llamux_model_read(
+            file: *mut bindings::file,
+            buf: *mut c_void,
+            buf_size: usize,
+            file_size: *mut usize,
+        ) -> isize;
+        pub(super) fn llamux_model_remove(file: *mut bindings::file, path: *const u8) -> c_int;
+        pub(super) fn llamux_model_close(file: *mut bindings::file);
+        pub(super) fn llamux_command_from_user(
+            dst: *mut uapi::llama_command,
+            src: usize,
+            usize: usize,
+        ) -> c_int;
+        pub(super) safe fn llamux_param_model() -> *const u8;
+        pub(super) safe fn llamux_proc_create() -> c_int;
+        pub(super) safe fn llamux_cpus() -> u32;
+        pub(super) safe fn llamux_resched();
+        pub(super) safe fn llamux_random() -> u64;
+        pub(super) safe fn llamux_wait_for_initramfs();
+        pub(super) fn llamux_reserved(size: *mut usize) -> *mut u8;
+
+        // Exported by the float island.
+        pub(super) safe fn llamux_math_select(features: u32) -> *const llamux_abi::Kernels;
+    }
+}
+
+/// The fastest float operations of this processor.
+pub(crate) fn kernels() -> Kernels {
+    // SAFETY: The island is built from the same `llamux-abi`, and the features are those that the
+    // processor has and whose registers the kernel saves.
+    unsafe { Kernels::from_ptr(shim::llamux_math_select(shim::llamux_cpu_features())) }
+}
+
+/// The plainest float operations, to which the others are compared.
+#[cfg(CONFIG_LLAMUX_KUNIT_TEST)]
+pub(crate) fn scalar_kernels() -> Kernels {
+    // SAFETY: As in `kernels`; no features are claimed.
+    unsafe { Kernels::from_ptr(shim::llamux_math_select(0)) }
+}
+
+/// A section in which the FPU belongs to this thread, which is not preempted meanwhile.
+///
+/// See Documentation/core-api/floating-point.rst.
+pub(crate) struct Fpu(FpuSection);
+
+impl Fpu {
+    /// Begins the section, which ends with the value's life. It must be short, and nothing in it
+    /// may sleep.
+    pub(crate) fn begin() -> Self {
+        // SAFETY: Only threads of the driver come here, outside of interrupts and with no section
+        // open (`Pool::slice` is the only caller).
+        unsafe { shim::llamux_fpu_begin() };
+        // SAFETY: The FPU belongs to us until `drop`.
+        Self(unsafe { FpuSection::assume() })
+    }
+
+    /// The proof that the engine asks for.
+    pub(crate) fn section(&self) -> &FpuSection {
+        &self.0
+    }
+}
+
+impl Drop for Fpu {
+    fn drop(&mut self) {
+        // SAFETY: `begin` began it, on this thread: `FpuSection` is not `Send`.
+        unsafe { shim::llamux_fpu_end() };
+    }
+}
+
+/// What a kernel thread of the driver does, for ever.
+pub(crate) trait Thread: Send + Sync + 'static {
+    /// The thread's body.
+    fn run(self: Arc<Self>);
+}
+
+/// Starts a kernel thread; on the given processor only, if there is one.
+pub(crate) fn start_thread<T: Thread>(body: Arc<T>, name: &CStr, cpu: Option<u32>) -> Result {
+    unsafe extern "C" fn function<T: Thread>(data: *mut c_void) -> c_int {
+        // SAFETY: `data` is what `Arc::into_raw` returned below, and is taken once.
+        let body = unsafe { Arc::from_raw(data.cast::<T>()) };
+        body.run();
+        0
+    }
+
+    let data = Arc::into_raw(body);
+    let cpu = cpu.map_or(-1, |cpu| c_int::try_from(cpu).unwrap_or(-1));
+    // SAFETY: `function` takes back what `into_raw` gave; the name is copied.
+    let result = to_result(unsafe {
+        shim::llamux_thread_start(
+            function::<T>,
+            data.cast_mut().cast(),
+            name.as_char_ptr(),
+            cpu,
+        )
+    });
+    if result.is_err() {
+        // SAFETY: The thread was not started, so nobody else takes it.
+        drop(unsafe { Arc::from_raw(data) });
+    }
+    result
+}
+
+/// Waits until the files of the initramfs are there.
+pub(crate) fn wait_for_initramfs() {
+    shim::llamux_wait_for_initramfs();
+}
+
+/// Number of processors that are online.
+pub(crate) fn cpus() -> u32 {
+    shim::llamux_cpus()
+}
+
+/// Lets other threads run, if the scheduler wants it.
+pub(crate) fn resched() {
+    shim::llamux_resched();
+}
+
+/// A random number, for seeds.
+pub(crate) fn random() -> u64 {
+    shim::llamux_random()
+}
+
+/// Creates `/proc/llamux/status`.
+pub(crate) fn create_proc_files() -> Result {
+    to_result(shim::llamux_proc_create())
+}
+
+/// The parameter `llamux.model`.
+pub(crate) fn model_parameter() -> Option<&'static CStr> {
+    let name = NonNull::new(shim::llamux_param_model().cast_mut())?;
+    // SAFETY: A parameter of type charp points to a string that is never freed, and this one
+    // cannot be written after boot.
+    Some(unsafe { CStr::from_char_ptr(name.as_ptr()) })
+}
+
+/// Takes the memory that was reserved at boot.
+///
+/// # Safety
+///
+/// To be called once at most.
+pub(crate) unsafe fn take_reserved() -> Option<&'static mut [u8]> {
+    let mut size = 0;
+    // SAFETY: `size` is valid for the write.
+    let base = NonNull::new(unsafe { shim::llamux_reserved(&raw mut size) })?;
+    // SAFETY: The range was reserved from memblock, is in the direct mapping, belongs to nobody
+    // else, and is never given back; the caller calls once.
+    Some(unsafe { core::slice::from_raw_parts_mut(base.as_ptr(), size) })
+}
+
+/// Longest path of a model file, with its NUL.
+const PATH_SIZE: usize = 320;
+
+/// An open model file.
+pub(crate) struct ModelFile {
+    file: NonNull<bindings::file>,
+    path: KVec<u8>,
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl ModelFile {
+    /// Opens the model of this name, or the first in alphabetical order. On error also says which
+    /// path was tried.
+    pub(crate) fn open(name: Option<&CStr>) -> Result<Self, (Error, KVec<u8>)> {
+        let mut path = KVec::zeroed(PATH_SIZE, GFP_KERNEL).map_err(|e| (e.into(), KVec::new()))?;
+        let name = name.map_or(core::ptr::null(), |name| name.as_char_ptr());
+        // SAFETY: The name is null or a string, and `path` has that many bytes.
+        let file = from_err_ptr(unsafe {
+            shim::llamux_model_open(name, path.as_mut_ptr(), PATH_SIZE)
+        });
+        // `path` holds a string on every way out of the call.
+        let file = file.and_then(|file| NonNull::new(file).ok_or(ENOENT));
+        match file {
+            Ok(file) => Ok(Self {
+                file,
+                path,
+                _not_send: PhantomData,
+            }),
+            Err(error) => Err((error, path)),
+        }
+    }
+
+    /// Its path.
+    pub(crate) fn path(&self) -> &str {
+        path_str(&self.path)
+    }
+
+    /// Reads as much as fits from the file's beginning. Returns how much that was, and the file's
+    /// size.
+    pub(crate) fn read(&self, buf: &mut [u8]) -> Result<(usize, usize)> {
+        let mut size = 0;
+        // SAFETY: The file is open, and the buffer is ours to write.
+        let read = unsafe {
+            shim::llamux_model_read(
+                self.file.as_ptr(),
+                buf.as_mut_ptr().cast(),
+                buf.len(),
+                &raw mut size,
+            )
+        };
+        if read < 0 {
+            // CAST: Errors fit in an int.
+            return Err(Error::from_errno(read as c_int));
+        }
+        Ok((read.unsigned_abs(), size))
+    }
+
+    /// Gives the file's memory back if it lies in the initramfs. Whether it did.
+    pub(crate) fn remove_from_initramfs(&self) -> Result<bool> {
+        // SAFETY: The file is open, and the path a string.
+        let result = to_result(unsafe {
+            shim::llamux_model_remove(self.file.as_ptr(), self.path.as_ptr())
+        });
+        match result {
+            Ok(()) => Ok(true),
+            Err(error) if error == EXDEV => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for ModelFile {
+    fn drop(&mut self) {
+        // SAFETY: `open` opened it, and nobody uses it any more.
+        unsafe { shim::llamux_model_close(self.file.as_ptr()) };
+    }
+}
+
+/// The string in a buffer that C wrote.
+pub(crate) fn path_str(path: &[u8]) -> &str {
+    let end = path.iter().position(|&b| b == 0).unwrap_or(path.len());
+    core::str::from_utf8(path.get(..end).unwrap_or(&[])).unwrap_or("(not UTF-8)")
+}
+
+/// Copies the argument of the system call, as
+/// Documentation/process/adding-syscalls.rst wants it for extensible structures.
+pub(crate) fn command_from_user(address: usize, size: usize) -> Result<uapi::llama_command> {
+    let mut command = uapi::llama_command::default();
+    // SAFETY: `command` is valid for the write; any address and size may be given.
+    to_result(unsafe { shim::llamux_command_from_user(&raw mut command, address, size) })?;
+    Ok(command)
+}
