@@ -13,6 +13,9 @@
 
 #![cfg_attr(not(CONFIG_RUST), no_std)]
 
+/// Version of Llamux, the same as the workspace's.
+pub const VERSION: &str = "0.1.0";
+
 /// Name of the function that the island exports, of type [`Select`].
 pub const MATH_SYMBOL: &str = "llamux_math_select";
 
@@ -476,4 +479,12 @@ pub struct LogSumExp {
     pub target: u32,
     /// The running state and the result.
     pub state: *mut LogSumExpState,
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn version_is_the_workspaces() {
+        assert_eq!(super::VERSION, env!("CARGO_PKG_VERSION"));
+    }
 }

@@ -42,9 +42,6 @@ module! {
     },
 }
 
-/// Version of the driver, as in the workspace's Cargo.toml.
-const VERSION: &str = "0.1.0";
-
 /// The one service, once it was started.
 static SERVICE: SetOnce<Arc<Service>> = SetOnce::new();
 

@@ -83,7 +83,7 @@ unsafe extern "C" fn llamux_status_show(m: *mut bindings::seq_file, _v: *mut c_v
     let Some(service) = SERVICE.as_ref() else {
         return 0;
     };
-    seq_print!(m, "version: {}\n", crate::VERSION);
+    seq_print!(m, "version: {}\n", llamux_abi::VERSION);
     match &*service.state.lock() {
         State::Loading => seq_print!(m, "state: loading\n"),
         State::Unavailable(reason) => {
