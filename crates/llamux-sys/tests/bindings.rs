@@ -3,7 +3,8 @@
 //! The bindings say what the kernel's header says.
 //!
 //! `generated` makes `src/bindings.rs` anew with bindgen and compares; with `LLAMUX_BLESS=1` it
-//! writes the file instead. `layout` needs a C compiler only.
+//! writes the file instead. `layout` needs a C compiler only. So does the manual page, whose structure
+//! and example are checked as well.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -14,6 +15,7 @@ use std::process::{Command, Stdio};
 use llamux_sys as sys;
 
 const BINDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bindings.rs");
+const MANUAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/man/llama_command.2");
 
 fn uapi() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../llamux-kernel/include/uapi")
@@ -181,17 +183,15 @@ fn layout() {
     for (expression, value) in &numbers {
         source += &format!("_Static_assert({expression} == {value}ULL, \"{expression}\");\n");
     }
+    compile(&source);
+}
+
+/// Lets the C compiler check a source file.
+#[track_caller]
+fn compile(source: &str) {
     let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
     let child = Command::new(&compiler)
-        .args([
-            "-std=c11",
-            "-Wall",
-            "-Werror",
-            "-fsyntax-only",
-            "-x",
-            "c",
-            "-idirafter",
-        ])
+        .args(["-Wall", "-Werror", "-fsyntax-only", "-x", "c", "-idirafter"])
         .arg(uapi())
         .arg("-")
         .stdin(Stdio::piped())
@@ -212,6 +212,45 @@ fn layout() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// The examples of the manual page as plain text.
+fn manual_examples() -> Vec<String> {
+    let page = std::fs::read_to_string(MANUAL).expect("the manual page");
+    page.split(".EX\n")
+        .skip(1)
+        .filter_map(|part| part.split_once(".EE\n"))
+        .map(|(example, _)| {
+            example
+                .replace("\\&\n", "\n")
+                .replace("\\-", "-")
+                .replace("\\e", "\\")
+        })
+        .collect()
+}
+
+/// The members of the first structure in a C source, without comments and blanks.
+fn members(source: &str) -> Vec<String> {
+    let (_, body) = source
+        .split_once("struct llama_command {")
+        .expect("the structure");
+    let (body, _) = body.split_once('}').expect("its end");
+    body.split_inclusive(&[';', '/'][..])
+        .filter_map(|part| part.trim().strip_suffix(';'))
+        .map(|member| member.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect()
+}
+
+#[test]
+fn manual_page_has_the_structure_and_a_good_example() {
+    let examples = manual_examples();
+    let [structure, program] = &examples[..] else {
+        panic!("{examples:?}")
+    };
+    let header = std::fs::read_to_string(uapi().join("linux/llamux.h")).expect("the header");
+    assert_eq!(members(structure), members(&header));
+    assert_eq!(members(structure).len(), 16);
+    compile(program);
 }
 
 #[test]
