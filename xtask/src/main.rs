@@ -7,9 +7,13 @@
 
 mod context;
 mod download;
+mod initramfs;
 mod kernel;
 mod lock;
+mod machine;
+mod model;
 mod progress;
+mod run;
 mod setup;
 mod sh;
 mod toolchain;
@@ -35,6 +39,8 @@ struct Args {
 enum Task {
     Setup(setup::Args),
     Kernel(kernel::Args),
+    Model(model::Args),
+    Run(run::Args),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +48,8 @@ fn main() -> ExitCode {
     let done = context::Context::new().and_then(|cx| match args.command {
         Task::Setup(args) => setup::main(&cx, &args),
         Task::Kernel(args) => kernel::main(&cx, &args),
+        Task::Model(args) => model::main(&cx, &args),
+        Task::Run(args) => run::main(&cx, &args),
     });
     match done {
         Ok(code) => code,

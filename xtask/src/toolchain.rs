@@ -89,7 +89,6 @@ impl Toolchain {
         let mut variables = vec![
             format!("LLVM={llvm}"),
             format!("CC={ccache}clang{suffix}"),
-            format!("HOSTCC={ccache}clang{suffix}"),
             format!("RUSTC={}", self.rustc.path.display()),
             format!("HOSTRUSTC={}", self.rustc.path.display()),
             format!("RUSTDOC={}", beside("rustdoc").display()),

@@ -13,20 +13,39 @@ use anyhow::{bail, Context as _, Result};
 use super::{config, objects, prepare, Flavour, Pinned, Source, Target, Variant};
 use crate::context::Context;
 use crate::progress::Progress;
-use crate::sh;
+use crate::{download, sh};
 
 /// A kernel that can be booted.
 pub(crate) struct Kernel {
     /// `linux` for UML, `bzImage` for x86_64: a copy that a later build leaves alone.
     pub(crate) image: PathBuf,
+    /// The source it was built from.
+    pub(crate) tree: PathBuf,
 }
 
 /// Fetches, prepares, configures, builds and checks; what is done already is not done again.
 pub(crate) fn build(cx: &Context, source: &Source, variant: Variant) -> Result<Kernel> {
     let tree = prepare::tree(cx, source)?;
     let build = config::configure(cx, &tree, variant)?;
-    let pinned: Pinned = cx.config("kernel.toml")?;
+    let built = match (variant.flavour, variant.target) {
+        // With clippy nothing is linked that one would boot.
+        (Flavour::Clippy, _) => build.dir.join("vmlinux"),
+        (_, Target::Uml) => build.dir.join("linux"),
+        (_, Target::X86_64) => build.dir.join("arch/x86/boot/bzImage"),
+    };
+    let name = built.file_name().context("an image has a name")?;
+    let image = cx.root.join("target/llamux").join(variant.name()).join(name);
 
+    // make itself takes many seconds to find that it has nothing to do.
+    let state = state(cx, &tree)?;
+    let stamp = build.dir.join(".llamux-built");
+    if built.exists() && fs::read_to_string(&stamp).is_ok_and(|before| before == state) {
+        copy_newer(&built, &image)?;
+        return Ok(Kernel { image, tree: tree.dir });
+    }
+    let _ = fs::remove_file(&stamp);
+
+    let pinned: Pinned = cx.config("kernel.toml")?;
     let mut make = build.make();
     make.arg(format!("-j{}", jobs()));
     if variant.flavour == Flavour::Clippy {
@@ -47,24 +66,22 @@ pub(crate) fn build(cx: &Context, source: &Source, variant: Variant) -> Result<K
 
     if variant.flavour == Flavour::Clippy {
         complaints(&log)?;
-        return Ok(Kernel {
-            image: build.dir.join("vmlinux"),
-        });
+    } else {
+        objects::check(cx, &build)?;
+        copy_newer(&built, &image)?;
+        eprintln!("kernel: {}", image.display());
     }
-    objects::check(cx, &build)?;
-    let built = match variant.target {
-        Target::Uml => build.dir.join("linux"),
-        Target::X86_64 => build.dir.join("arch/x86/boot/bzImage"),
-    };
-    let name = built.file_name().context("an image has a name")?;
-    let image = cx
-        .root
-        .join("target/llamux")
-        .join(variant.name())
-        .join(name);
-    copy_newer(&built, &image)?;
-    eprintln!("kernel: {}", image.display());
-    Ok(Kernel { image })
+    fs::write(&stamp, state)?;
+    Ok(Kernel { image, tree: tree.dir })
+}
+
+/// Changes when anything does that a build is made of and that its directory's name does not say.
+fn state(cx: &Context, tree: &prepare::Tree) -> Result<String> {
+    let mut state = download::sha256_bytes(&fs::read(cx.root.join("configs/island-symbols.txt"))?);
+    for (path, file) in &tree.laid {
+        state += &format!("\n{} {}", path.display(), download::sha256_bytes(&fs::read(file)?));
+    }
+    Ok(download::sha256_bytes(state.as_bytes()))
 }
 
 /// How many jobs make may run: all processors, or `$LLAMUX_JOBS`.

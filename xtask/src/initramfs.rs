@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The initramfs: cpio archives one after the other, as the kernel takes them.
+//!
+//! First the model, which is large, changes rarely and is cached; then the programs; then what this one
+//! boot is to do.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use cpio::newc;
+
+use crate::context::Context;
+use crate::model::Model;
+use crate::{setup, sh};
+
+const INIT: &str = include_str!("../assets/init");
+const MOTD: &str = include_str!("../assets/motd");
+
+const DIR: u32 = 0o040_755;
+const LINK: u32 = 0o120_777;
+const CHAR: u32 = 0o020_600;
+
+/// A cpio archive in the making.
+struct Archive<W: Write> {
+    out: W,
+    inode: u32,
+    dirs: BTreeSet<PathBuf>,
+}
+
+impl<W: Write> Archive<W> {
+    fn new(out: W) -> Self {
+        Self { out, inode: 0, dirs: BTreeSet::new() }
+    }
+
+    /// The header of an entry: owned by root, and of no date, so that the same content gives the same bytes.
+    fn entry(&mut self, path: &Path, mode: u32) -> newc::Builder {
+        self.inode += 1;
+        newc::Builder::new(&path.to_string_lossy()).ino(self.inode).mode(mode).nlink(1)
+    }
+
+    fn parents(&mut self, path: &Path) -> Result<()> {
+        let mut parents: Vec<_> = path.ancestors().skip(1).filter(|dir| *dir != Path::new("")).collect();
+        parents.reverse();
+        for dir in parents {
+            if self.dirs.insert(dir.to_owned()) {
+                self.bytes_of(dir, DIR, b"")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn dir(&mut self, path: &str) -> Result<()> {
+        self.parents(&Path::new(path).join("."))
+    }
+
+    fn bytes(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<()> {
+        self.parents(Path::new(path))?;
+        self.bytes_of(Path::new(path), mode, content)
+    }
+
+    fn bytes_of(&mut self, path: &Path, mode: u32, content: &[u8]) -> Result<()> {
+        let size = u32::try_from(content.len())?;
+        let mut writer = self.entry(path, mode).write(&mut self.out, size);
+        writer.write_all(content)?;
+        writer.finish()?;
+        Ok(())
+    }
+
+    fn file(&mut self, path: &str, from: &Path) -> Result<()> {
+        self.parents(Path::new(path))?;
+        let mut input = File::open(from).with_context(|| format!("cannot open {}", from.display()))?;
+        let meta = input.metadata()?;
+        let size = u32::try_from(meta.len())
+            .with_context(|| format!("{} is too large for a cpio archive (4 GiB)", from.display()))?;
+        let mode = 0o100_000 | (meta.permissions().mode() & 0o777);
+        let mut writer = self.entry(Path::new(path), mode).write(&mut self.out, size);
+        io::copy(&mut input, &mut writer)?;
+        writer.finish()?;
+        Ok(())
+    }
+
+    fn console(&mut self) -> Result<()> {
+        self.parents(Path::new("dev/console"))?;
+        let entry = self.entry(Path::new("dev/console"), CHAR).rdev_major(5).rdev_minor(1);
+        entry.write(&mut self.out, 0).finish()?;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<W> {
+        newc::trailer(&mut self.out)?;
+        Ok(self.out)
+    }
+}
+
+/// What goes into one boot's initramfs.
+pub(crate) struct Content<'a> {
+    pub(crate) model: Option<&'a Model>,
+    /// Programs and other files: the path in the system, and the file.
+    pub(crate) files: &'a [(String, PathBuf)],
+    /// A directory whose content is laid over everything.
+    pub(crate) overlay: Option<&'a Path>,
+    /// A shell script to run; without one there is an interactive shell.
+    pub(crate) command: Option<&'a str>,
+}
+
+/// Writes the initramfs to `to`.
+pub(crate) fn write(cx: &Context, content: &Content<'_>, to: &Path) -> Result<()> {
+    let mut out = File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
+    if let Some(model) = content.model {
+        let part = model_part(cx, model)?;
+        io::copy(&mut File::open(part)?, &mut out)?;
+    }
+    let mut archive = Archive::new(BufWriter::new(out));
+    for dir in ["dev", "proc", "sys", "tmp", "root", "run", "usr/bin", "usr/sbin"] {
+        archive.dir(dir)?;
+    }
+    archive.console()?;
+    for (link, to) in [("bin", "usr/bin"), ("sbin", "usr/sbin")] {
+        archive.bytes(link, LINK, to.as_bytes())?;
+    }
+    let busybox = setup::busybox().context("there is no static busybox: `cargo xtask setup`")?;
+    archive.file("usr/bin/busybox", &busybox)?;
+    for applet in sh::read(sh::cmd(&busybox).arg("--list"))?.split_whitespace() {
+        if applet != "busybox" {
+            archive.bytes(&format!("usr/bin/{applet}"), LINK, b"busybox")?;
+        }
+    }
+    archive.bytes("init", 0o100_755, INIT.as_bytes())?;
+    archive.bytes("etc/motd", 0o100_644, MOTD.as_bytes())?;
+    archive.bytes("etc/passwd", 0o100_644, b"root::0:0:root:/root:/bin/sh\nnobody::65534:65534:nobody:/:/bin/sh\n")?;
+    archive.bytes("etc/group", 0o100_644, b"root:x:0:\nnogroup:x:65534:\n")?;
+    archive.bytes("etc/profile", 0o100_644, b"PS1='llamux:\\w# '\n")?;
+    for (path, file) in content.files {
+        archive.file(path, file)?;
+    }
+    if let Some(dir) = content.overlay {
+        overlay(&mut archive, dir, dir)?;
+    }
+    if let Some(command) = content.command {
+        let script = format!("#!/bin/sh\n{command}\n");
+        archive.bytes("run/llamux/command", 0o100_755, script.as_bytes())?;
+    }
+    archive.finish()?.flush()?;
+    Ok(())
+}
+
+fn overlay<W: Write>(archive: &mut Archive<W>, base: &Path, dir: &Path) -> Result<()> {
+    let mut entries: Vec<_> = fs::read_dir(dir)
+        .with_context(|| format!("cannot list {}", dir.display()))?
+        .collect::<Result<_, _>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        // A system of ours has no /bin of its own: it is a link, and what is laid there goes to its end.
+        let name = path.strip_prefix(base)?.to_string_lossy().into_owned();
+        let name = match name.split_once('/') {
+            Some((top @ ("bin" | "sbin"), rest)) => format!("usr/{top}/{rest}"),
+            _ => name,
+        };
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            if name != "bin" && name != "sbin" {
+                archive.dir(&name)?;
+            }
+            overlay(archive, base, &path)?;
+        } else if kind.is_symlink() {
+            let target = fs::read_link(&path)?;
+            archive.bytes(&name, LINK, target.to_string_lossy().as_bytes())?;
+        } else {
+            archive.file(&name, &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The archive with the model in it, made once.
+fn model_part(cx: &Context, model: &Model) -> Result<PathBuf> {
+    let meta = fs::metadata(&model.file)?;
+    let key = format!("{}-{}-{}-{}", model.name, meta.len(), meta.mtime(), meta.ino());
+    let part = cx.cache_dir("initramfs")?.join(format!("{key}.cpio"));
+    if !part.exists() {
+        eprintln!("initramfs: packing {}", model.file.display());
+        let new = part.with_extension("new");
+        let mut archive = Archive::new(BufWriter::with_capacity(1 << 20, File::create(&new)?));
+        archive.file(&format!("lib/firmware/llamux/{}.gguf", model.name), &model.file)?;
+        archive.finish()?.flush()?;
+        fs::rename(&new, &part)?;
+    }
+    Ok(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_has_its_directories_before_its_files() {
+        let mut archive = Archive::new(Vec::new());
+        archive.bytes("a/b/c", 0o100_644, b"text").unwrap();
+        archive.bytes("a/d", 0o100_755, b"more").unwrap();
+        let bytes = archive.finish().unwrap();
+        let mut names = Vec::new();
+        let mut input = bytes.as_slice();
+        loop {
+            let reader = newc::Reader::new(input).unwrap();
+            if reader.entry().is_trailer() {
+                break;
+            }
+            names.push((reader.entry().name().to_owned(), reader.entry().mode()));
+            input = reader.finish().unwrap();
+        }
+        let expected = [("a", DIR), ("a/b", DIR), ("a/b/c", 0o100_644), ("a/d", 0o100_755)];
+        assert_eq!(names, expected.map(|(name, mode)| (name.to_owned(), mode)));
+    }
+}

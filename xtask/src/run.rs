@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! `cargo xtask run`: builds what is missing, boots it, asks, and prints the answer.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::context::Context;
+use crate::initramfs::{self, Content};
+use crate::kernel::{Source, Target, Variant, build};
+use crate::machine::{self, Console, Machine, Outcome};
+use crate::model::{self, Model};
+use crate::{lock, setup, sh};
+
+/// Boot Llamux and ask it a question, or have a shell in it.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// What to ask; without a question there is an interactive shell.
+    question: Option<String>,
+    /// What to boot on [default: qemu where /dev/kvm works, else uml].
+    #[arg(long, value_enum)]
+    target: Option<Target>,
+    /// A model of configs/models.toml, or a GGUF file.
+    #[arg(long, value_name = "NAME|FILE")]
+    model: Option<String>,
+    /// The system's memory in MiB [default: what the model needs].
+    #[arg(long, value_name = "MIB")]
+    memory: Option<u64>,
+    /// How many threads compute [default: one a processor].
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// The longest answer, in tokens.
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<u32>,
+    /// How much chance decides; 0 gives the likeliest answer.
+    #[arg(long, value_name = "T")]
+    temperature: Option<f32>,
+    /// More words for the kernel's command line.
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    append: Vec<String>,
+    /// Show the kernel's log.
+    #[arg(long)]
+    verbose: bool,
+    /// Run a shell command in the booted system instead of asking; its exit status becomes ours.
+    #[arg(long, value_name = "COMMAND", conflicts_with = "question")]
+    exec: Option<String>,
+    /// A directory whose files are added to the system.
+    #[arg(long, value_name = "DIR")]
+    overlay: Option<PathBuf>,
+    /// Boot the debug kernel.
+    #[arg(long)]
+    debug: bool,
+    /// The longest that all this may take, in seconds; 0 for as long as it takes [default: 600, and 0 for the shell].
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// A system to boot, as `run` and the tests want it.
+pub(crate) struct Boot<'a> {
+    pub(crate) target: Target,
+    pub(crate) debug: bool,
+    pub(crate) source: &'a Source,
+    pub(crate) model: Option<&'a Model>,
+    pub(crate) memory_mb: Option<u64>,
+    pub(crate) threads: Option<usize>,
+    pub(crate) append: Vec<String>,
+    pub(crate) overlay: Option<&'a Path>,
+    /// A shell script; without one there is an interactive shell.
+    pub(crate) command: Option<&'a str>,
+    pub(crate) console: Console,
+    pub(crate) verbose: bool,
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl<'a> Boot<'a> {
+    /// A boot whose output is captured.
+    pub(crate) fn new(target: Target, source: &'a Source, command: &'a str) -> Self {
+        Self {
+            target,
+            debug: false,
+            source,
+            model: None,
+            memory_mb: None,
+            threads: None,
+            append: Vec::new(),
+            overlay: None,
+            command: Some(command),
+            console: Console::Capture,
+            verbose: false,
+            timeout: Some(Duration::from_secs(600)),
+        }
+    }
+
+    /// Builds what is missing and boots.
+    pub(crate) fn run(self, cx: &Context) -> Result<Outcome> {
+        let variant = Variant::new(self.target, self.debug);
+        let (image, files) = {
+            let _lock = lock::take(&cx.cache.join("kernel.lock"))?;
+            let kernel = build::build(cx, self.source, variant)?;
+            (kernel.image, programs(cx, &kernel.tree)?)
+        };
+        let cpus = std::thread::available_parallelism().map_or(2, usize::from);
+        // With one processor what must wait for another would never be tried.
+        let cpus = self.threads.unwrap_or(cpus).clamp(2, 8);
+
+        let reserved = self.model.map_or(0, reserved_mb);
+        // The model is in memory three times for a moment: as the loader left it, unpacked, and reserved.
+        let unpacked = self.model.map_or(0, |model| 2 * model.bytes.div_ceil(1 << 20));
+        let base = if self.debug { 1024 } else { 256 };
+        let needed = reserved + unpacked + base;
+        let memory_mb = self.memory_mb.unwrap_or(needed);
+        let mut append = self.append;
+        if reserved > 0 && !append.iter().any(|words| words.contains("llamux_mem=")) {
+            // Less memory than the default wants goes at the cost of the reservation, not of the rest.
+            let reserved = reserved.min(memory_mb.saturating_sub(unpacked + base / 2).max(16));
+            append.insert(0, format!("llamux_mem={reserved}M"));
+        }
+        if let Some(model) = self.model {
+            append.push(format!("llamux.model={}", model.name));
+        }
+        if let Some(threads) = self.threads {
+            append.push(format!("llamux.threads={threads}"));
+        }
+        if self.console == Console::Interactive {
+            if let Ok(size) = rustix::termios::tcgetwinsize(std::io::stdin()) {
+                if size.ws_row > 0 && size.ws_col > 0 {
+                    append.push(format!("xtask.size={}x{}", size.ws_row, size.ws_col));
+                }
+            }
+        }
+
+        let dir = cx.root.join("target/llamux").join(variant.name());
+        fs::create_dir_all(&dir)?;
+        let initrd = dir.join(format!("initrd-{}.cpio", std::process::id()));
+        let content = Content {
+            model: self.model,
+            files: &files,
+            overlay: self.overlay,
+            command: self.command,
+        };
+        initramfs::write(cx, &content, &initrd)?;
+        let machine = Machine {
+            target: self.target,
+            image: &image,
+            initrd: &initrd,
+            memory_mb,
+            cpus,
+            append,
+            timeout: self.timeout,
+            verbose: self.verbose,
+            console: self.console,
+            log: dir.join("boot.log"),
+        };
+        let outcome = machine.run();
+        let _ = fs::remove_file(&initrd);
+        outcome
+    }
+}
+
+/// What to reserve for a model: the file, the tables made of it, and room to think.
+fn reserved_mb(model: &Model) -> u64 {
+    let file = model.bytes.div_ceil(1 << 20);
+    if file < 512 { file + 192 } else { file + 512 }
+}
+
+/// The command.
+pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
+    setup::ensure(cx)?;
+    let target = args.target.unwrap_or(if machine::kvm() { Target::X86_64 } else { Target::Uml });
+    let model = model::find(cx, args.model.as_deref())?;
+    let command = match (&args.exec, &args.question) {
+        (Some(exec), _) => Some(exec.clone()),
+        (None, Some(question)) => Some(ask(args, question)?),
+        (None, None) => None,
+    };
+    let console = if command.is_some() { Console::Pass } else { Console::Interactive };
+    let timeout = args.timeout.unwrap_or(if command.is_some() { 600 } else { 0 });
+    let boot = Boot {
+        target,
+        debug: args.debug,
+        source: &args.source,
+        model: Some(&model),
+        memory_mb: args.memory,
+        threads: args.threads,
+        append: args.append.clone(),
+        overlay: args.overlay.as_deref(),
+        command: command.as_deref(),
+        console,
+        verbose: args.verbose,
+        timeout: (timeout > 0).then(|| Duration::from_secs(timeout)),
+    };
+    let outcome = boot.run(cx)?;
+    Ok(ExitCode::from(outcome.status()?))
+}
+
+/// The script that asks.
+fn ask(args: &Args, question: &str) -> Result<String> {
+    if question.trim().is_empty() {
+        bail!("the question is empty");
+    }
+    let mut words = vec!["exec llama".to_owned()];
+    if let Some(n) = args.max_tokens {
+        words.push(format!("--max-tokens {n}"));
+    }
+    if let Some(t) = args.temperature {
+        words.push(format!("--temperature {t}"));
+    }
+    words.push(format!("-- {}", quoted(question)));
+    Ok(words.join(" "))
+}
+
+/// A word for the shell.
+pub(crate) fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// The static programs that go into every system: `llama` and the kernel's self-tests of it.
+fn programs(cx: &Context, tree: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut programs = vec![("usr/bin/llama".to_owned(), llama(cx)?)];
+    for test in selftests(cx, tree)? {
+        let name = test.file_name().context("a program has a name")?.to_string_lossy().into_owned();
+        programs.push((format!("usr/lib/llamux/selftests/{name}"), test));
+    }
+    Ok(programs)
+}
+
+/// `llama`, linked statically: the initramfs has no libraries.
+fn llama(cx: &Context) -> Result<PathBuf> {
+    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let target_dir = cx.target_dir().join("static");
+    let mut cargo = sh::cmd("cargo");
+    cargo
+        .current_dir(&cx.root)
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        // Naming the target keeps the flag away from build scripts and procedural macros.
+        .args(["build", "--quiet", "--release", "--package", "llama-cli", "--target", &triple, "--target-dir"])
+        .arg(&target_dir);
+    sh::run(&mut cargo)?;
+    Ok(target_dir.join(triple).join("release/llama"))
+}
+
+/// The self-tests of `tools/testing/selftests/llamux`, built by their own Makefile, statically.
+fn selftests(cx: &Context, tree: &Path) -> Result<Vec<PathBuf>> {
+    let to = cx.root.join("target/llamux/selftests");
+    fs::create_dir_all(&to)?;
+    let mut make = sh::cmd("make");
+    make.arg("--quiet").arg("-C").arg(tree.join("tools/testing/selftests/llamux"));
+    make.arg(format!("OUTPUT={}", to.display()));
+    for name in ["MAKEFLAGS", "MFLAGS", "CFLAGS", "CC", "LLVM", "ARCH"] {
+        make.env_remove(name);
+    }
+    sh::run(&mut make)?;
+    let mut programs: Vec<_> = fs::read_dir(&to)?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_none() && path.is_file())
+        .collect();
+    programs.sort();
+    Ok(programs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_reach_the_shell_unharmed() {
+        assert_eq!(quoted("what's $(reboot) `now`?"), r"'what'\''s $(reboot) `now`?'");
+    }
+}
