@@ -55,7 +55,7 @@ impl<W: Write> Archive<W> {
     }
 
     fn dir(&mut self, path: &str) -> Result<()> {
-        self.parents(&Path::new(path).join("."))
+        self.parents(&Path::new(path).join("file"))
     }
 
     fn bytes(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<()> {

@@ -96,7 +96,7 @@ impl Machine<'_> {
         sh::announce(&command);
         match self.console {
             Console::Pass | Console::Capture => {
-                command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+                command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
             }
             // In a process group of its own it could not read the terminal.
             Console::Interactive => {
@@ -112,6 +112,8 @@ impl Machine<'_> {
             .spawn()
             .with_context(|| format!("cannot run {}", command.get_program().to_string_lossy()))?;
 
+        // Open until the end, and silent: the program's input never ends and never comes.
+        let _input = child.stdin.take();
         let (to_us, events) = mpsc::channel();
         let log = child.stderr.take().context("standard error is piped")?;
         let sender = to_us.clone();
@@ -202,8 +204,8 @@ impl Machine<'_> {
         uml.arg(format!("mem={}M", self.memory_mb));
         uml.arg(format!("initrd={}", self.initrd.display()));
         uml.args(["seccomp=on", &format!("ncpus={}", self.cpus)]);
-        let answer = if self.console == Console::Interactive { "fd:0,fd:1" } else { "null,fd:1" };
-        uml.args(["con=null", "ssl=null", &format!("con0={answer}"), "ssl0=null,fd:2"]);
+        // A channel must be something that can be polled, which rules out its `null` for input.
+        uml.args(["con=null", "ssl=null", "con0=fd:0,fd:1", "ssl0=fd:2"]);
         uml.args(["console=ttyS0", "xtask.answer=tty0", "xtask.log=ttyS0", "panic=-1"]);
         uml.args(&self.append);
         // Its memory is a file there; a small /dev/shm, as containers have, would end it with SIGBUS.
