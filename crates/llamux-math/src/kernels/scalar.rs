@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! All operations in plain Rust: the specification of the other instruction sets, and what runs
+//! where there is none of them.
+
+use core::slice;
+
+use llamux_abi as abi;
+
+use super::{name, Table, Units};
+use crate::activation::{Activations, Q8x256, Q8x32};
+use crate::types::{with_block, Block};
+use crate::{attention, elementary, elementwise, float16, rope, sampling};
+
+/// The exported table.
+pub(crate) static KERNELS: abi::Kernels = abi::Kernels {
+    name: name("scalar"),
+    run,
+};
+
+/// Its functions.
+pub(crate) static TABLE: Table = Table {
+    embed: elementwise::embed,
+    rms_norm,
+    quantize,
+    mat_mul,
+    rope: rope::rotate,
+    store_kv,
+    attention,
+    merge_attention: attention::merge,
+    swi_glu,
+    top_k,
+    log_sum_exp,
+};
+
+unsafe extern "C" fn run(op: *const abi::Op, begin: u32, end: u32) {
+    // SAFETY: As the caller's; nothing but the target's baseline is used.
+    unsafe { TABLE.run(op, begin, end) }
+}
+
+unsafe fn rms_norm(op: &abi::RmsNorm, units: Units) {
+    let columns = op.columns as usize;
+    for row in units {
+        // SAFETY: The row is the caller's; the shared view ends before anything is written.
+        let square_sum: f64 = unsafe { slice::from_raw_parts(op.x.add(row * columns), columns) }
+            .iter()
+            .map(|&x| f64::from(x) * f64::from(x))
+            .sum();
+        let mean = square_sum / f64::from(op.columns);
+        let epsilon = f64::from(f32::from_bits(op.epsilon_bits));
+        // CAST: The nearest `f32`.
+        let scale = (1.0 / elementary::sqrt(mean + epsilon)) as f32;
+        for i in 0..columns {
+            // SAFETY: Within the row; raw pointers, as `out` may be `x`.
+            unsafe {
+                let x = *op.x.add(row * columns + i);
+                *op.out.add(row * columns + i) = x * scale * *op.weight.add(i);
+            }
+        }
+    }
+}
+
+unsafe fn quantize(op: &abi::Quantize, units: Units) {
+    // SAFETY: As the caller's.
+    unsafe {
+        match op.activation {
+            abi::Activation::F32 => {}
+            abi::Activation::Q8x32 => quantize_as::<Q8x32>(op, units),
+            abi::Activation::Q8x256 => quantize_as::<Q8x256>(op, units),
+        }
+    }
+}
+
+unsafe fn quantize_as<A: Activations>(op: &abi::Quantize, units: Units) {
+    let blocks = op.columns as usize / A::LEN;
+    for i in units.start * blocks..units.end * blocks {
+        // SAFETY: The rows are the caller's, and each is `blocks` blocks long.
+        unsafe {
+            let x = slice::from_raw_parts(op.x.add(i * A::LEN), A::LEN);
+            op.out.cast::<A>().add(i).write(A::quantize(x));
+        }
+    }
+}
+
+unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
+    // SAFETY: As the caller's.
+    unsafe { with_block!(op.tensor_type, mat_mul_as(op, units)) }
+}
+
+unsafe fn mat_mul_as<B: Block>(op: &abi::MatMul, units: Units) {
+    let blocks = op.columns as usize / B::Activation::LEN;
+    for row in units {
+        // SAFETY: The row is within the matrix; blocks may lie at any address.
+        let weights =
+            unsafe { slice::from_raw_parts(op.weights.cast::<B>().add(row * blocks), blocks) };
+        let bias = match op.bias.is_null() {
+            true => 0.0,
+            // SAFETY: There is a bias for each row.
+            false => unsafe { *op.bias.add(row) },
+        };
+        for token in 0..op.tokens as usize {
+            // SAFETY: There are as many rows of activations as tokens.
+            let x = unsafe {
+                slice::from_raw_parts(op.x.cast::<B::Activation>().add(token * blocks), blocks)
+            };
+            let sum: f32 = weights.iter().zip(x).map(|(w, x)| w.dot(x)).sum();
+            // SAFETY: Each token's output has room for each row, and this one is ours.
+            let out = unsafe { &mut *op.out.add(token * op.out_stride as usize + row) };
+            let before = if op.accumulate != 0 { *out } else { 0.0 };
+            *out = sum + bias + before;
+        }
+    }
+}
+
+unsafe fn store_kv(op: &abi::StoreKv, units: Units) {
+    // SAFETY: As the caller's; each row is `head_dim` long.
+    unsafe {
+        elementwise::store_kv(op, units, |from, to, len| {
+            for i in 0..len {
+                *to.add(i) = float16::from_f32(*from.add(i));
+            }
+        });
+    }
+}
+
+unsafe fn attention(op: &abi::Attention, units: Units) {
+    let head_dim = op.head_dim as usize;
+    // CAST: The nearest `f32`.
+    let scale = (1.0 / elementary::sqrt(f64::from(op.head_dim))) as f32;
+    for unit in units {
+        // SAFETY: As the caller's.
+        let span = unsafe { attention::Span::new(op, unit) };
+        for head in 0..span.heads {
+            // SAFETY: The unit's queries, keys, values and partial sums, each as long as said; the
+            // partial sums are this unit's alone.
+            let (q, keys, cached, values, tail) = unsafe {
+                let partial = span.partial.add(head * span.partial_stride);
+                (
+                    slice::from_raw_parts(span.q.add(head * head_dim), head_dim),
+                    slice::from_raw_parts(span.k, span.positions * head_dim),
+                    slice::from_raw_parts(span.v, span.positions * head_dim),
+                    slice::from_raw_parts_mut(partial, head_dim),
+                    slice::from_raw_parts_mut(partial.add(head_dim), 2),
+                )
+            };
+            values.fill(0.0);
+            let (mut max, mut sum) = (f32::NEG_INFINITY, 0.0);
+            for (k, v) in keys
+                .chunks_exact(head_dim)
+                .zip(cached.chunks_exact(head_dim))
+            {
+                let dot: f32 = q.iter().zip(k).map(|(q, &k)| q * float16::to_f32(k)).sum();
+                let score = dot * scale;
+                if score > max {
+                    let shrink = exp(max - score);
+                    values.iter_mut().for_each(|value| *value *= shrink);
+                    sum *= shrink;
+                    max = score;
+                }
+                let weight = exp(score - max);
+                sum += weight;
+                for (value, &v) in values.iter_mut().zip(v) {
+                    *value += weight * float16::to_f32(v);
+                }
+            }
+            tail.copy_from_slice(&[max, sum]);
+        }
+    }
+}
+
+unsafe fn swi_glu(op: &abi::SwiGlu, units: Units) {
+    let columns = op.columns as usize;
+    for i in units.start * columns..units.end * columns {
+        // SAFETY: Within the caller's rows; raw pointers, as `out` may be `gate`.
+        unsafe {
+            let gate = *op.gate.add(i);
+            *op.out.add(i) = gate / (1.0 + exp(-gate)) * *op.up.add(i);
+        }
+    }
+}
+
+unsafe fn top_k(op: &abi::TopK, units: Units) {
+    // SAFETY: As the caller's.
+    unsafe {
+        sampling::top_k(op, units, |logits, threshold| {
+            logits.iter().position(|&logit| logit > threshold)
+        });
+    }
+}
+
+unsafe fn log_sum_exp(op: &abi::LogSumExp, units: Units) {
+    let max = |logits: &[f32]| logits.iter().fold(f32::NEG_INFINITY, |max, &x| max.max(x));
+    let sum = |logits: &[f32], max: f32| {
+        logits
+            .iter()
+            .map(|&x| elementary::exp(f64::from(x) - f64::from(max)))
+            .sum()
+    };
+    // SAFETY: As the caller's.
+    unsafe { sampling::log_sum_exp(op, units, max, sum) }
+}
+
+/// `e^x`.
+fn exp(x: f32) -> f32 {
+    // CAST: The nearest `f32`.
+    elementary::exp(f64::from(x)) as f32
+}
