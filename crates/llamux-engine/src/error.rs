@@ -183,6 +183,8 @@ pub enum Error {
     },
     /// The caller asked to stop.
     Interrupted,
+    /// An operation was given buffers whose lengths contradict each other: a fault of this crate.
+    Operation(&'static str),
 }
 
 impl fmt::Display for Error {
@@ -298,6 +300,9 @@ impl fmt::Display for Error {
                 write!(f, "token {id} is not in the vocabulary of {vocabulary}")
             }
             Error::Interrupted => f.write_str("interrupted"),
+            Error::Operation(name) => {
+                write!(f, "operation {name}: lengths contradict each other")
+            }
         }
     }
 }

@@ -9,9 +9,210 @@
 #![expect(unsafe_code, reason = "calls the math crate through pointers")]
 
 use core::marker::PhantomData;
+use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use llamux_abi as abi;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::error::Error;
+
+/// The bits of an `f32`, with which only the math crate computes.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct F32Bits(pub u32);
+
+/// [`abi::Candidates`], as something that can be carved out of bytes: `len`, `limit`, and `entries`
+/// of a token and a logit each.
+#[derive(FromBytes, Immutable, IntoBytes)]
+#[repr(transparent)]
+pub struct Candidates([u32; 2 + 2 * abi::MAX_CANDIDATES]);
+
+const _: () = assert!(size_of::<Candidates>() == size_of::<abi::Candidates>());
+const _: () = assert!(align_of::<Candidates>() == align_of::<abi::Candidates>());
+
+/// The entry of [`abi::BLOCKS`] for a type.
+pub fn block(tensor_type: abi::TensorType) -> &'static abi::Block {
+    static BLOCKS: [abi::Block; 8] = abi::BLOCKS;
+    let [first, ..] = &BLOCKS;
+    // Every type has an entry; a match by name would say it twice.
+    BLOCKS
+        .iter()
+        .find(|block| block.tensor_type == tensor_type)
+        .unwrap_or(first)
+}
+
+/// Bytes of a row of activations, `None` if a row of this length has no such layout.
+pub fn activation_bytes(activation: abi::Activation, columns: u32) -> Option<usize> {
+    let (weights, bytes) = match activation {
+        abi::Activation::F32 => (1, size_of::<F32Bits>()),
+        abi::Activation::Q8x32 => (32, abi::ACT_Q8X32_BYTES),
+        abi::Activation::Q8x256 => (256, abi::ACT_Q8X256_BYTES),
+    };
+    let columns = usize::try_from(columns).ok()?;
+    if columns % weights != 0 {
+        return None;
+    }
+    (columns / weights).checked_mul(bytes)
+}
+
+/// A matrix of weights, in place.
+///
+/// # Invariants
+///
+/// A row is a whole number of blocks, and `data` is exactly `rows` rows. Neither number is zero.
+#[derive(Clone, Copy)]
+pub struct Matrix<'a> {
+    data: &'a [u8],
+    tensor_type: abi::TensorType,
+    rows: u32,
+    columns: u32,
+}
+
+impl<'a> Matrix<'a> {
+    /// Checks the lengths.
+    pub fn new(
+        data: &'a [u8],
+        tensor_type: abi::TensorType,
+        rows: u32,
+        columns: u32,
+    ) -> Option<Self> {
+        let matrix = Self {
+            data,
+            tensor_type,
+            rows,
+            columns,
+        };
+        let block = block(tensor_type);
+        let whole = rows != 0 && columns != 0 && columns % block.weights == 0;
+        // INVARIANT: Both are checked here.
+        (whole && matrix.row_bytes().checked_mul(rows.into())? == u64::try_from(data.len()).ok()?)
+            .then_some(matrix)
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// Length of a row.
+    pub fn columns(&self) -> u32 {
+        self.columns
+    }
+
+    /// How the activations are laid out that multiply it.
+    pub fn activation(&self) -> abi::Activation {
+        block(self.tensor_type).activation
+    }
+
+    fn row_bytes(&self) -> u64 {
+        let block = block(self.tensor_type);
+        // OVERFLOW: The product of two 32-bit numbers.
+        u64::from(self.columns / block.weights) * u64::from(block.bytes)
+    }
+}
+
+/// Where the pairs of a batch of queries or keys are, and how they rotate.
+#[derive(Clone, Copy)]
+pub struct Heads {
+    /// Heads of a token.
+    pub heads: u32,
+    /// Length of a head.
+    pub head_dim: u32,
+    /// Number of rotated dimensions, halved.
+    pub pairs: u32,
+    /// Which dimensions rotate together.
+    pub style: abi::RopeStyle,
+}
+
+/// The shape of one layer's key and value cache: `(kv_heads, context, head_dim)`.
+#[derive(Clone, Copy)]
+pub struct CacheShape {
+    /// Number of key and value heads.
+    pub kv_heads: u32,
+    /// Positions that it holds.
+    pub context: u32,
+    /// Length of a head.
+    pub head_dim: u32,
+}
+
+impl CacheShape {
+    /// Number of elements; `None` if that overflows, or a dimension is not one that is computed.
+    pub fn elements(&self) -> Option<usize> {
+        if self.kv_heads == 0 || self.context == 0 || !(1..=256).contains(&self.head_dim) {
+            return None;
+        }
+        product(&[self.kv_heads, self.context, self.head_dim])
+    }
+}
+
+/// How [`Job::pick`] chooses; all times 1000.
+#[derive(Clone, Copy)]
+pub struct Choice {
+    /// Temperature; 0 for the first candidate.
+    pub temperature_milli: u32,
+    /// Top-p; 1000 or more for no bound.
+    pub top_p_milli: u32,
+    /// Min-p; 0 for no bound.
+    pub min_p_milli: u32,
+}
+
+/// The bound of a slice, in picoseconds.
+const SLICE: u64 = 50_000_000;
+/// A shorter slice than this costs more to hand out than it balances.
+const SHORT: u64 = 4_000_000;
+/// A shorter job than this is not worth waking a thread.
+const WORTH_SHARING: u64 = 10_000_000;
+/// Into how many slices a job is cut at least, if they do not become too short.
+const SHARES: u64 = 16;
+/// Largest number of units of a job, and of one slice: their sum, with a slice for each of 2^15
+/// threads, is within 32 bits.
+const MAX_UNITS: u32 = 1 << 31;
+const MAX_GRAIN: u32 = 1 << 16;
+
+/// Picoseconds for a multiply-add of the vector tables, roughly: what matters is that a slice is of
+/// the right order.
+const MULTIPLY_QUANTIZED: u64 = 67;
+const MULTIPLY_FLOAT: u64 = 200;
+/// Picoseconds for reading a byte of weights.
+const READ: u64 = 333;
+/// How much slower the scalar table is.
+const SCALAR: u64 = 16;
+
+/// The cost of an element of a simple loop, and of one with an exponential.
+const SIMPLE: u64 = 500;
+const EXPONENTIAL: u64 = 4000;
+
+fn product(factors: &[u32]) -> Option<usize> {
+    factors.iter().try_fold(1usize, |product, &factor| {
+        product.checked_mul(usize::try_from(factor).ok()?)
+    })
+}
+
+/// Number of rows of `columns` in `len` elements; `None` unless it is a whole number, not zero.
+fn rows_of(len: usize, columns: u32) -> Option<u32> {
+    let columns = usize::try_from(columns).ok()?;
+    if columns == 0 || len == 0 || len % columns != 0 {
+        return None;
+    }
+    u32::try_from(len / columns).ok()
+}
+
+fn count(len: usize) -> Option<u32> {
+    u32::try_from(len).ok().filter(|&count| count != 0)
+}
+
+fn operation<'a>(
+    name: &'static str,
+    job: impl FnOnce() -> Option<Job<'a>>,
+) -> Result<Job<'a>, Error> {
+    job().ok_or(Error::Operation(name))
+}
+
+/// Whether the sizes that an operation depends on are what they must be.
+fn check(condition: bool) -> Option<()> {
+    condition.then_some(())
+}
 
 /// The float operations of one instruction set.
 #[derive(Clone, Copy)]
@@ -29,9 +230,23 @@ impl Kernels {
         Self(unsafe { &*table })
     }
 
+    /// How many times slower than a vector table it is.
+    fn pace(self) -> u64 {
+        if self.name() == "scalar" {
+            SCALAR
+        } else {
+            1
+        }
+    }
+
     /// The table's name: `scalar`, `avx2`, ….
     pub fn name(self) -> &'static str {
-        let len = self.0.name.iter().position(|&b| b == 0).unwrap_or(self.0.name.len());
+        let len = self
+            .0
+            .name
+            .iter()
+            .position(|&b| b == 0)
+            .unwrap_or(self.0.name.len());
         core::str::from_utf8(self.0.name.get(..len).unwrap_or(&[])).unwrap_or("?")
     }
 }
@@ -79,7 +294,504 @@ pub struct Job<'a> {
 // `step` gives each unit to one thread only.
 unsafe impl Sync for Job<'_> {}
 
-impl Job<'_> {
+/// How the units of a job are handed out.
+enum Share {
+    /// One thread, ascending.
+    Serial,
+    /// Any thread, any order.
+    Parallel,
+    /// The same, in multiples of 8 where that is not too long.
+    Rows,
+}
+
+impl<'a> Job<'a> {
+    /// A job of `units` that take `cost` picoseconds each with a vector table.
+    ///
+    /// # Safety
+    ///
+    /// The pointers in `op` are derived from borrows that last for `'a`, exclusive ones for what is
+    /// written, and valid for the lengths that `abi` names for `units`.
+    unsafe fn new(
+        kernels: Kernels,
+        op: abi::Op,
+        units: u32,
+        cost: u64,
+        share: Share,
+    ) -> Option<Self> {
+        if units > MAX_UNITS {
+            return None;
+        }
+        let cost = cost.max(1).saturating_mul(kernels.pace());
+        let total = cost.saturating_mul(units.into());
+        let serial = matches!(share, Share::Serial);
+        let parallel = !serial && units > 1 && total >= WORTH_SHARING;
+        let bound = if parallel {
+            (total / SHARES).clamp(SHORT, SLICE)
+        } else {
+            SLICE
+        };
+        let grain = u32::try_from(bound / cost)
+            .unwrap_or(MAX_GRAIN)
+            .clamp(1, MAX_GRAIN);
+        let grain = match share {
+            Share::Rows if grain >= 8 => grain / 8 * 8,
+            // Powers of two, so that a kernel that takes rows in groups wastes nothing.
+            Share::Rows => 1 << grain.ilog2(),
+            _ => grain,
+        };
+        Some(Self {
+            op,
+            kernels,
+            units,
+            grain,
+            parallel,
+            next: AtomicU32::new(0),
+            _buffers: PhantomData,
+        })
+    }
+
+    /// [`abi::Embed`]: `out` is `(tokens, table.columns())`.
+    pub fn embed(
+        kernels: Kernels,
+        table: Matrix<'a>,
+        ids: &'a [u32],
+        out: &'a mut [F32Bits],
+    ) -> Result<Self, Error> {
+        operation("Embed", || {
+            let tokens = count(ids.len())?;
+            check(rows_of(out.len(), table.columns)? == tokens)?;
+            check(ids.iter().all(|&id| id < table.rows))?;
+            let op = abi::Op::Embed(abi::Embed {
+                table: table.data.as_ptr(),
+                tensor_type: table.tensor_type,
+                columns: table.columns,
+                ids: ids.as_ptr(),
+                out: out.as_mut_ptr().cast(),
+            });
+            // SAFETY: `out` has a row for each id, and each id a row in the table.
+            unsafe {
+                Self::new(
+                    kernels,
+                    op,
+                    tokens,
+                    SIMPLE * u64::from(table.columns),
+                    Share::Parallel,
+                )
+            }
+        })
+    }
+
+    /// [`abi::RmsNorm`]: rows as long as `weight`.
+    pub fn rms_norm(
+        kernels: Kernels,
+        x: &'a [F32Bits],
+        weight: &'a [F32Bits],
+        epsilon: F32Bits,
+        out: &'a mut [F32Bits],
+    ) -> Result<Self, Error> {
+        operation("RmsNorm", || {
+            let columns = count(weight.len())?;
+            let rows = rows_of(x.len(), columns)?;
+            check(out.len() == x.len())?;
+            let op = abi::Op::RmsNorm(abi::RmsNorm {
+                x: x.as_ptr().cast(),
+                weight: weight.as_ptr().cast(),
+                out: out.as_mut_ptr().cast(),
+                columns,
+                epsilon_bits: epsilon.0,
+            });
+            // SAFETY: `x` and `out` are `rows` rows of `columns`, `weight` is one.
+            unsafe {
+                Self::new(
+                    kernels,
+                    op,
+                    rows,
+                    SIMPLE * u64::from(columns),
+                    Share::Parallel,
+                )
+            }
+        })
+    }
+
+    /// [`abi::Quantize`]: as many rows of `columns` as `x` has.
+    pub fn quantize(
+        kernels: Kernels,
+        x: &'a [F32Bits],
+        columns: u32,
+        activation: abi::Activation,
+        out: &'a mut [u8],
+    ) -> Result<Self, Error> {
+        operation("Quantize", || {
+            let rows = rows_of(x.len(), columns)?;
+            check(activation != abi::Activation::F32)?;
+            let bytes = activation_bytes(activation, columns)?;
+            check(bytes.checked_mul(usize::try_from(rows).ok()?)? == out.len())?;
+            check(out.as_ptr().cast::<u32>().is_aligned())?;
+            let op = abi::Op::Quantize(abi::Quantize {
+                x: x.as_ptr().cast(),
+                out: out.as_mut_ptr(),
+                columns,
+                activation,
+            });
+            // SAFETY: `x` is `rows` rows of `columns`, `out` the same in the layout, and aligned.
+            unsafe {
+                Self::new(
+                    kernels,
+                    op,
+                    rows,
+                    SIMPLE * u64::from(columns),
+                    Share::Parallel,
+                )
+            }
+        })
+    }
+
+    /// [`abi::MatMul`]: `x` is `(tokens)` rows in `weights.activation()`, `out` is
+    /// `(tokens, weights.rows())`.
+    pub fn mat_mul(
+        kernels: Kernels,
+        weights: Matrix<'a>,
+        x: &'a [u8],
+        bias: Option<&'a [F32Bits]>,
+        out: &'a mut [F32Bits],
+        accumulate: bool,
+    ) -> Result<Self, Error> {
+        operation("MatMul", || {
+            let tokens = rows_of(out.len(), weights.rows).filter(|&n| n <= abi::MAX_BATCH)?;
+            let activation = weights.activation();
+            let bytes = activation_bytes(activation, weights.columns)?;
+            check(bytes.checked_mul(usize::try_from(tokens).ok()?)? == x.len())?;
+            check(x.as_ptr().cast::<u32>().is_aligned())?;
+            if let Some(bias) = bias {
+                check(rows_of(bias.len(), weights.rows)? == 1)?;
+            }
+            let op = abi::Op::MatMul(abi::MatMul {
+                weights: weights.data.as_ptr(),
+                tensor_type: weights.tensor_type,
+                columns: weights.columns,
+                x: x.as_ptr(),
+                bias: bias.map_or(ptr::null(), |bias| bias.as_ptr().cast()),
+                out: out.as_mut_ptr().cast(),
+                out_stride: weights.rows,
+                tokens,
+                accumulate: accumulate.into(),
+            });
+            let multiply = match activation {
+                abi::Activation::F32 => MULTIPLY_FLOAT,
+                _ => MULTIPLY_QUANTIZED,
+            };
+            let work = u64::from(weights.columns) * u64::from(tokens) * multiply;
+            let cost = work.max(weights.row_bytes().saturating_mul(READ));
+            // SAFETY: `Matrix` holds for the weights; `x` has `tokens` rows in their layout, is
+            // aligned, and `out` has `tokens` rows with an element for each row of the weights, as
+            // `bias` has.
+            unsafe { Self::new(kernels, op, weights.rows, cost, Share::Rows) }
+        })
+    }
+
+    /// [`abi::RopeFrequencies`]: for twice as many dimensions as `out` is long.
+    pub fn rope_frequencies(
+        kernels: Kernels,
+        base: F32Bits,
+        factors: Option<&'a [F32Bits]>,
+        out: &'a mut [F32Bits],
+    ) -> Result<Self, Error> {
+        operation("RopeFrequencies", || {
+            let dimensions = count(out.len())?.checked_mul(2)?;
+            check(factors.is_none_or(|factors| factors.len() == out.len()))?;
+            let op = abi::Op::RopeFrequencies(abi::RopeFrequencies {
+                base_bits: base.0,
+                dimensions,
+                factors: factors.map_or(ptr::null(), |factors| factors.as_ptr().cast()),
+                out: out.as_mut_ptr().cast(),
+            });
+            // SAFETY: `out` and `factors` are `dimensions / 2` long.
+            unsafe { Self::new(kernels, op, 1, 0, Share::Serial) }
+        })
+    }
+
+    /// [`abi::RopeAngles`]: `out` is `(tokens, pairs, 2)`.
+    pub fn rope_angles(
+        kernels: Kernels,
+        frequencies: &'a [F32Bits],
+        positions: &'a [u32],
+        out: &'a mut [F32Bits],
+    ) -> Result<Self, Error> {
+        operation("RopeAngles", || {
+            let pairs = count(frequencies.len())?;
+            let tokens = count(positions.len())?;
+            check(product(&[tokens, pairs, 2])? == out.len())?;
+            let op = abi::Op::RopeAngles(abi::RopeAngles {
+                frequencies: frequencies.as_ptr().cast(),
+                positions: positions.as_ptr(),
+                pairs,
+                out: out.as_mut_ptr().cast(),
+            });
+            // SAFETY: `out` has two elements for each token's each pair.
+            unsafe {
+                Self::new(
+                    kernels,
+                    op,
+                    tokens,
+                    2 * EXPONENTIAL * u64::from(pairs),
+                    Share::Parallel,
+                )
+            }
+        })
+    }
+
+    /// [`abi::Rope`]: `x` is `(tokens, heads, head_dim)`, `angles` is `(tokens, pairs, 2)`.
+    pub fn rope(
+        kernels: Kernels,
+        x: &'a mut [F32Bits],
+        angles: &'a [F32Bits],
+        shape: Heads,
+    ) -> Result<Self, Error> {
+        operation("Rope", || {
+            check(shape.pairs.checked_mul(2)? <= shape.head_dim)?;
+            let tokens = rows_of(x.len(), shape.heads.checked_mul(shape.head_dim)?)?;
+            check(product(&[tokens, shape.pairs, 2])? == angles.len())?;
+            let op = abi::Op::Rope(abi::Rope {
+                x: x.as_mut_ptr().cast(),
+                angles: angles.as_ptr().cast(),
+                heads: shape.heads,
+                head_dim: shape.head_dim,
+                pairs: shape.pairs,
+                style: shape.style,
+            });
+            let cost = SIMPLE * u64::from(shape.heads) * u64::from(shape.pairs);
+            // SAFETY: `x` and `angles` have the same number of tokens, and the pairs are in a head.
+            unsafe { Self::new(kernels, op, tokens, cost, Share::Parallel) }
+        })
+    }
+
+    /// [`abi::StoreKv`]: `k` and `v` are `(tokens, kv_heads, head_dim)` for the positions from
+    /// `position` on.
+    pub fn store_kv(
+        kernels: Kernels,
+        (k, v): (&'a [F32Bits], &'a [F32Bits]),
+        (k_cache, v_cache): (&'a mut [u16], &'a mut [u16]),
+        shape: CacheShape,
+        position: u32,
+    ) -> Result<Self, Error> {
+        operation("StoreKv", || {
+            let cache = shape.elements()?;
+            check(k_cache.len() == cache && v_cache.len() == cache)?;
+            let row = shape.kv_heads.checked_mul(shape.head_dim)?;
+            let tokens = rows_of(k.len(), row)?;
+            check(v.len() == k.len() && position.checked_add(tokens)? <= shape.context)?;
+            let op = abi::Op::StoreKv(abi::StoreKv {
+                k: k.as_ptr().cast(),
+                v: v.as_ptr().cast(),
+                k_cache: k_cache.as_mut_ptr(),
+                v_cache: v_cache.as_mut_ptr(),
+                position,
+                context: shape.context,
+                kv_heads: shape.kv_heads,
+                head_dim: shape.head_dim,
+            });
+            // SAFETY: `k` and `v` have `tokens` rows, for which both caches have positions.
+            unsafe {
+                Self::new(
+                    kernels,
+                    op,
+                    tokens,
+                    SIMPLE * u64::from(row),
+                    Share::Parallel,
+                )
+            }
+        })
+    }
+
+    /// [`abi::Attention`]: `q` is `(tokens, heads, head_dim)`, `partial` is
+    /// `(tokens, heads, chunks, head_dim + 2)`.
+    pub fn attention(
+        kernels: Kernels,
+        q: &'a [F32Bits],
+        (k_cache, v_cache): (&'a [u16], &'a [u16]),
+        shape: CacheShape,
+        (heads, chunks): (u32, u32),
+        position: u32,
+        partial: &'a mut [F32Bits],
+    ) -> Result<Self, Error> {
+        operation("Attention", || {
+            let cache = shape.elements()?;
+            check(k_cache.len() == cache && v_cache.len() == cache)?;
+            check(heads % shape.kv_heads == 0)?;
+            let tokens = rows_of(q.len(), heads.checked_mul(shape.head_dim)?)?;
+            let end = position.checked_add(tokens)?;
+            check(end <= shape.context && end.div_ceil(abi::ATTENTION_CHUNK) <= chunks)?;
+            check(product(&[tokens, heads, chunks, shape.head_dim + 2])? == partial.len())?;
+            let op = abi::Op::Attention(abi::Attention {
+                q: q.as_ptr().cast(),
+                k_cache: k_cache.as_ptr(),
+                v_cache: v_cache.as_ptr(),
+                partial: partial.as_mut_ptr().cast(),
+                position,
+                chunks,
+                context: shape.context,
+                heads,
+                kv_heads: shape.kv_heads,
+                head_dim: shape.head_dim,
+            });
+            let units = u32::try_from(product(&[tokens, shape.kv_heads, chunks])?).ok()?;
+            let cost = u64::from(end.min(abi::ATTENTION_CHUNK))
+                * u64::from(shape.head_dim)
+                * u64::from(heads / shape.kv_heads)
+                * (2 * MULTIPLY_FLOAT);
+            // SAFETY: The caches hold every position that a token sees, the chunks cover them, and
+            // `partial` has room for each token's each head's each chunk.
+            unsafe { Self::new(kernels, op, units, cost, Share::Parallel) }
+        })
+    }
+
+    /// [`abi::MergeAttention`]: `out` is `(heads of all tokens, head_dim)`.
+    pub fn merge_attention(
+        kernels: Kernels,
+        partial: &'a [F32Bits],
+        chunks: u32,
+        head_dim: u32,
+        out: &'a mut [F32Bits],
+    ) -> Result<Self, Error> {
+        operation("MergeAttention", || {
+            check(chunks != 0)?;
+            let units = rows_of(out.len(), head_dim)?;
+            check(product(&[units, chunks, head_dim.checked_add(2)?])? == partial.len())?;
+            let op = abi::Op::MergeAttention(abi::MergeAttention {
+                partial: partial.as_ptr().cast(),
+                out: out.as_mut_ptr().cast(),
+                chunks,
+                head_dim,
+            });
+            let cost = u64::from(chunks) * (EXPONENTIAL + SIMPLE * u64::from(head_dim));
+            // SAFETY: `partial` has `chunks` rows for each row of `out`.
+            unsafe { Self::new(kernels, op, units, cost, Share::Parallel) }
+        })
+    }
+
+    /// [`abi::SwiGlu`], into `gate`.
+    pub fn swi_glu(
+        kernels: Kernels,
+        gate: &'a mut [F32Bits],
+        up: &'a [F32Bits],
+        columns: u32,
+    ) -> Result<Self, Error> {
+        operation("SwiGlu", || {
+            let rows = rows_of(gate.len(), columns)?;
+            check(up.len() == gate.len())?;
+            // Both from the exclusive borrow, since it is read and written.
+            let out: *mut F32Bits = gate.as_mut_ptr();
+            let op = abi::Op::SwiGlu(abi::SwiGlu {
+                gate: out.cast_const().cast(),
+                up: up.as_ptr().cast(),
+                out: out.cast(),
+                columns,
+            });
+            // SAFETY: `gate` and `up` are `rows` rows of `columns`.
+            unsafe {
+                Self::new(
+                    kernels,
+                    op,
+                    rows,
+                    EXPONENTIAL / 4 * u64::from(columns),
+                    Share::Parallel,
+                )
+            }
+        })
+    }
+
+    /// [`abi::Penalize`].
+    pub fn penalize(
+        kernels: Kernels,
+        logits: &'a mut [F32Bits],
+        ids: &'a [u32],
+        penalty_milli: u32,
+    ) -> Result<Self, Error> {
+        operation("Penalize", || {
+            let units = count(ids.len()).filter(|&units| units <= 1024)?;
+            check(penalty_milli != 0)?;
+            let vocabulary = count(logits.len())?;
+            check(ids.iter().all(|&id| id < vocabulary))?;
+            let op = abi::Op::Penalize(abi::Penalize {
+                logits: logits.as_mut_ptr().cast(),
+                ids: ids.as_ptr(),
+                penalty_milli,
+            });
+            // SAFETY: Each id has a logit.
+            unsafe { Self::new(kernels, op, units, SIMPLE * u64::from(units), Share::Serial) }
+        })
+    }
+
+    /// [`abi::TopK`]: keeps `limit` candidates.
+    pub fn top_k(
+        kernels: Kernels,
+        logits: &'a [F32Bits],
+        limit: u32,
+        candidates: &'a mut Candidates,
+    ) -> Result<Self, Error> {
+        operation("TopK", || {
+            let vocabulary = count(logits.len())?;
+            // CAST: A small constant.
+            check((1..=abi::MAX_CANDIDATES as u32).contains(&limit))?;
+            let [len, kept, ..] = &mut candidates.0;
+            (*len, *kept) = (0, limit);
+            let op = abi::Op::TopK(abi::TopK {
+                logits: logits.as_ptr().cast(),
+                vocabulary,
+                candidates: ptr::from_mut(candidates).cast(),
+            });
+            // SAFETY: The candidates are empty and their limit is within their array.
+            unsafe { Self::new(kernels, op, vocabulary, 2 * SIMPLE, Share::Serial) }
+        })
+    }
+
+    /// [`abi::Pick`].
+    pub fn pick(
+        kernels: Kernels,
+        candidates: &'a mut Candidates,
+        choice: Choice,
+        rng: &'a mut u64,
+        token: &'a mut u32,
+    ) -> Result<Self, Error> {
+        operation("Pick", || {
+            let [len, limit, ..] = candidates.0;
+            // CAST: A small constant.
+            check(len.max(limit) <= abi::MAX_CANDIDATES as u32)?;
+            let op = abi::Op::Pick(abi::Pick {
+                candidates: ptr::from_mut(candidates).cast(),
+                rng: ptr::from_mut(rng),
+                token: ptr::from_mut(token),
+                temperature_milli: choice.temperature_milli,
+                top_p_milli: choice.top_p_milli,
+                min_p_milli: choice.min_p_milli,
+            });
+            // SAFETY: As many candidates are set as `len` says: the array has no other state.
+            unsafe { Self::new(kernels, op, 1, 0, Share::Serial) }
+        })
+    }
+
+    /// [`abi::LogSumExp`].
+    pub fn log_sum_exp(
+        kernels: Kernels,
+        logits: &'a [F32Bits],
+        target: u32,
+        state: &'a mut abi::LogSumExpState,
+    ) -> Result<Self, Error> {
+        operation("LogSumExp", || {
+            let vocabulary = count(logits.len())?;
+            check(target < vocabulary)?;
+            *state = abi::LogSumExpState::default();
+            let op = abi::Op::LogSumExp(abi::LogSumExp {
+                logits: logits.as_ptr().cast(),
+                vocabulary,
+                target,
+                state: ptr::from_mut(state),
+            });
+            // SAFETY: The state is fresh and the target one of the logits.
+            unsafe { Self::new(kernels, op, vocabulary, EXPONENTIAL, Share::Serial) }
+        })
+    }
+
     /// Computes the next slice, at most about 50 µs of work. `false` once nothing was left to take.
     pub fn step(&self, _fpu: &FpuSection) -> bool {
         // OVERFLOW: Each thread adds at most one grain past the end before it stops, and `new`
