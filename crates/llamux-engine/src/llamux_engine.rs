@@ -5,6 +5,9 @@
 #![cfg_attr(not(CONFIG_RUST), no_std)]
 #![deny(unsafe_code)]
 
+pub mod arena;
 pub mod error;
 pub mod gguf;
 pub mod math;
+pub mod tokenizer;
+pub mod unicode;
