@@ -17,6 +17,8 @@ mod request;
 mod service;
 mod status;
 mod sys;
+#[cfg(CONFIG_LLAMUX_KUNIT_TEST)]
+mod tests;
 
 use service::Service;
 

@@ -50,6 +50,8 @@ struct Shared {
     inside: Atomic<u32>,
     /// Helpers that sleep, or are about to.
     sleeping: Atomic<u32>,
+    /// 1 when the helpers are to end.
+    stopping: Atomic<u32>,
     /// 1 while the driving thread sleeps, or is about to, until `inside` is 0.
     closing: Atomic<u32>,
     #[pin]
@@ -77,6 +79,7 @@ impl Pool {
                 published: Atomic::new(0),
                 inside: Atomic::new(0),
                 sleeping: Atomic::new(0),
+                stopping: Atomic::new(0),
                 closing: Atomic::new(0),
                 sleep <- new_mutex!((), "llamux_pool"),
                 published_or_stopped <- new_condvar!("llamux_pool"),
@@ -84,18 +87,28 @@ impl Pool {
             }),
             GFP_KERNEL,
         )?;
-        for _ in 1..threads {
-            sys::start_thread(shared.clone(), c"llamux_helper", None)?;
-        }
-        Ok(Self {
-            shared: Some(shared),
+        let pool = Self {
+            shared: Some(shared.clone()),
             threads,
-        })
+        };
+        for _ in 1..threads {
+            sys::start_thread(shared.clone(), c"llamux_helper")?;
+        }
+        Ok(pool)
     }
 
     /// Number of threads that compute.
     pub(crate) fn threads(&self) -> u32 {
         self.threads
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.shared {
+            shared.stopping.store(1, Relaxed);
+            shared.announce();
+        }
     }
 }
 
@@ -146,6 +159,11 @@ impl Shared {
     fn publish(&self, job: &Job<'_>) {
         // INVARIANT: `execute` calls `retire` before it returns.
         self.job.store(core::ptr::from_ref(job) as usize, Relaxed);
+        self.announce();
+    }
+
+    /// Lets the helpers look at what has changed.
+    fn announce(&self) {
         self.published.fetch_add(1, Full);
         // `fetch_add` orders the new number before this; a helper counts itself as sleeping before
         // it looks at the number for the last time.
@@ -207,6 +225,9 @@ impl Thread for Shared {
         let mut seen = 0;
         loop {
             seen = self.next(seen);
+            if self.stopping.load(Relaxed) != 0 {
+                return;
+            }
             self.help();
         }
     }

@@ -96,7 +96,7 @@ impl Service {
             }),
             GFP_KERNEL,
         )?;
-        sys::start_thread(service.clone(), c"llamux", None)?;
+        sys::start_thread(service.clone(), c"llamux")?;
         Ok(service)
     }
 

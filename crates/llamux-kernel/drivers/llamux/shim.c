@@ -86,18 +86,9 @@ u32 llamux_cpu_features(void)
 	return features;
 }
 
-/* Starts a kernel thread, bound to @cpu unless that is negative. */
-int llamux_thread_start(int (*fn)(void *data), void *data, const char *name, int cpu)
+int llamux_thread_start(int (*fn)(void *data), void *data, const char *name)
 {
-	struct task_struct *task;
-
-	task = kthread_create(fn, data, "%s", name);
-	if (IS_ERR(task))
-		return PTR_ERR(task);
-	if (cpu >= 0)
-		kthread_bind(task, cpu);
-	wake_up_process(task);
-	return 0;
+	return PTR_ERR_OR_ZERO(kthread_run(fn, data, "%s", name));
 }
 
 u32 llamux_cpus(void)

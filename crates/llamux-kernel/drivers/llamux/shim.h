@@ -16,7 +16,7 @@ struct seq_file;
 void llamux_fpu_begin(void);
 void llamux_fpu_end(void);
 u32 llamux_cpu_features(void);
-int llamux_thread_start(int (*fn)(void *data), void *data, const char *name, int cpu);
+int llamux_thread_start(int (*fn)(void *data), void *data, const char *name);
 struct file *llamux_model_open(const char *name, char *path, size_t path_size);
 ssize_t llamux_model_read(struct file *file, void *buf, size_t buf_size, size_t *file_size);
 int llamux_model_remove(struct file *file, const char *path);

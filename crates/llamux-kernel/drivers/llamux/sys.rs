@@ -12,7 +12,7 @@ use kernel::error::{from_err_ptr, to_result};
 use kernel::ffi::{c_int, c_void};
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel::{bindings, uapi};
+use kernel::uapi;
 use llamux_engine::math::{FpuSection, Kernels};
 
 mod shim {
@@ -27,21 +27,20 @@ mod shim {
             function: unsafe extern "C" fn(*mut c_void) -> c_int,
             data: *mut c_void,
             name: *const u8,
-            cpu: c_int,
         ) -> c_int;
         pub(super) fn llamux_model_open(
             name: *const u8,
             path: *mut u8,
             path_size: usize,
-        ) -> *mut bindings::file;
+        ) -> *mut c_void;
         pub(super) fn llamux_model_read(
-            file: *mut bindings::file,
+            file: *mut c_void,
             buf: *mut c_void,
             buf_size: usize,
             file_size: *mut usize,
         ) -> isize;
-        pub(super) fn llamux_model_remove(file: *mut bindings::file, path: *const u8) -> c_int;
-        pub(super) fn llamux_model_close(file: *mut bindings::file);
+        pub(super) fn llamux_model_remove(file: *mut c_void, path: *const u8) -> c_int;
+        pub(super) fn llamux_model_close(file: *mut c_void);
         pub(super) fn llamux_command_from_user(
             dst: *mut uapi::llama_command,
             src: usize,
@@ -103,14 +102,14 @@ impl Drop for Fpu {
     }
 }
 
-/// What a kernel thread of the driver does, for ever.
+/// What a kernel thread of the driver does.
 pub(crate) trait Thread: Send + Sync + 'static {
     /// The thread's body.
     fn run(self: Arc<Self>);
 }
 
-/// Starts a kernel thread; on the given processor only, if there is one.
-pub(crate) fn start_thread<T: Thread>(body: Arc<T>, name: &CStr, cpu: Option<u32>) -> Result {
+/// Starts a kernel thread.
+pub(crate) fn start_thread<T: Thread>(body: Arc<T>, name: &CStr) -> Result {
     unsafe extern "C" fn function<T: Thread>(data: *mut c_void) -> c_int {
         // SAFETY: `data` is what `Arc::into_raw` returned below, and is taken once.
         let body = unsafe { Arc::from_raw(data.cast::<T>()) };
@@ -119,14 +118,12 @@ pub(crate) fn start_thread<T: Thread>(body: Arc<T>, name: &CStr, cpu: Option<u32
     }
 
     let data = Arc::into_raw(body);
-    let cpu = cpu.map_or(-1, |cpu| c_int::try_from(cpu).unwrap_or(-1));
     // SAFETY: `function` takes back what `into_raw` gave; the name is copied.
     let result = to_result(unsafe {
         shim::llamux_thread_start(
             function::<T>,
             data.cast_mut().cast(),
             name.as_char_ptr(),
-            cpu,
         )
     });
     if result.is_err() {
@@ -188,7 +185,7 @@ const PATH_SIZE: usize = 320;
 
 /// An open model file.
 pub(crate) struct ModelFile {
-    file: NonNull<bindings::file>,
+    file: NonNull<c_void>,
     path: KVec<u8>,
     _not_send: PhantomData<*mut ()>,
 }
