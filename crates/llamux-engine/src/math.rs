@@ -13,7 +13,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use llamux_abi as abi;
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes};
 
 use crate::error::Error;
 
