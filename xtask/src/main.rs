@@ -14,6 +14,7 @@ mod machine;
 mod model;
 mod progress;
 mod run;
+mod series;
 mod setup;
 mod sh;
 mod toolchain;
@@ -41,6 +42,7 @@ enum Task {
     Kernel(kernel::Args),
     Model(model::Args),
     Run(run::Args),
+    Series(series::Args),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Task::Kernel(args) => kernel::main(&cx, &args),
         Task::Model(args) => model::main(&cx, &args),
         Task::Run(args) => run::main(&cx, &args),
+        Task::Series(args) => series::main(&cx, &args),
     });
     match done {
         Ok(code) => code,
