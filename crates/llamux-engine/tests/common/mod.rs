@@ -218,3 +218,63 @@ pub fn map(path: &Path) -> memmap2::Mmap {
     // SAFETY: Nobody writes to models while tests run.
     unsafe { memmap2::Mmap::map(&file) }.expect("the file maps")
 }
+
+/// The tokens of a small vocabulary, and their types. All ASCII but `$` and `%` is there as a byte.
+pub fn small_tokens() -> (Vec<Vec<u8>>, Vec<i32>) {
+    const NORMAL: i32 = 1;
+    let mut tokens: Vec<(String, i32)> = vec![];
+    for byte in (0x21u8..0x7f).filter(|byte| !b"$%".contains(byte)) {
+        tokens.push((char::from(byte).to_string(), NORMAL));
+    }
+    let more = [
+        ("Ġ", NORMAL),
+        ("Ċ", NORMAL),
+        ("ĉ", NORMAL),
+        ("č", NORMAL),
+        ("Ġa", NORMAL),
+        ("he", NORMAL),
+        ("ll", NORMAL),
+        ("hell", NORMAL),
+        ("ab", NORMAL),
+        ("bc", NORMAL),
+        ("abc", NORMAL),
+        ("whole", NORMAL),
+        ("é漢", NORMAL),
+        ("", NORMAL),
+        ("<s>", 3),
+        ("<|im_start|>", 3),
+        ("<|im_end|>", 3),
+        ("<--", 4),
+        ("--->", 4),
+        ("unused", 5),
+        ("<unk>", 2),
+    ];
+    tokens.extend(more.map(|(text, kind)| (text.to_string(), kind)));
+    tokens
+        .into_iter()
+        .map(|(text, kind)| (text.into_bytes(), kind))
+        .unzip()
+}
+
+/// Its merges.
+pub fn small_merges() -> Vec<Vec<u8>> {
+    ["h e", "l l", "he ll", "a b", "b c", "ab c", "Ġ a"]
+        .map(|merge| merge.as_bytes().to_vec())
+        .to_vec()
+}
+
+/// A file with a vocabulary.
+pub fn small_vocabulary(tokens: Vec<Vec<u8>>, types: Vec<i32>) -> GgufBuilder {
+    let id = |text: &str| {
+        let found = tokens.iter().position(|token| token == text.as_bytes());
+        Meta::U32(found.map_or(0, |id| id as u32))
+    };
+    GgufBuilder::default()
+        .key("tokenizer.ggml.model", "gpt2")
+        .key("tokenizer.ggml.pre", "gpt-2")
+        .key("tokenizer.ggml.bos_token_id", id("<s>"))
+        .key("tokenizer.ggml.eos_token_id", id("<|im_end|>"))
+        .key("tokenizer.ggml.tokens", Meta::Strings(tokens))
+        .key("tokenizer.ggml.token_type", Meta::I32s(types))
+        .key("tokenizer.ggml.merges", Meta::Strings(small_merges()))
+}
