@@ -34,17 +34,28 @@ struct Archive<W: Write> {
 
 impl<W: Write> Archive<W> {
     fn new(out: W) -> Self {
-        Self { out, inode: 0, dirs: BTreeSet::new() }
+        Self {
+            out,
+            inode: 0,
+            dirs: BTreeSet::new(),
+        }
     }
 
     /// The header of an entry: owned by root, and of no date, so that the same content gives the same bytes.
     fn entry(&mut self, path: &Path, mode: u32) -> newc::Builder {
         self.inode += 1;
-        newc::Builder::new(&path.to_string_lossy()).ino(self.inode).mode(mode).nlink(1)
+        newc::Builder::new(&path.to_string_lossy())
+            .ino(self.inode)
+            .mode(mode)
+            .nlink(1)
     }
 
     fn parents(&mut self, path: &Path) -> Result<()> {
-        let mut parents: Vec<_> = path.ancestors().skip(1).filter(|dir| *dir != Path::new("")).collect();
+        let mut parents: Vec<_> = path
+            .ancestors()
+            .skip(1)
+            .filter(|dir| *dir != Path::new(""))
+            .collect();
         parents.reverse();
         for dir in parents {
             if self.dirs.insert(dir.to_owned()) {
@@ -73,10 +84,12 @@ impl<W: Write> Archive<W> {
 
     fn file(&mut self, path: &str, from: &Path) -> Result<()> {
         self.parents(Path::new(path))?;
-        let mut input = File::open(from).with_context(|| format!("cannot open {}", from.display()))?;
+        let mut input =
+            File::open(from).with_context(|| format!("cannot open {}", from.display()))?;
         let meta = input.metadata()?;
-        let size = u32::try_from(meta.len())
-            .with_context(|| format!("{} is too large for a cpio archive (4 GiB)", from.display()))?;
+        let size = u32::try_from(meta.len()).with_context(|| {
+            format!("{} is too large for a cpio archive (4 GiB)", from.display())
+        })?;
         let mode = 0o100_000 | (meta.permissions().mode() & 0o777);
         let mut writer = self.entry(Path::new(path), mode).write(&mut self.out, size);
         io::copy(&mut input, &mut writer)?;
@@ -86,7 +99,10 @@ impl<W: Write> Archive<W> {
 
     fn console(&mut self) -> Result<()> {
         self.parents(Path::new("dev/console"))?;
-        let entry = self.entry(Path::new("dev/console"), CHAR).rdev_major(5).rdev_minor(1);
+        let entry = self
+            .entry(Path::new("dev/console"), CHAR)
+            .rdev_major(5)
+            .rdev_minor(1);
         entry.write(&mut self.out, 0).finish()?;
         Ok(())
     }
@@ -116,7 +132,9 @@ pub(crate) fn write(cx: &Context, content: &Content<'_>, to: &Path) -> Result<()
         io::copy(&mut File::open(part)?, &mut out)?;
     }
     let mut archive = Archive::new(BufWriter::new(out));
-    for dir in ["dev", "proc", "sys", "tmp", "root", "run", "usr/bin", "usr/sbin"] {
+    for dir in [
+        "dev", "proc", "sys", "tmp", "root", "run", "usr/bin", "usr/sbin",
+    ] {
         archive.dir(dir)?;
     }
     archive.console()?;
@@ -132,7 +150,11 @@ pub(crate) fn write(cx: &Context, content: &Content<'_>, to: &Path) -> Result<()
     }
     archive.bytes("init", 0o100_755, INIT.as_bytes())?;
     archive.bytes("etc/motd", 0o100_644, MOTD.as_bytes())?;
-    archive.bytes("etc/passwd", 0o100_644, b"root::0:0:root:/root:/bin/sh\nnobody::65534:65534:nobody:/:/bin/sh\n")?;
+    archive.bytes(
+        "etc/passwd",
+        0o100_644,
+        b"root::0:0:root:/root:/bin/sh\nnobody::65534:65534:nobody:/:/bin/sh\n",
+    )?;
     archive.bytes("etc/group", 0o100_644, b"root:x:0:\nnogroup:x:65534:\n")?;
     archive.bytes("etc/profile", 0o100_644, b"PS1='llamux:\\w# '\n")?;
     for (path, file) in content.files {
@@ -181,13 +203,22 @@ fn overlay<W: Write>(archive: &mut Archive<W>, base: &Path, dir: &Path) -> Resul
 /// The archive with the model in it, made once.
 fn model_part(cx: &Context, model: &Model) -> Result<PathBuf> {
     let meta = fs::metadata(&model.file)?;
-    let key = format!("{}-{}-{}-{}", model.name, meta.len(), meta.mtime(), meta.ino());
+    let key = format!(
+        "{}-{}-{}-{}",
+        model.name,
+        meta.len(),
+        meta.mtime(),
+        meta.ino()
+    );
     let part = cx.cache_dir("initramfs")?.join(format!("{key}.cpio"));
     if !part.exists() {
         eprintln!("initramfs: packing {}", model.file.display());
         let new = part.with_extension("new");
         let mut archive = Archive::new(BufWriter::with_capacity(1 << 20, File::create(&new)?));
-        archive.file(&format!("lib/firmware/llamux/{}.gguf", model.name), &model.file)?;
+        archive.file(
+            &format!("lib/firmware/llamux/{}.gguf", model.name),
+            &model.file,
+        )?;
         archive.finish()?.flush()?;
         fs::rename(&new, &part)?;
     }
@@ -214,7 +245,12 @@ mod tests {
             names.push((reader.entry().name().to_owned(), reader.entry().mode()));
             input = reader.finish().unwrap();
         }
-        let expected = [("a", DIR), ("a/b", DIR), ("a/b/c", 0o100_644), ("a/d", 0o100_755)];
+        let expected = [
+            ("a", DIR),
+            ("a/b", DIR),
+            ("a/b/c", 0o100_644),
+            ("a/d", 0o100_755),
+        ];
         assert_eq!(names, expected.map(|(name, mode)| (name.to_owned(), mode)));
     }
 }

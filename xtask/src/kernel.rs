@@ -108,13 +108,6 @@ pub(crate) enum Flavour {
 }
 
 impl Variant {
-    pub(crate) fn plain(target: Target) -> Self {
-        Self {
-            target,
-            flavour: Flavour::Plain,
-        }
-    }
-
     pub(crate) fn new(target: Target, debug: bool) -> Self {
         Self {
             target,

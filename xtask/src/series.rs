@@ -9,12 +9,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{bail, Context as _, Result};
 use serde::Deserialize;
 
 use crate::context::Context;
-use crate::kernel::Source;
 use crate::kernel::prepare::{self, Tree};
+use crate::kernel::Source;
 use crate::{lock, setup, sh};
 
 /// Make the patch series in target/series.
@@ -40,7 +40,11 @@ enum PatchSpec {
     /// Hand-written: the name in `linux-patches/`, where `*` stands for anything.
     File { file: String },
     /// Made from the files laid below these paths, as far as no earlier patch has them.
-    Made { subject: String, body: String, paths: Vec<PathBuf> },
+    Made {
+        subject: String,
+        body: String,
+        paths: Vec<PathBuf>,
+    },
 }
 
 /// The command.
@@ -72,8 +76,11 @@ fn generate(cx: &Context, tree: &Tree, out: &Path) -> Result<Vec<PathBuf>> {
     let repository = Repository::new(cx, tree, "series-make")?;
     let mut by_hand = prepare::patches(cx)?;
     let touched = prepare::touched(&by_hand)?;
-    let mut left: BTreeSet<&PathBuf> =
-        tree.laid.keys().filter(|path| !touched.contains(*path)).collect();
+    let mut left: BTreeSet<&PathBuf> = tree
+        .laid
+        .keys()
+        .filter(|path| !touched.contains(*path))
+        .collect();
     for patch in &plan.patch {
         match patch {
             PatchSpec::File { file } => {
@@ -81,7 +88,11 @@ fn generate(cx: &Context, tree: &Tree, out: &Path) -> Result<Vec<PathBuf>> {
                 let at = at.with_context(|| format!("linux-patches/ has no {file}"))?;
                 repository.am(&[by_hand.remove(at)])?;
             }
-            PatchSpec::Made { subject, body, paths } => {
+            PatchSpec::Made {
+                subject,
+                body,
+                paths,
+            } => {
                 let mine: Vec<PathBuf> = left
                     .iter()
                     .filter(|path| paths.iter().any(|start| path.starts_with(start)))
@@ -108,13 +119,22 @@ fn generate(cx: &Context, tree: &Tree, out: &Path) -> Result<Vec<PathBuf>> {
     sh::read(
         repository
             .git()
-            .args(["format-patch", "--quiet", "--numbered", "--zero-commit", "--no-signature"])
+            .args([
+                "format-patch",
+                "--quiet",
+                "--numbered",
+                "--zero-commit",
+                "--no-signature",
+            ])
             .arg("--output-directory")
             .arg(out)
             .arg("base"),
     )?;
     repository.remove()?;
-    let mut patches: Vec<_> = fs::read_dir(out)?.flatten().map(|entry| entry.path()).collect();
+    let mut patches: Vec<_> = fs::read_dir(out)?
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
     patches.sort();
     Ok(patches)
 }
@@ -122,6 +142,7 @@ fn generate(cx: &Context, tree: &Tree, out: &Path) -> Result<Vec<PathBuf>> {
 /// Applies the series to what is pristine and compares all of the tree with the prepared one.
 fn verify(cx: &Context, tree: &Tree, patches: &[PathBuf]) -> Result<()> {
     let repository = Repository::new(cx, tree, "series-check")?;
+    eprintln!("$ git am target/series/*.patch");
     repository.am(patches)?;
 
     let applied: BTreeSet<PathBuf> = sh::read(repository.git().args(["ls-files", "-z"]))?
@@ -145,7 +166,10 @@ fn verify(cx: &Context, tree: &Tree, patches: &[PathBuf]) -> Result<()> {
     let untouched = compare(&tree.pristine.dir, &tree.dir, &laid, &mut differences)?;
     if !differences.is_empty() {
         differences.truncate(20);
-        bail!("the series does not give the prepared tree:\n  {}", differences.join("\n  "));
+        bail!(
+            "the series does not give the prepared tree:\n  {}",
+            differences.join("\n  ")
+        );
     }
     repository.remove()?;
     eprintln!(
@@ -167,7 +191,10 @@ fn compare(
     while let Some(dir) = left.pop() {
         let names = |base: &Path| -> Result<BTreeSet<PathBuf>> {
             match fs::read_dir(base.join(&dir)) {
-                Ok(entries) => Ok(entries.flatten().map(|entry| dir.join(entry.file_name())).collect()),
+                Ok(entries) => Ok(entries
+                    .flatten()
+                    .map(|entry| dir.join(entry.file_name()))
+                    .collect()),
                 Err(_) => Ok(BTreeSet::new()),
             }
         };
@@ -179,9 +206,11 @@ fn compare(
                 (Some(here), Some(there)) => {
                     files += 1;
                     let same = (here.dev(), here.ino()) == (there.dev(), there.ino())
-                        || (here.is_file() && fs::read(pristine.join(path))? == fs::read(prepared.join(path))?);
+                        || (here.is_file()
+                            && fs::read(pristine.join(path))? == fs::read(prepared.join(path))?);
                     if !same {
-                        differences.push(format!("{} differs from the pristine one", path.display()));
+                        differences
+                            .push(format!("{} differs from the pristine one", path.display()));
                     }
                 }
                 (here, _) => {
@@ -205,7 +234,10 @@ impl Repository {
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir)?;
         let this = Self { dir };
-        sh::read(this.git().args(["init", "--quiet", "--initial-branch=series"]))?;
+        sh::read(
+            this.git()
+                .args(["init", "--quiet", "--initial-branch=series"]),
+        )?;
         for path in tree.laid.keys() {
             let from = tree.pristine.dir.join(path);
             if from.exists() {
@@ -215,10 +247,11 @@ impl Repository {
             }
         }
         sh::read(this.git().args(["add", "--force", "--all"]))?;
-        sh::read(this.git().args(["commit", "--quiet", "--allow-empty", "--message"]).arg(format!(
-            "Linux {}",
-            tree.pristine.version
-        )))?;
+        sh::read(
+            this.git()
+                .args(["commit", "--quiet", "--allow-empty", "--message"])
+                .arg(format!("Linux {}", tree.pristine.version)),
+        )?;
         sh::read(this.git().args(["tag", "base"]))?;
         Ok(this)
     }
@@ -230,9 +263,12 @@ impl Repository {
         for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
             git.env_remove(name);
         }
-        git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-        git.env("GIT_COMMITTER_NAME", "Llamux").env("GIT_COMMITTER_EMAIL", "llamux@localhost");
-        git.env("GIT_AUTHOR_NAME", "Llamux").env("GIT_AUTHOR_EMAIL", "llamux@localhost");
+        git.env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1");
+        git.env("GIT_COMMITTER_NAME", "Llamux")
+            .env("GIT_COMMITTER_EMAIL", "llamux@localhost");
+        git.env("GIT_AUTHOR_NAME", "Llamux")
+            .env("GIT_AUTHOR_EMAIL", "llamux@localhost");
         // The kernel's own length of hashes in patches.
         git.args(["-c", "core.abbrev=12", "-c", "gc.auto=0"]);
         git
@@ -240,8 +276,8 @@ impl Repository {
 
     fn am(&self, patches: &[PathBuf]) -> Result<()> {
         let mut git = self.git();
-        git.args(["am", "--quiet", "--whitespace=nowarn"]).args(patches);
-        sh::announce(&git);
+        git.args(["am", "--quiet", "--whitespace=nowarn"])
+            .args(patches);
         sh::read(&mut git).map(drop)
     }
 
@@ -255,8 +291,17 @@ impl Repository {
     }
 
     fn commit(&self, message: &str, author: &str, date: &str) -> Result<()> {
-        sh::read(self.git().args(["commit", "--quiet", "--author", author, "--date", date, "--message", message]))
-            .map(drop)
+        sh::read(self.git().args([
+            "commit",
+            "--quiet",
+            "--author",
+            author,
+            "--date",
+            date,
+            "--message",
+            message,
+        ]))
+        .map(drop)
     }
 
     fn remove(self) -> Result<()> {
@@ -267,11 +312,16 @@ impl Repository {
 /// When the files of a patch were last changed, as far as the checkout's history tells.
 fn date(cx: &Context, tree: &Tree, paths: &[PathBuf]) -> String {
     let files = paths.iter().filter_map(|path| tree.laid.get(path));
-    sh::read(sh::cmd("git").current_dir(&cx.root).args(["log", "-1", "--format=%aI", "--"]).args(files))
-        .ok()
-        .map(|date| date.trim().to_owned())
-        .filter(|date| !date.is_empty())
-        .unwrap_or_else(|| "2026-01-01T00:00:00Z".to_owned())
+    sh::read(
+        sh::cmd("git")
+            .current_dir(&cx.root)
+            .args(["log", "-1", "--format=%aI", "--"])
+            .args(files),
+    )
+    .ok()
+    .map(|date| date.trim().to_owned())
+    .filter(|date| !date.is_empty())
+    .unwrap_or_else(|| "2026-01-01T00:00:00Z".to_owned())
 }
 
 /// Whether a file's name is the pattern, where one `*` stands for anything.

@@ -11,7 +11,7 @@ use anyhow::{bail, Result};
 use crate::context::Context;
 use crate::lock;
 use crate::sh;
-use crate::toolchain;
+use crate::toolchain::{self, Toolchain};
 
 const BINDGEN_VERSION: &str = "0.72.1";
 
@@ -159,7 +159,7 @@ enum System {
 pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
     let missing: Vec<_> = NEEDS.iter().filter(|need| !(need.found)(cx)).collect();
     if missing.is_empty() {
-        eprintln!("setup: everything is here");
+        report(cx)?;
         return Ok(ExitCode::SUCCESS);
     }
     if args.check {
@@ -230,7 +230,18 @@ fn install(cx: &Context, missing: &[&Need]) -> Result<()> {
     if !left.is_empty() {
         bail!("still missing after installing: {}", left.join("; "));
     }
-    eprintln!("setup: everything is here");
+    report(cx)
+}
+
+fn report(cx: &Context) -> Result<()> {
+    let found = Toolchain::find(cx)?;
+    let (llvm, rustc) = (found.llvm, found.rustc);
+    let (major, minor, patch) = rustc.version;
+    eprintln!(
+        "setup: everything is here; the kernel will be compiled by clang {} and {} {major}.{minor}.{patch}",
+        llvm.major,
+        rustc.path.display()
+    );
     Ok(())
 }
 

@@ -28,20 +28,29 @@ pub(crate) fn build(cx: &Context, source: &Source, variant: Variant) -> Result<K
     let tree = prepare::tree(cx, source)?;
     let build = config::configure(cx, &tree, variant)?;
     let built = match (variant.flavour, variant.target) {
-        // With clippy nothing is linked that one would boot.
-        (Flavour::Clippy, _) => build.dir.join("vmlinux"),
+        // With clippy only the driver is compiled, and nothing is linked that one would boot.
+        (Flavour::Clippy, _) => build.dir.join("drivers/llamux/built-in.a"),
         (_, Target::Uml) => build.dir.join("linux"),
         (_, Target::X86_64) => build.dir.join("arch/x86/boot/bzImage"),
     };
     let name = built.file_name().context("an image has a name")?;
-    let image = cx.root.join("target/llamux").join(variant.name()).join(name);
+    let image = cx
+        .root
+        .join("target/llamux")
+        .join(variant.name())
+        .join(name);
 
     // make itself takes many seconds to find that it has nothing to do.
-    let state = state(cx, &tree)?;
+    let state = state(cx, &tree, variant)?;
     let stamp = build.dir.join(".llamux-built");
     if built.exists() && fs::read_to_string(&stamp).is_ok_and(|before| before == state) {
-        copy_newer(&built, &image)?;
-        return Ok(Kernel { image, tree: tree.dir });
+        if variant.flavour != Flavour::Clippy {
+            copy_newer(&built, &image)?;
+        }
+        return Ok(Kernel {
+            image,
+            tree: tree.dir,
+        });
     }
     let _ = fs::remove_file(&stamp);
 
@@ -49,10 +58,10 @@ pub(crate) fn build(cx: &Context, source: &Source, variant: Variant) -> Result<K
     let mut make = build.make();
     make.arg(format!("-j{}", jobs()));
     if variant.flavour == Flavour::Clippy {
-        make.arg("CLIPPY=1");
+        make.args(["CLIPPY=1", "drivers/llamux/"]);
     }
     let known = build.dir.join(".llamux-steps");
-    let whole = !build.dir.join("vmlinux").exists();
+    let whole = !built.exists();
     let total = match fs::read_to_string(&known) {
         _ if !whole => None,
         Ok(text) => text.trim().parse().ok(),
@@ -72,14 +81,26 @@ pub(crate) fn build(cx: &Context, source: &Source, variant: Variant) -> Result<K
         eprintln!("kernel: {}", image.display());
     }
     fs::write(&stamp, state)?;
-    Ok(Kernel { image, tree: tree.dir })
+    Ok(Kernel {
+        image,
+        tree: tree.dir,
+    })
 }
 
 /// Changes when anything does that a build is made of and that its directory's name does not say.
-fn state(cx: &Context, tree: &prepare::Tree) -> Result<String> {
+fn state(cx: &Context, tree: &prepare::Tree, variant: Variant) -> Result<String> {
     let mut state = download::sha256_bytes(&fs::read(cx.root.join("configs/island-symbols.txt"))?);
     for (path, file) in &tree.laid {
-        state += &format!("\n{} {}", path.display(), download::sha256_bytes(&fs::read(file)?));
+        // A kernel without the driver is not made of it.
+        let is_ours = path.starts_with("drivers/llamux") && !path.ends_with("Kconfig");
+        if is_ours && variant.flavour == Flavour::WithoutLlamux {
+            continue;
+        }
+        state += &format!(
+            "\n{} {}",
+            path.display(),
+            download::sha256_bytes(&fs::read(file)?)
+        );
     }
     Ok(download::sha256_bytes(state.as_bytes()))
 }
@@ -158,7 +179,7 @@ fn failure(log: &str) -> String {
         |line: &&str| line.contains("error") || line.contains("undefined") || line.contains("***");
     let first = lines
         .iter()
-        .position(|line| is_error(&line))
+        .position(|line| is_error(line))
         .unwrap_or(lines.len().saturating_sub(40));
     lines[first..]
         .iter()

@@ -1,0 +1,830 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! `cargo xtask test`: everything that can go wrong, and how much of it did.
+
+use std::fs;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::path::PathBuf;
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, Context as _, Result};
+use serde::Deserialize;
+
+use crate::context::Context;
+use crate::kernel::{build, prepare, Flavour, Source, Target, Variant};
+use crate::machine::Outcome;
+use crate::model::{self, Model};
+use crate::progress::human_time;
+use crate::run::{quoted, Boot};
+use crate::toolchain::Toolchain;
+use crate::{lock, series, setup, sh};
+
+/// Run all tests: the host's, and those of a booted system.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Leave out what builds or boots a kernel.
+    #[arg(long, conflicts_with = "all")]
+    quick: bool,
+    /// Also what takes long: the x86_64 debug kernel, a kernel without Llamux, the larger model.
+    #[arg(long)]
+    all: bool,
+    /// Only the steps whose name contains this.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// What a step found.
+#[derive(Default)]
+struct Found {
+    passed: u64,
+    failed: u64,
+    /// What did not pass, and how.
+    failures: Vec<String>,
+    /// What was not tried, and why.
+    skipped: Vec<String>,
+}
+
+impl Found {
+    fn passed(n: u64) -> Result<Self> {
+        Ok(Self {
+            passed: n,
+            ..Self::default()
+        })
+    }
+
+    fn skipped(reason: &str) -> Result<Self> {
+        Ok(Self {
+            skipped: vec![reason.to_owned()],
+            ..Self::default()
+        })
+    }
+
+    /// One test more.
+    fn test(&mut self, name: &str, result: Result<()>) {
+        match result {
+            Ok(()) => self.passed += 1,
+            Err(error) => {
+                self.failed += 1;
+                self.failures.push(format!("{name}: {error:#}"));
+            }
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.failures.extend(other.failures);
+        self.skipped.extend(other.skipped);
+    }
+}
+
+/// When a step is done.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Quick,
+    Full,
+    All,
+}
+
+/// What the steps work with.
+struct Lab<'a> {
+    cx: &'a Context,
+    source: &'a Source,
+    level: Level,
+}
+
+type Step = fn(&Lab<'_>) -> Result<Found>;
+
+const STEPS: &[(&str, Level, Step)] = &[
+    ("format", Level::Quick, format),
+    ("clippy", Level::Quick, clippy),
+    ("host tests", Level::Quick, host),
+    ("patch series", Level::Quick, patch_series),
+    ("fuzzing", Level::Full, fuzz),
+    ("uml: build and object check", Level::Full, build_uml),
+    ("uml: KUnit", Level::Full, kunit),
+    ("uml: self-tests", Level::Full, selftests),
+    ("uml: answers of the host engine", Level::Full, answers_uml),
+    ("uml: models that are refused", Level::Full, refusals),
+    ("uml: ends of a boot", Level::Full, ends),
+    ("x86_64: build and object check", Level::Full, build_x86_64),
+    (
+        "x86_64: answer of the host engine",
+        Level::Full,
+        answers_x86_64,
+    ),
+    ("uml debug: KUnit and self-tests", Level::Full, debug_uml),
+    ("clippy on the driver", Level::Full, clippy_driver),
+    (
+        "x86_64 debug: KUnit and self-tests",
+        Level::All,
+        debug_x86_64,
+    ),
+    ("uml without Llamux: build", Level::All, without),
+];
+
+/// The command.
+pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
+    setup::ensure(cx)?;
+    let level = match (args.quick, args.all) {
+        (true, _) => Level::Quick,
+        (_, true) => Level::All,
+        _ => Level::Full,
+    };
+    // The tests of the engine leave out what they find no model for.
+    model::find(cx, None)?;
+    let lab = Lab {
+        cx,
+        source: &args.source,
+        level,
+    };
+    let mut all = Found::default();
+    let started = Instant::now();
+    for (name, needed, step) in STEPS {
+        if *needed > level
+            || args
+                .only
+                .as_ref()
+                .is_some_and(|only| !name.contains(only.as_str()))
+        {
+            continue;
+        }
+        eprintln!("\n== {name}");
+        let start = Instant::now();
+        // A step that panics is a failed one, and the others still run.
+        let found = catch_unwind(AssertUnwindSafe(|| step(&lab)))
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("panicked")));
+        let found = found.unwrap_or_else(|error| {
+            let mut found = Found::default();
+            found.test("it", Err(error));
+            found
+        });
+        for failure in &found.failures {
+            eprintln!("FAILED {name}: {failure}");
+        }
+        for reason in &found.skipped {
+            eprintln!("skipped {name}: {reason}");
+        }
+        eprintln!(
+            "== {name}: {} passed, {} failed, {}",
+            found.passed,
+            found.failed,
+            human_time(start.elapsed())
+        );
+        let labelled = |list: Vec<String>| {
+            list.into_iter()
+                .map(|what| format!("{name}: {what}"))
+                .collect()
+        };
+        all.add(Found {
+            failures: labelled(found.failures),
+            skipped: labelled(found.skipped),
+            ..found
+        });
+    }
+    eprintln!("\n{} in all", human_time(started.elapsed()));
+    for failure in &all.failures {
+        println!("failed: {failure}");
+    }
+    for reason in &all.skipped {
+        println!("skipped: {reason}");
+    }
+    let skipped = match all.skipped.len() {
+        0 => String::new(),
+        n => format!(", {n} skipped"),
+    };
+    println!("{} passed, {} failed{skipped}", all.passed, all.failed);
+    Ok(if all.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn cargo(lab: &Lab<'_>) -> std::process::Command {
+    let mut cargo = sh::cmd("cargo");
+    cargo
+        .current_dir(&lab.cx.root)
+        .env("LLAMUX_MODELS", model::dir(lab.cx));
+    cargo
+}
+
+fn format(lab: &Lab<'_>) -> Result<Found> {
+    let mut found = Found::default();
+    found.test(
+        "cargo fmt",
+        sh::run(cargo(lab).args(["fmt", "--all", "--check"])),
+    );
+    // The driver is no member of the workspace: only kbuild can compile it.
+    let driver: Vec<_> = prepare::files(&lab.cx.root.join("crates/llamux-kernel"))?
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|ext| ext == "rs"))
+        .collect();
+    let mut rustfmt = sh::cmd("rustfmt");
+    rustfmt
+        .current_dir(&lab.cx.root)
+        .args(["--check", "--edition", "2021"]);
+    // Each file by itself: the modules that a file names are on the list anyway.
+    found.test("rustfmt", sh::run(rustfmt.args(driver)));
+    Ok(found)
+}
+
+fn clippy(lab: &Lab<'_>) -> Result<Found> {
+    if sh::read(cargo(lab).args(["clippy", "--version"])).is_err() {
+        return Found::skipped("there is no cargo clippy (rustup component add clippy)");
+    }
+    sh::run(cargo(lab).args([
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ]))?;
+    Found::passed(1)
+}
+
+/// The workspace's own tests, counted by what their harness says.
+fn host(lab: &Lab<'_>) -> Result<Found> {
+    let mut found = Found::default();
+    if lab.level == Level::All {
+        model::find(lab.cx, Some("qwen2.5-coder-1.5b"))?;
+    } else if !model::dir(lab.cx).join("qwen2.5-coder-1.5b.gguf").exists() {
+        found.skipped.push(
+            "what needs qwen2.5-coder-1.5b (`cargo xtask model fetch qwen2.5-coder-1.5b`, or --all)".to_owned(),
+        );
+    }
+    let mut test = cargo(lab);
+    test.args(["test", "--workspace", "--no-fail-fast"]);
+    sh::announce(&test);
+    let output = test
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    eprint!("{text}");
+    let (passed, failed, ignored) = harness_counts(&text);
+    found.passed = passed;
+    found.failed = failed;
+    found.failures.extend(
+        text.lines()
+            .filter(|line| line.starts_with("test ") && line.ends_with("FAILED"))
+            .map(str::to_owned),
+    );
+    if ignored > 0 {
+        found
+            .skipped
+            .push(format!("{ignored} tests that are marked as ignored"));
+    }
+    if passed == 0 || (!output.status.success() && failed == 0) {
+        bail!("cargo test failed: {}", output.status);
+    }
+    Ok(found)
+}
+
+/// Sums up lines like `test result: ok. 5 passed; 0 failed; 1 ignored; …`.
+fn harness_counts(text: &str) -> (u64, u64, u64) {
+    let mut counts = (0, 0, 0);
+    for line in text
+        .lines()
+        .filter(|line| line.starts_with("test result: "))
+    {
+        for part in line.split([';', '.']) {
+            let mut words = part.split_whitespace();
+            if let (Some(Ok(n)), Some(what)) = (words.next().map(str::parse::<u64>), words.next()) {
+                match what {
+                    "passed" => counts.0 += n,
+                    "failed" => counts.1 += n,
+                    "ignored" => counts.2 += n,
+                    _ => {}
+                }
+            }
+        }
+    }
+    counts
+}
+
+fn patch_series(lab: &Lab<'_>) -> Result<Found> {
+    series::make(lab.cx, lab.source, true)?;
+    Found::passed(1)
+}
+
+/// Each fuzz target for a bounded time.
+fn fuzz(lab: &Lab<'_>) -> Result<Found> {
+    let dir = lab.cx.root.join("fuzz");
+    if !dir.join("Cargo.toml").exists() {
+        return Found::skipped("there is no fuzz/");
+    }
+    let nightly = ["+nightly", "fuzz", "--version"];
+    if sh::read(cargo(lab).args(nightly)).is_err() {
+        return Found::skipped(
+            "there is no cargo fuzz with a nightly toolchain (cargo install cargo-fuzz)",
+        );
+    }
+    let mut found = Found::default();
+    let targets = sh::read(cargo(lab).args(["+nightly", "fuzz", "list"]))?;
+    let seconds = if lab.level == Level::All { 300 } else { 30 };
+    for target in targets.split_whitespace() {
+        let limit = format!("-max_total_time={seconds}");
+        let result = sh::run(cargo(lab).args(["+nightly", "fuzz", "run", target, "--", &limit]));
+        found.test(target, result);
+    }
+    Ok(found)
+}
+
+fn built(lab: &Lab<'_>, variant: Variant) -> Result<Found> {
+    let _lock = lock::take(&lab.cx.cache.join("kernel.lock"))?;
+    build::build(lab.cx, lab.source, variant)?;
+    // The build and the object check that is a part of it.
+    Found::passed(2)
+}
+
+fn build_uml(lab: &Lab<'_>) -> Result<Found> {
+    built(lab, Variant::new(Target::Uml, false))
+}
+
+fn build_x86_64(lab: &Lab<'_>) -> Result<Found> {
+    built(lab, Variant::new(Target::X86_64, false))
+}
+
+fn without(lab: &Lab<'_>) -> Result<Found> {
+    built(
+        lab,
+        Variant {
+            target: Target::Uml,
+            flavour: Flavour::WithoutLlamux,
+        },
+    )?;
+    Found::passed(1)
+}
+
+fn clippy_driver(lab: &Lab<'_>) -> Result<Found> {
+    let toolchain = Toolchain::find(lab.cx)?;
+    if toolchain.clippy_driver().is_none() {
+        return Found::skipped(&format!(
+            "there is no clippy-driver beside {}, and only the kernel's own compiler can see the driver",
+            toolchain.rustc.path.display()
+        ));
+    }
+    built(
+        lab,
+        Variant {
+            target: Target::Uml,
+            flavour: Flavour::Clippy,
+        },
+    )?;
+    Found::passed(1)
+}
+
+fn kunit(lab: &Lab<'_>) -> Result<Found> {
+    let mut boot = Boot::new(Target::Uml, lab.source, "true");
+    boot.append.push("kunit.enable=1".to_owned());
+    let outcome = boot.run(lab.cx)?;
+    outcome.status()?;
+    kunit_results(&outcome.log)
+}
+
+/// The test cases of the kernel's log, in the format KTAP.
+fn kunit_results(log: &[String]) -> Result<Found> {
+    let mut found = Found::default();
+    for line in log {
+        // `[    0.100000]     ok 1 name`: cases are indented, suites are not.
+        let text = line
+            .split_once("] ")
+            .map_or(line.as_str(), |(_, text)| text);
+        let case = text.trim_start();
+        if case.len() == text.len() {
+            continue;
+        }
+        if let Some(name) = case.strip_prefix("not ok ") {
+            found.failed += 1;
+            found.failures.push(format!("KUnit: {name}"));
+        } else if let Some(name) = case.strip_prefix("ok ") {
+            match name.split_once("# SKIP") {
+                Some(_) => found.skipped.push(format!("KUnit: {name}")),
+                None => found.passed += 1,
+            }
+        }
+    }
+    if found.passed + found.failed == 0 {
+        bail!("no KUnit test ran");
+    }
+    Ok(found)
+}
+
+/// Where the initramfs has the kernel's own self-tests.
+const SELFTESTS: &str = "for test in /usr/lib/llamux/selftests/*; do echo \"# $test\"; $test; done";
+
+fn selftests(lab: &Lab<'_>) -> Result<Found> {
+    let model = model::find(lab.cx, None)?;
+    let mut boot = Boot::new(Target::Uml, lab.source, SELFTESTS);
+    boot.model = Some(&model);
+    let outcome = boot.run(lab.cx)?;
+    selftest_results(&outcome)
+}
+
+/// The results that kselftest's harness prints in the format TAP.
+fn selftest_results(outcome: &Outcome) -> Result<Found> {
+    eprint!("{}", outcome.output);
+    outcome.status()?;
+    let mut found = Found::default();
+    for line in outcome.output.lines() {
+        if let Some(name) = line.strip_prefix("not ok ") {
+            found.failed += 1;
+            found.failures.push(format!("self-test {name}"));
+        } else if let Some(name) = line.strip_prefix("ok ") {
+            match name.split_once("# SKIP") {
+                Some(_) => found.skipped.push(format!("self-test {name}")),
+                None => found.passed += 1,
+            }
+        }
+    }
+    if found.passed + found.failed == 0 {
+        bail!("no self-test ran");
+    }
+    Ok(found)
+}
+
+/// What `llama --json` prints, as far as it is compared.
+#[derive(Deserialize)]
+pub(crate) struct Asked {
+    pub(crate) text: String,
+    pub(crate) prompt_tokens: u64,
+    pub(crate) tokens: u64,
+}
+
+/// What `llamux-host generate --json` prints, as far as it is compared.
+#[derive(Deserialize)]
+struct Generated {
+    prompt_tokens: Vec<u64>,
+    tokens: Vec<u64>,
+    text: String,
+}
+
+/// A prompt that all kinds of tokens follow.
+const PROMPTS: &[&str] = &[
+    "The capital of France is",
+    "def fibonacci(n):\n    \"\"\"Returns the n-th number.\"\"\"\n",
+    "Once upon a time, in a land far away, there was",
+];
+
+fn answers_uml(lab: &Lab<'_>) -> Result<Found> {
+    let mut found = answers(lab, Target::Uml, &model::find(lab.cx, None)?, PROMPTS, 48)?;
+    if lab.level == Level::All {
+        let larger = model::find(lab.cx, Some("qwen2.5-coder-1.5b"))?;
+        found.add(answers(lab, Target::Uml, &larger, &PROMPTS[..2], 32)?);
+    }
+    Ok(found)
+}
+
+fn answers_x86_64(lab: &Lab<'_>) -> Result<Found> {
+    answers(
+        lab,
+        Target::X86_64,
+        &model::find(lab.cx, None)?,
+        &PROMPTS[..1],
+        16,
+    )
+}
+
+/// Asks the booted kernel and the host engine the same, both without chance.
+fn answers(
+    lab: &Lab<'_>,
+    target: Target,
+    model: &Model,
+    prompts: &[&str],
+    tokens: u32,
+) -> Result<Found> {
+    let script: String = prompts
+        .iter()
+        .map(|prompt| {
+            format!(
+                "llama --json --raw --temperature 0 --max-tokens {tokens} -- {} || exit\n",
+                quoted(prompt)
+            )
+        })
+        .collect();
+    let mut boot = Boot::new(target, lab.source, &script);
+    boot.model = Some(model);
+    // Software emulation of a processor is slow.
+    boot.timeout = Some(Duration::from_secs(1200));
+    let outcome = boot.run(lab.cx)?;
+    let status = outcome.status()?;
+    if status != 0 {
+        bail!("llama failed with status {status}: {}", outcome.output);
+    }
+    let mut lines = outcome.output.lines();
+    let mut found = Found::default();
+    for prompt in prompts {
+        let line = lines
+            .next()
+            .context("there are fewer answers than questions")?;
+        let asked: Asked =
+            serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))?;
+        let expected = generate(lab, model, prompt, tokens)?;
+        found.test(&format!("{prompt:?}"), same(&asked, &expected));
+    }
+    Ok(found)
+}
+
+fn same(asked: &Asked, expected: &Generated) -> Result<()> {
+    if asked.prompt_tokens != expected.prompt_tokens.len() as u64 {
+        bail!(
+            "{} prompt tokens, the host engine has {}",
+            asked.prompt_tokens,
+            expected.prompt_tokens.len()
+        );
+    }
+    if asked.text != expected.text || asked.tokens != expected.tokens.len() as u64 {
+        bail!(
+            "{} tokens {:?}, the host engine says {} tokens {:?}",
+            asked.tokens,
+            asked.text,
+            expected.tokens.len(),
+            expected.text
+        );
+    }
+    Ok(())
+}
+
+fn generate(lab: &Lab<'_>, model: &Model, prompt: &str, tokens: u32) -> Result<Generated> {
+    let mut host = sh::cmd(host_engine(lab.cx)?);
+    host.arg("generate")
+        .arg("--model")
+        .arg(&model.file)
+        .args(["--prompt", prompt, "--raw", "--json"]);
+    host.args([
+        "--temperature",
+        "0",
+        "--threads",
+        "2",
+        "--max-tokens",
+        &tokens.to_string(),
+    ]);
+    sh::announce(&host);
+    let text = sh::read(&mut host)?;
+    serde_json::from_str(&text).with_context(|| format!("not JSON: {text}"))
+}
+
+/// `llamux-host`, built.
+pub(crate) fn host_engine(cx: &Context) -> Result<PathBuf> {
+    sh::run(sh::cmd("cargo").current_dir(&cx.root).args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "llamux-host",
+    ]))?;
+    Ok(cx.target_dir().join("release/llamux-host"))
+}
+
+/// Files and reservations that the driver must refuse with a reason, and run on.
+fn refusals(lab: &Lab<'_>) -> Result<Found> {
+    let model = model::find(lab.cx, None)?;
+    let good = fs::read(&model.file)?;
+    let version = |n: u32| {
+        let mut bytes = good[..4096].to_vec();
+        bytes[4..8].copy_from_slice(&n.to_le_bytes());
+        bytes
+    };
+    // The file, the words for the command line, and what the reason must say.
+    let cases: &[(&str, Vec<u8>, &str, &[&str])] = &[
+        ("empty", Vec::new(), "", &["empty.gguf"]),
+        (
+            "text",
+            b"This is no model at all, only some text.\n".repeat(9),
+            "",
+            &["text.gguf", "magic"],
+        ),
+        (
+            "big-endian",
+            [b"GGUF\0\0\0\x03".as_slice(), &[0; 64]].concat(),
+            "",
+            &["big-endian.gguf"],
+        ),
+        (
+            "version-1",
+            version(1),
+            "",
+            &["version-1.gguf", "version", "1"],
+        ),
+        (
+            "version-4",
+            version(4),
+            "",
+            &["version-4.gguf", "version", "4"],
+        ),
+        (
+            "cut-header",
+            good[..100_000].to_vec(),
+            "",
+            &["cut-header.gguf"],
+        ),
+        (
+            "cut-tensors",
+            good[..good.len() / 2].to_vec(),
+            "",
+            &["cut-tensors.gguf"],
+        ),
+        ("large", good.clone(), "llamux_mem=64M", &["large.gguf"]),
+    ];
+    let base = lab.cx.root.join("target/llamux/refusals");
+    let mut found = Found::default();
+    for (name, bytes, words, wanted) in cases {
+        let firmware = base.join("lib/firmware/llamux");
+        let _ = fs::remove_dir_all(&base);
+        fs::create_dir_all(&firmware)?;
+        fs::write(firmware.join(format!("{name}.gguf")), bytes)?;
+        // Asking waits until it is known that there is no model, and must say so.
+        let script = "llama --max-tokens 1 Hello; echo \"status $?\"; cat /proc/llamux/status";
+        let mut boot = Boot::new(Target::Uml, lab.source, script);
+        boot.overlay = Some(&base);
+        boot.memory_mb = Some(768);
+        boot.append.push(format!("llamux.model={name}"));
+        boot.append.push(
+            if words.is_empty() {
+                "llamux_mem=320M"
+            } else {
+                words
+            }
+            .to_owned(),
+        );
+        let outcome = boot.run(lab.cx)?;
+        found.test(name, refused(&outcome, wanted));
+    }
+    fs::remove_dir_all(&base)?;
+    Ok(found)
+}
+
+fn refused(outcome: &Outcome, wanted: &[&str]) -> Result<()> {
+    outcome.status()?;
+    let text = &outcome.output;
+    let value = |key: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
+    };
+    if !text.contains("status 4\n") {
+        bail!("llama did not exit with 4: {text}");
+    }
+    if value("state") != Some("unavailable") {
+        bail!("the state is not unavailable: {text}");
+    }
+    let reason = value("reason").with_context(|| format!("there is no reason: {text}"))?;
+    if let Some(word) = wanted.iter().find(|word| !reason.contains(**word)) {
+        bail!("the reason does not name {word}: {reason}");
+    }
+    let lines: Vec<_> = outcome
+        .log
+        .iter()
+        .filter(|line| line.contains("llamux") && line.contains(reason))
+        .collect();
+    if lines.len() != 1 {
+        bail!("the log has the reason {} times: {reason}", lines.len());
+    }
+    unclean(&outcome.log)
+}
+
+/// A panic and a stuck system end, with a failure.
+fn ends(lab: &Lab<'_>) -> Result<Found> {
+    let mut found = Found::default();
+    let mut boot = Boot::new(Target::Uml, lab.source, "true");
+    boot.append.push("rdinit=/there/is/none".to_owned());
+    let outcome = boot.run(lab.cx)?;
+    found.test(
+        "a panic",
+        match outcome.status() {
+            Err(error) if error.to_string().contains("panicked") => Ok(()),
+            other => Err(anyhow::anyhow!("not reported as one: {other:?}")),
+        },
+    );
+    let mut boot = Boot::new(Target::Uml, lab.source, "sleep 1000");
+    boot.timeout = Some(Duration::from_secs(3));
+    let outcome = boot.run(lab.cx)?;
+    found.test(
+        "a stuck system",
+        match outcome.status() {
+            Err(error) if error.to_string().contains("stopped after") => Ok(()),
+            other => Err(anyhow::anyhow!("not reported as one: {other:?}")),
+        },
+    );
+    let outcome = Boot::new(Target::Uml, lab.source, "exit 42").run(lab.cx)?;
+    found.test(
+        "an exit status",
+        match outcome.status()? {
+            42 => Ok(()),
+            other => Err(anyhow::anyhow!("42 came out as {other}")),
+        },
+    );
+    Ok(found)
+}
+
+fn debug_uml(lab: &Lab<'_>) -> Result<Found> {
+    debug(lab, Target::Uml)
+}
+
+fn debug_x86_64(lab: &Lab<'_>) -> Result<Found> {
+    debug(lab, Target::X86_64)
+}
+
+/// The self-tests under the kernel's own checks, whose complaints are in the log.
+fn debug(lab: &Lab<'_>, target: Target) -> Result<Found> {
+    let model = model::find(lab.cx, None)?;
+    let mut boot = Boot::new(target, lab.source, SELFTESTS);
+    boot.debug = true;
+    boot.model = Some(&model);
+    boot.append.push("kunit.enable=1".to_owned());
+    boot.timeout = Some(Duration::from_secs(3600));
+    let outcome = boot.run(lab.cx)?;
+    let mut found = selftest_results(&outcome)?;
+    found.add(kunit_results(&outcome.log)?);
+    found.test("a clean log", unclean(&outcome.log));
+    Ok(found)
+}
+
+/// An error with the first complaint of the kernel about itself, if its log has one.
+fn unclean(log: &[String]) -> Result<()> {
+    const COMPLAINTS: &[&str] = &[
+        "BUG:",
+        "WARNING:",
+        "KASAN:",
+        "UBSAN:",
+        "INFO: task",
+        "INFO: rcu",
+        "possible circular locking",
+        "possible recursive locking",
+        "inconsistent lock state",
+        "suspicious RCU usage",
+        "bad unlock balance",
+        "sleeping function called",
+        "scheduling while atomic",
+        "Oops",
+        "general protection fault",
+        "Call Trace:",
+        "ODEBUG:",
+        "soft lockup",
+        "kernel stack overflow",
+    ];
+    let at = log
+        .iter()
+        .position(|line| COMPLAINTS.iter().any(|complaint| line.contains(complaint)));
+    match at {
+        None => Ok(()),
+        Some(at) => bail!(
+            "the kernel complains:\n{}",
+            log[at..]
+                .iter()
+                .take(30)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join("\n")
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_the_harness_are_added_up() {
+        let text = "test a ... ok\ntest result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s\n\
+                    test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 2.00s\n";
+        assert_eq!(harness_counts(text), (7, 3, 1));
+    }
+
+    #[test]
+    fn kunit_counts_cases_and_not_suites() {
+        let log: Vec<String> = [
+            "[    0.1] KTAP version 1",
+            "[    0.1]     # Subtest: llamux",
+            "[    0.1]     ok 1 first",
+            "[    0.1]     not ok 2 second",
+            "[    0.1]     ok 3 third # SKIP no AVX2",
+            "[    0.1] not ok 1 llamux",
+        ]
+        .map(str::to_owned)
+        .into();
+        let found = kunit_results(&log).unwrap();
+        assert_eq!((found.passed, found.failed, found.skipped.len()), (1, 1, 1));
+        assert!(kunit_results(&log[..2]).is_err());
+    }
+
+    #[test]
+    fn complaints_are_found_in_a_log() {
+        let log = |line: &str| ["[ 0.1] llamux: ready".to_owned(), line.to_owned()];
+        unclean(&log("[ 0.2] Run /init as init process")).unwrap();
+        unclean(&log(
+            "[ 0.2] BUG: sleeping function called from invalid context",
+        ))
+        .unwrap_err();
+        unclean(&log(
+            "[ 0.2] WARNING: possible circular locking dependency detected",
+        ))
+        .unwrap_err();
+    }
+}
