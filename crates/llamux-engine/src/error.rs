@@ -183,6 +183,8 @@ pub enum Error {
     },
     /// The caller asked to stop.
     Interrupted,
+    /// The model computed no logit that is a number: its weights are damaged.
+    NoCandidate,
     /// An operation was given buffers whose lengths contradict each other: a fault of this crate.
     Operation(&'static str),
 }
@@ -300,6 +302,7 @@ impl fmt::Display for Error {
                 write!(f, "token {id} is not in the vocabulary of {vocabulary}")
             }
             Error::Interrupted => f.write_str("interrupted"),
+            Error::NoCandidate => f.write_str("the model computed no logit that is a number"),
             Error::Operation(name) => {
                 write!(f, "operation {name}: lengths contradict each other")
             }

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The forward pass over a batch of tokens.
+
+use llamux_abi as abi;
+use zerocopy::IntoBytes;
+
+use super::memory::{Memory, Quantized};
+use super::weights::{Layer, Linear};
+use super::{Hyper, Model};
+use crate::error::Error;
+use crate::math::{activation_bytes, CacheShape, F32Bits, Heads, Job};
+use crate::{size, Run};
+
+impl Model<'_> {
+    /// Computes the tokens `ids`, at most [`abi::MAX_BATCH`], which stand at `position` and after it,
+    /// all the way for the last `wanted` of them, whose [`logits`](Self::logits) can then be had. Only
+    /// the cache of these positions changes, so that after a failure the same can be done again.
+    pub fn forward(
+        &mut self,
+        run: &mut Run<'_>,
+        ids: &[u32],
+        position: u32,
+        wanted: u32,
+    ) -> Result<(), Error> {
+        let Self {
+            hyper,
+            weights,
+            memory,
+        } = self;
+        let tokens = u32::try_from(ids.len())
+            .ok()
+            .filter(|&tokens| tokens <= abi::MAX_BATCH && wanted <= tokens)
+            .ok_or(Error::Operation("batch"))?;
+
+        let stream = first(memory.stream, tokens, hyper.embedding)?;
+        run.job(Job::embed(run.kernels, weights.embedding()?, ids, stream))?;
+        let positions = memory.positions.get_mut(..ids.len());
+        let positions = positions.ok_or(Error::Operation("positions"))?;
+        for (slot, position) in positions.iter_mut().zip(position..) {
+            *slot = position;
+        }
+        run.job(Job::rope_angles(
+            run.kernels,
+            memory.frequencies,
+            positions,
+            first(memory.angles, tokens, 2 * hyper.rope_pairs)?,
+        ))?;
+
+        let batch = Batch { tokens, position };
+        for index in 0..hyper.layers {
+            let layer = weights.layer(index)?;
+            store(run, hyper, &layer, index, memory, batch)?;
+            // What the last layer makes of a token goes into its logits, and nowhere else.
+            let rest = if index + 1 < hyper.layers {
+                tokens
+            } else {
+                wanted
+            };
+            let skip = tokens - rest;
+            if rest > 0 {
+                attend(run, hyper, &layer, index, memory, batch, skip)?;
+                feed_forward(run, hyper, &layer, memory, skip, rest)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The logits of `count` tokens of the last batch, from its token `begin` on, which were among
+    /// the `wanted`: `(count, vocabulary)`. At most [`max_logits`](Self::max_logits) at once.
+    pub fn logits(
+        &mut self,
+        run: &mut Run<'_>,
+        begin: u32,
+        count: u32,
+    ) -> Result<&mut [F32Bits], Error> {
+        let Self {
+            hyper,
+            weights,
+            memory,
+        } = self;
+        let narrow = first(memory.narrow, count, hyper.embedding)?;
+        run.job(Job::rms_norm(
+            run.kernels,
+            rows(memory.stream, begin, count, hyper.embedding)?,
+            weights.output_norm()?,
+            hyper.epsilon,
+            narrow,
+        ))?;
+        let output = weights.output()?;
+        memory.quantized.fill(run, narrow, &[output])?;
+        let logits = first(memory.wide, count, hyper.vocabulary)?;
+        memory
+            .quantized
+            .multiply(run, output, narrow, logits, false)?;
+        Ok(logits)
+    }
+}
+
+/// Which tokens are computed.
+#[derive(Clone, Copy)]
+struct Batch {
+    tokens: u32,
+    position: u32,
+}
+
+/// Queries, keys and values of all tokens; the last two go into the cache.
+fn store(
+    run: &mut Run<'_>,
+    hyper: &Hyper,
+    layer: &Layer<'_>,
+    index: u32,
+    memory: &mut Memory<'_>,
+    batch: Batch,
+) -> Result<(), Error> {
+    let tokens = batch.tokens;
+    let narrow = first(memory.narrow, tokens, hyper.embedding)?;
+    run.job(Job::rms_norm(
+        run.kernels,
+        first(memory.stream, tokens, hyper.embedding)?,
+        layer.attention_norm,
+        hyper.epsilon,
+        narrow,
+    ))?;
+    let quantized = &mut memory.quantized;
+    quantized.fill(run, narrow, &[layer.query, layer.key, layer.value])?;
+    let query = first(memory.query, tokens, hyper.query())?;
+    let key = first(memory.key, tokens, hyper.key_value())?;
+    let value = first(memory.value, tokens, hyper.key_value())?;
+    quantized.multiply(run, layer.query, narrow, query, false)?;
+    quantized.multiply(run, layer.key, narrow, key, false)?;
+    quantized.multiply(run, layer.value, narrow, value, false)?;
+
+    let angles = &*first(memory.angles, tokens, 2 * hyper.rope_pairs)?;
+    let mut heads = Heads {
+        heads: hyper.heads,
+        head_dim: hyper.head_dim,
+        pairs: hyper.rope_pairs,
+        style: hyper.architecture.rope_style,
+    };
+    run.job(Job::rope(run.kernels, query, angles, heads))?;
+    heads.heads = hyper.kv_heads;
+    run.job(Job::rope(run.kernels, key, angles, heads))?;
+
+    let shape = cache_shape(hyper, memory.context);
+    let keys = layer_cache(memory.keys, shape, index)?;
+    let values = layer_cache(memory.values, shape, index)?;
+    run.job(Job::store_kv(
+        run.kernels,
+        (key, value),
+        (keys, values),
+        shape,
+        batch.position,
+    ))
+}
+
+/// Attention of all tokens but the first `skip`, added to the stream.
+fn attend(
+    run: &mut Run<'_>,
+    hyper: &Hyper,
+    layer: &Layer<'_>,
+    index: u32,
+    memory: &mut Memory<'_>,
+    batch: Batch,
+    skip: u32,
+) -> Result<(), Error> {
+    let shape = cache_shape(hyper, memory.context);
+    let keys = &*layer_cache(memory.keys, shape, index)?;
+    let values = &*layer_cache(memory.values, shape, index)?;
+    let mut begin = skip;
+    while begin < batch.tokens {
+        // OVERFLOW: All of the batch is within the context, or `store` had failed.
+        let position = batch.position + begin;
+        let chunks = (batch.position + batch.tokens).div_ceil(abi::ATTENTION_CHUNK);
+        let token = size(hyper.heads) * size(chunks) * (size(hyper.head_dim) + 2);
+        let fit = memory.partial.len().checked_div(token).unwrap_or(0);
+        let tokens = u32::try_from(fit)
+            .unwrap_or(u32::MAX)
+            .clamp(1, batch.tokens - begin);
+        let partial = size(tokens)
+            .checked_mul(token)
+            .and_then(|len| memory.partial.get_mut(..len))
+            .ok_or(Error::Operation("partial"))?;
+        run.job(Job::attention(
+            run.kernels,
+            rows(memory.query, begin, tokens, hyper.query())?,
+            (keys, values),
+            shape,
+            (hyper.heads, chunks),
+            position,
+            partial,
+        ))?;
+        run.job(Job::merge_attention(
+            run.kernels,
+            partial,
+            chunks,
+            hyper.head_dim,
+            rows_mut(memory.narrow, begin - skip, tokens, hyper.query())?,
+        ))?;
+        begin += tokens;
+    }
+
+    let tokens = batch.tokens - skip;
+    let narrow = first(memory.narrow, tokens, hyper.query())?;
+    let stream = rows_mut(memory.stream, skip, tokens, hyper.embedding)?;
+    let quantized = &mut memory.quantized;
+    quantized.fill(run, narrow, &[layer.attention_output])?;
+    quantized.multiply(run, layer.attention_output, narrow, stream, true)
+}
+
+/// The feed-forward part of all tokens but the first `skip`, which are `tokens`, added to the stream.
+fn feed_forward(
+    run: &mut Run<'_>,
+    hyper: &Hyper,
+    layer: &Layer<'_>,
+    memory: &mut Memory<'_>,
+    skip: u32,
+    tokens: u32,
+) -> Result<(), Error> {
+    let stream = rows_mut(memory.stream, skip, tokens, hyper.embedding)?;
+    let narrow = first(memory.narrow, tokens, hyper.embedding)?;
+    run.job(Job::rms_norm(
+        run.kernels,
+        stream,
+        layer.feed_forward_norm,
+        hyper.epsilon,
+        narrow,
+    ))?;
+    let quantized = &mut memory.quantized;
+    quantized.fill(run, narrow, &[layer.gate, layer.up])?;
+    let half = memory.wide.len() / 2;
+    let (gate, up) = memory.wide.split_at_mut(half);
+    let gate = first(gate, tokens, hyper.feed_forward)?;
+    let up = first(up, tokens, hyper.feed_forward)?;
+    quantized.multiply(run, layer.gate, narrow, gate, false)?;
+    quantized.multiply(run, layer.up, narrow, up, false)?;
+    run.job(Job::swi_glu(run.kernels, gate, up, hyper.feed_forward))?;
+    quantized.fill(run, gate, &[layer.down])?;
+    quantized.multiply(run, layer.down, gate, stream, true)
+}
+
+impl Quantized<'_> {
+    /// Lays `x` out in every way that one of `linears` wants.
+    fn fill(
+        &mut self,
+        run: &mut Run<'_>,
+        x: &[F32Bits],
+        linears: &[Linear<'_>],
+    ) -> Result<(), Error> {
+        for activation in [abi::Activation::Q8x32, abi::Activation::Q8x256] {
+            let wanted = linears
+                .iter()
+                .find(|linear| linear.weights.activation() == activation);
+            if let Some(linear) = wanted {
+                let columns = linear.weights.columns();
+                let bytes = bytes_of(x, columns, activation)?;
+                let out = match activation {
+                    abi::Activation::Q8x256 => &mut *self.q8x256,
+                    _ => &mut *self.q8x32,
+                };
+                let out = out.get_mut(..bytes).ok_or(Error::Operation("fill"))?;
+                run.job(Job::quantize(run.kernels, x, columns, activation, out))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Multiplies what was last filled in; `x` is the same again.
+    fn multiply(
+        &self,
+        run: &mut Run<'_>,
+        linear: Linear<'_>,
+        x: &[F32Bits],
+        out: &mut [F32Bits],
+        accumulate: bool,
+    ) -> Result<(), Error> {
+        let activation = linear.weights.activation();
+        let bytes = bytes_of(x, linear.weights.columns(), activation)?;
+        let x = match activation {
+            abi::Activation::F32 => x.as_bytes(),
+            abi::Activation::Q8x32 => &*self.q8x32,
+            abi::Activation::Q8x256 => &*self.q8x256,
+        };
+        run.job(Job::mat_mul(
+            run.kernels,
+            linear.weights,
+            x.get(..bytes).ok_or(Error::Operation("multiply"))?,
+            linear.bias,
+            out,
+            accumulate,
+        ))
+    }
+}
+
+/// Bytes of `x` in another layout.
+fn bytes_of(x: &[F32Bits], columns: u32, activation: abi::Activation) -> Result<usize, Error> {
+    x.len()
+        .checked_div(size(columns))
+        .and_then(|rows| activation_bytes(activation, columns)?.checked_mul(rows))
+        .ok_or(Error::Operation("activations"))
+}
+
+fn cache_shape(hyper: &Hyper, context: u32) -> CacheShape {
+    CacheShape {
+        kv_heads: hyper.kv_heads,
+        context,
+        head_dim: hyper.head_dim,
+    }
+}
+
+/// One layer's part of the cache.
+fn layer_cache(cache: &mut [u16], shape: CacheShape, layer: u32) -> Result<&mut [u16], Error> {
+    let len = shape.elements().ok_or(Error::Operation("cache"))?;
+    cache
+        .chunks_exact_mut(len)
+        .nth(size(layer))
+        .ok_or(Error::Operation("cache"))
+}
+
+/// The first `count` rows.
+fn first(x: &mut [F32Bits], count: u32, columns: u32) -> Result<&mut [F32Bits], Error> {
+    rows_mut(x, 0, count, columns)
+}
+
+fn rows(x: &[F32Bits], begin: u32, count: u32, columns: u32) -> Result<&[F32Bits], Error> {
+    x.get(range(begin, count, columns))
+        .ok_or(Error::Operation("rows"))
+}
+
+fn rows_mut(
+    x: &mut [F32Bits],
+    begin: u32,
+    count: u32,
+    columns: u32,
+) -> Result<&mut [F32Bits], Error> {
+    x.get_mut(range(begin, count, columns))
+        .ok_or(Error::Operation("rows"))
+}
+
+fn range(begin: u32, count: u32, columns: u32) -> core::ops::Range<usize> {
+    // OVERFLOW: At most a batch, of rows whose length is capped.
+    let begin = size(begin) * size(columns);
+    begin..begin + size(count) * size(columns)
+}

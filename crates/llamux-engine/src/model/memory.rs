@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! What the forward pass writes to: the key and value cache, and scratch memory for one batch.
+
+use llamux_abi as abi;
+
+use super::hyper::Hyper;
+use super::weights::Layouts;
+use crate::arena::Arena;
+use crate::error::Error;
+use crate::math::{activation_bytes, CacheShape, F32Bits};
+use crate::size;
+
+/// Tokens of a batch.
+const BATCH: usize = abi::MAX_BATCH as usize;
+
+/// Attention of a long context takes its batch in parts, so that this many floats hold what is
+/// between its two steps, if they hold one token.
+const PARTIAL: usize = 1 << 20;
+
+/// The cache and the scratch memory.
+pub(super) struct Memory<'a> {
+    /// Positions that the cache holds.
+    pub(super) context: u32,
+    /// Bytes of `keys` and `values`.
+    pub(super) kv_bytes: usize,
+    /// `(layers, kv_heads, context, head_dim)`.
+    pub(super) keys: &'a mut [u16],
+    /// `(layers, kv_heads, context, head_dim)`.
+    pub(super) values: &'a mut [u16],
+    /// `(rope_pairs)`.
+    pub(super) frequencies: &'a mut [F32Bits],
+    /// `(BATCH)`.
+    pub(super) positions: &'a mut [u32],
+    /// `(BATCH, rope_pairs, 2)`.
+    pub(super) angles: &'a mut [F32Bits],
+    /// `(BATCH, embedding)`: the residual stream.
+    pub(super) stream: &'a mut [F32Bits],
+    /// `(BATCH, embedding)` or `(BATCH, heads * head_dim)`: what a matrix is multiplied with.
+    pub(super) narrow: &'a mut [F32Bits],
+    /// `(BATCH, heads * head_dim)`.
+    pub(super) query: &'a mut [F32Bits],
+    /// `(BATCH, kv_heads * head_dim)`.
+    pub(super) key: &'a mut [F32Bits],
+    /// `(BATCH, kv_heads * head_dim)`.
+    pub(super) value: &'a mut [F32Bits],
+    /// `(tokens, heads, chunks, head_dim + 2)`, as many tokens as fit.
+    pub(super) partial: &'a mut [F32Bits],
+    /// `(2, BATCH, feed_forward)`, and afterwards the logits, `(wanted, vocabulary)`.
+    pub(super) wide: &'a mut [F32Bits],
+    /// `narrow` or half of `wide`, laid out for the weights.
+    pub(super) quantized: Quantized<'a>,
+}
+
+/// Activations, once in each layout that the model needs.
+pub(super) struct Quantized<'a> {
+    pub(super) q8x32: &'a mut [u8],
+    pub(super) q8x256: &'a mut [u8],
+}
+
+impl<'a> Memory<'a> {
+    pub(super) fn lay_out(
+        hyper: &Hyper,
+        context: u32,
+        layouts: &Layouts,
+        arena: &mut Arena<'a>,
+    ) -> Result<Self, Error> {
+        let cache = CacheShape {
+            kv_heads: hyper.kv_heads,
+            context,
+            head_dim: hyper.head_dim,
+        };
+        let before = arena.used();
+        let elements = cache
+            .elements()
+            .and_then(|elements| elements.checked_mul(size(hyper.layers)))
+            .ok_or(Error::Operation("cache"))?;
+        let keys = arena.slice(elements)?;
+        let values = arena.slice(elements)?;
+        let kv_bytes = arena.used() - before;
+
+        // OVERFLOW: Here and below, the caps of the hyper-parameters keep the products far within
+        // 64 bits.
+        let query = size(hyper.query());
+        let key_value = size(hyper.key_value());
+        let embedding = size(hyper.embedding);
+        let pairs = size(hyper.rope_pairs);
+        let chunks = size(context.div_ceil(abi::ATTENTION_CHUNK));
+        let partial = size(hyper.heads) * chunks * (size(hyper.head_dim) + 2);
+        let wide = 2 * BATCH * size(hyper.feed_forward);
+        let bytes = |activation, columns| {
+            activation_bytes(activation, columns)
+                .map(|bytes| bytes * BATCH)
+                .ok_or(Error::Operation("layouts"))
+        };
+        Ok(Self {
+            context,
+            kv_bytes,
+            keys,
+            values,
+            frequencies: arena.slice(pairs)?,
+            positions: arena.slice(BATCH)?,
+            angles: arena.slice(BATCH * pairs * 2)?,
+            stream: arena.slice(BATCH * embedding)?,
+            narrow: arena.slice(BATCH * embedding.max(query))?,
+            query: arena.slice(BATCH * query)?,
+            key: arena.slice(BATCH * key_value)?,
+            value: arena.slice(BATCH * key_value)?,
+            partial: arena.slice((partial * BATCH).min(partial.max(PARTIAL)))?,
+            wide: arena.slice(wide.max(size(hyper.vocabulary)))?,
+            quantized: Quantized {
+                q8x32: arena.slice(bytes(abi::Activation::Q8x32, layouts.q8x32)?)?,
+                q8x256: arena.slice(bytes(abi::Activation::Q8x256, layouts.q8x256)?)?,
+            },
+        })
+    }
+}

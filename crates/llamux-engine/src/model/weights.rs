@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The weights of a model, in place: where each tensor is, and that it has the shape that the
+//! hyper-parameters demand.
+
+use llamux_abi as abi;
+use zerocopy::FromBytes;
+
+use super::hyper::Hyper;
+use crate::arena::Arena;
+use crate::error::{Error, Name};
+use crate::gguf::{Gguf, Tensor};
+use crate::math::{F32Bits, Matrix};
+use crate::size;
+
+/// What a tensor holds, which decides its shape.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// A vector of floats.
+    Vector(fn(&Hyper) -> u32),
+    /// Rows and columns, of any type.
+    Matrix(fn(&Hyper) -> u32, fn(&Hyper) -> u32),
+}
+
+/// A tensor that a model has.
+struct Role {
+    name: &'static str,
+    shape: Shape,
+    required: fn(&Hyper) -> bool,
+}
+
+const fn role(name: &'static str, shape: Shape, required: fn(&Hyper) -> bool) -> Role {
+    Role {
+        name,
+        shape,
+        required,
+    }
+}
+
+fn embedding(hyper: &Hyper) -> u32 {
+    hyper.embedding
+}
+
+fn feed_forward(hyper: &Hyper) -> u32 {
+    hyper.feed_forward
+}
+
+fn vocabulary(hyper: &Hyper) -> u32 {
+    hyper.vocabulary
+}
+
+fn rope_pairs(hyper: &Hyper) -> u32 {
+    hyper.rope_pairs
+}
+
+fn always(_: &Hyper) -> bool {
+    true
+}
+
+fn never(_: &Hyper) -> bool {
+    false
+}
+
+fn qkv_bias(hyper: &Hyper) -> bool {
+    hyper.architecture.qkv_bias
+}
+
+/// The tensors of the model itself, in the order of [`Global`].
+static GLOBALS: [Role; 4] = [
+    role(
+        "token_embd.weight",
+        Shape::Matrix(vocabulary, embedding),
+        always,
+    ),
+    role("output_norm.weight", Shape::Vector(embedding), always),
+    // Without it, the embedding table serves for the output too.
+    role("output.weight", Shape::Matrix(vocabulary, embedding), never),
+    role("rope_freqs.weight", Shape::Vector(rope_pairs), never),
+];
+
+#[derive(Clone, Copy)]
+enum Global {
+    Embedding,
+    OutputNorm,
+    Output,
+    RopeFactors,
+}
+
+/// The tensors of a layer, in the order of [`Part`]; their names begin with `blk.` and its number.
+static PARTS: [Role; 13] = [
+    role("attn_norm.weight", Shape::Vector(embedding), always),
+    role(
+        "attn_q.weight",
+        Shape::Matrix(Hyper::query, embedding),
+        always,
+    ),
+    role(
+        "attn_k.weight",
+        Shape::Matrix(Hyper::key_value, embedding),
+        always,
+    ),
+    role(
+        "attn_v.weight",
+        Shape::Matrix(Hyper::key_value, embedding),
+        always,
+    ),
+    role("attn_q.bias", Shape::Vector(Hyper::query), qkv_bias),
+    role("attn_k.bias", Shape::Vector(Hyper::key_value), qkv_bias),
+    role("attn_v.bias", Shape::Vector(Hyper::key_value), qkv_bias),
+    role(
+        "attn_output.weight",
+        Shape::Matrix(embedding, Hyper::query),
+        always,
+    ),
+    role("attn_output.bias", Shape::Vector(embedding), never),
+    role("ffn_norm.weight", Shape::Vector(embedding), always),
+    role(
+        "ffn_gate.weight",
+        Shape::Matrix(feed_forward, embedding),
+        always,
+    ),
+    role(
+        "ffn_up.weight",
+        Shape::Matrix(feed_forward, embedding),
+        always,
+    ),
+    role(
+        "ffn_down.weight",
+        Shape::Matrix(embedding, feed_forward),
+        always,
+    ),
+];
+
+#[derive(Clone, Copy)]
+enum Part {
+    AttentionNorm,
+    Query,
+    Key,
+    Value,
+    QueryBias,
+    KeyBias,
+    ValueBias,
+    AttentionOutput,
+    AttentionOutputBias,
+    FeedForwardNorm,
+    Gate,
+    Up,
+    Down,
+}
+
+/// Where a tensor is: offset in the file, bytes, and its type's number. No bytes for none.
+type Place = [u64; 3];
+
+const NOWHERE: Place = [0; 3];
+
+/// The places of a layer's tensors.
+type Places = [Place; PARTS.len()];
+
+/// The largest rows that are multiplied in each layout of activations; 0 for none.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Layouts {
+    /// For [`abi::Activation::Q8x32`].
+    pub(super) q8x32: u32,
+    /// For [`abi::Activation::Q8x256`].
+    pub(super) q8x256: u32,
+}
+
+/// What is known of all tensors together.
+#[derive(Clone, Copy, Default)]
+pub struct Totals {
+    /// Number of weights.
+    pub parameters: u64,
+    /// Bytes of the tensors.
+    pub bytes: u64,
+}
+
+/// All weights.
+pub(super) struct Weights<'a> {
+    file: &'a [u8],
+    hyper: Hyper,
+    globals: [Place; GLOBALS.len()],
+    layers: &'a [Places],
+    /// The layouts of activations that the model needs.
+    pub(super) layouts: Layouts,
+    /// Numbers for people.
+    pub(super) totals: Totals,
+}
+
+/// The weights of one layer.
+pub(super) struct Layer<'a> {
+    /// `(embedding)`.
+    pub(super) attention_norm: &'a [F32Bits],
+    /// `(heads * head_dim, embedding)`.
+    pub(super) query: Linear<'a>,
+    /// `(kv_heads * head_dim, embedding)`.
+    pub(super) key: Linear<'a>,
+    /// `(kv_heads * head_dim, embedding)`.
+    pub(super) value: Linear<'a>,
+    /// `(embedding, heads * head_dim)`.
+    pub(super) attention_output: Linear<'a>,
+    /// `(embedding)`.
+    pub(super) feed_forward_norm: &'a [F32Bits],
+    /// `(feed_forward, embedding)`.
+    pub(super) gate: Linear<'a>,
+    /// `(feed_forward, embedding)`.
+    pub(super) up: Linear<'a>,
+    /// `(embedding, feed_forward)`.
+    pub(super) down: Linear<'a>,
+}
+
+/// A matrix and what is added to its product.
+#[derive(Clone, Copy)]
+pub(super) struct Linear<'a> {
+    /// The matrix.
+    pub(super) weights: Matrix<'a>,
+    /// `(weights.rows())`.
+    pub(super) bias: Option<&'a [F32Bits]>,
+}
+
+impl<'a> Weights<'a> {
+    /// Finds and checks all tensors. With an arena that only counts, the tensors that are missing
+    /// go unnoticed.
+    pub(super) fn read(
+        gguf: &Gguf<'a>,
+        hyper: &Hyper,
+        arena: &mut Arena<'a>,
+    ) -> Result<Self, Error> {
+        let layers = arena.slice::<Places>(size(hyper.layers))?;
+        layers.fill([NOWHERE; PARTS.len()]);
+        let mut weights = Self {
+            file: gguf.file(),
+            hyper: *hyper,
+            globals: [NOWHERE; GLOBALS.len()],
+            layers: &[],
+            layouts: Layouts::default(),
+            totals: Totals::default(),
+        };
+        for tensor in gguf.tensors() {
+            let (layer, index) = find(&tensor, hyper)?;
+            let roles: &[Role] = if layer.is_some() { &PARTS } else { &GLOBALS };
+            let role = roles.get(index).ok_or(Error::Operation("find"))?;
+            let place = place(gguf, &tensor)?;
+            match role.shape {
+                Shape::Vector(len) => {
+                    tensor.expect(&[len(hyper).into()])?;
+                    weights
+                        .vector(&place)
+                        .map_err(|_| wrong_vector(gguf, &tensor))?;
+                }
+                Shape::Matrix(rows, columns) => {
+                    tensor.expect(&[columns(hyper).into(), rows(hyper).into()])?;
+                    let matrix = weights.matrix(&place, rows(hyper), columns(hyper))?;
+                    let layouts = &mut weights.layouts;
+                    let widest = match matrix.activation() {
+                        abi::Activation::F32 => None,
+                        abi::Activation::Q8x32 => Some(&mut layouts.q8x32),
+                        abi::Activation::Q8x256 => Some(&mut layouts.q8x256),
+                    };
+                    if let Some(widest) = widest {
+                        *widest = (*widest).max(matrix.columns());
+                    }
+                }
+            }
+            let places: Option<&mut [Place]> = match layer {
+                None => Some(&mut weights.globals),
+                Some(layer) => layers.get_mut(size(layer)).map(|places| &mut places[..]),
+            };
+            if let Some(entry) = places.and_then(|places| places.get_mut(index)) {
+                *entry = place;
+            }
+            let totals = &mut weights.totals;
+            totals.parameters = totals.parameters.saturating_add(tensor.elements());
+            // CAST: `usize` is at most 64 bits wide.
+            totals.bytes = totals.bytes.saturating_add(tensor.data().len() as u64);
+        }
+        if !arena.is_counting() {
+            check_present(&GLOBALS, &weights.globals, hyper, |name| name.into())?;
+            for (i, layer) in layers.iter().enumerate() {
+                check_present(&PARTS, layer, hyper, |name| {
+                    Name::format(format_args!("blk.{i}.{name}"))
+                })?;
+            }
+        }
+        weights.layers = layers;
+        Ok(weights)
+    }
+
+    /// The embedding table, `(vocabulary, embedding)`.
+    pub(super) fn embedding(&self) -> Result<Matrix<'a>, Error> {
+        self.vocabulary_matrix(Global::Embedding)
+    }
+
+    /// The output matrix, `(vocabulary, embedding)`.
+    pub(super) fn output(&self) -> Result<Linear<'a>, Error> {
+        let separate = self.global(Global::Output) != NOWHERE;
+        Ok(Linear {
+            weights: self.vocabulary_matrix(if separate {
+                Global::Output
+            } else {
+                Global::Embedding
+            })?,
+            bias: None,
+        })
+    }
+
+    /// The norm in front of the output, `(embedding)`.
+    pub(super) fn output_norm(&self) -> Result<&'a [F32Bits], Error> {
+        self.vector(&self.global(Global::OutputNorm))
+    }
+
+    /// What the rotary frequencies are divided by, `(rope_pairs)`.
+    pub(super) fn rope_factors(&self) -> Result<Option<&'a [F32Bits]>, Error> {
+        self.optional_vector(&self.global(Global::RopeFactors))
+    }
+
+    /// The weights of a layer.
+    pub(super) fn layer(&self, index: u32) -> Result<Layer<'a>, Error> {
+        let places = self
+            .layers
+            .get(size(index))
+            .ok_or(Error::Operation("layer"))?;
+        let at = |part: Part| places.get(part as usize).copied().unwrap_or(NOWHERE);
+        let hyper = &self.hyper;
+        let linear = |part: Part, bias: Option<Part>, rows, columns| {
+            Ok::<_, Error>(Linear {
+                weights: self.matrix(&at(part), rows, columns)?,
+                bias: self.optional_vector(&bias.map_or(NOWHERE, at))?,
+            })
+        };
+        let (embedding, hidden) = (hyper.embedding, hyper.feed_forward);
+        let (query, key_value) = (hyper.query(), hyper.key_value());
+        Ok(Layer {
+            attention_norm: self.vector(&at(Part::AttentionNorm))?,
+            query: linear(Part::Query, Some(Part::QueryBias), query, embedding)?,
+            key: linear(Part::Key, Some(Part::KeyBias), key_value, embedding)?,
+            value: linear(Part::Value, Some(Part::ValueBias), key_value, embedding)?,
+            attention_output: linear(
+                Part::AttentionOutput,
+                Some(Part::AttentionOutputBias),
+                embedding,
+                query,
+            )?,
+            feed_forward_norm: self.vector(&at(Part::FeedForwardNorm))?,
+            gate: linear(Part::Gate, None, hidden, embedding)?,
+            up: linear(Part::Up, None, hidden, embedding)?,
+            down: linear(Part::Down, None, embedding, hidden)?,
+        })
+    }
+
+    fn global(&self, global: Global) -> Place {
+        let place = self.globals.get(global as usize);
+        place.copied().unwrap_or(NOWHERE)
+    }
+
+    fn vocabulary_matrix(&self, global: Global) -> Result<Matrix<'a>, Error> {
+        let hyper = &self.hyper;
+        self.matrix(&self.global(global), hyper.vocabulary, hyper.embedding)
+    }
+
+    fn bytes(&self, place: &Place) -> Option<(&'a [u8], abi::TensorType)> {
+        let &[offset, bytes, number] = place;
+        let begin = usize::try_from(offset).ok()?;
+        let end = begin.checked_add(usize::try_from(bytes).ok()?)?;
+        let mut types = abi::BLOCKS.iter().map(|block| block.tensor_type);
+        // CAST: The discriminants are the numbers of `enum ggml_type`.
+        let tensor_type = types.find(|&t| u64::from(t as u32) == number)?;
+        Some((self.file.get(begin..end)?, tensor_type))
+    }
+
+    fn matrix(&self, place: &Place, rows: u32, columns: u32) -> Result<Matrix<'a>, Error> {
+        self.bytes(place)
+            .and_then(|(data, tensor_type)| Matrix::new(data, tensor_type, rows, columns))
+            .ok_or(Error::Operation("matrix"))
+    }
+
+    fn vector(&self, place: &Place) -> Result<&'a [F32Bits], Error> {
+        self.bytes(place)
+            .filter(|&(_, tensor_type)| tensor_type == abi::TensorType::F32)
+            .and_then(|(data, _)| <[F32Bits]>::ref_from_bytes(data).ok())
+            .ok_or(Error::Operation("vector"))
+    }
+
+    fn optional_vector(&self, place: &Place) -> Result<Option<&'a [F32Bits]>, Error> {
+        (*place != NOWHERE).then(|| self.vector(place)).transpose()
+    }
+}
+
+/// The layer, and the index of the tensor in `PARTS` or `GLOBALS`. A tensor that nothing here would
+/// use is refused: the answers would not be the model's.
+fn find(tensor: &Tensor<'_>, hyper: &Hyper) -> Result<(Option<u32>, usize), Error> {
+    let found = core::str::from_utf8(tensor.name()).ok().and_then(|name| {
+        let position = |roles: &[Role], name| roles.iter().position(|role| role.name == name);
+        match name.strip_prefix("blk.") {
+            None => Some((None, position(&GLOBALS, name)?)),
+            Some(rest) => {
+                let (number, name) = rest.split_once('.')?;
+                let layer: u32 = number.parse().ok()?;
+                // One spelling a layer, so that no two tensors have the same place.
+                let plain = number == "0" || number.starts_with(|c| matches!(c, '1'..='9'));
+                let known = plain && layer < hyper.layers;
+                known.then_some((Some(layer), position(&PARTS, name)?))
+            }
+        }
+    });
+    found.ok_or(Error::Unsupported {
+        what: "tensor",
+        name: tensor.label(),
+    })
+}
+
+fn place(gguf: &Gguf<'_>, tensor: &Tensor<'_>) -> Result<Place, Error> {
+    let number = tensor.tensor_type()? as u32;
+    let data = tensor.data();
+    // Both are addresses in the same file, the data inside of it.
+    let offset = data
+        .as_ptr()
+        .addr()
+        .checked_sub(gguf.file().as_ptr().addr());
+    let offset = offset.ok_or(Error::Operation("place"))?;
+    // CAST: `usize` is at most 64 bits wide.
+    Ok([offset as u64, data.len() as u64, number.into()])
+}
+
+/// Why a tensor cannot be read as floats.
+fn wrong_vector(gguf: &Gguf<'_>, tensor: &Tensor<'_>) -> Error {
+    if tensor.type_number() == abi::TensorType::F32 as u32 {
+        Error::Misaligned {
+            tensor: tensor.label(),
+            offset: tensor.offset(),
+            alignment: gguf.alignment().into(),
+        }
+    } else {
+        Error::TensorType {
+            tensor: tensor.label(),
+            number: tensor.type_number(),
+            type_name: tensor.type_name(),
+        }
+    }
+}
+
+fn check_present(
+    roles: &[Role],
+    places: &[Place],
+    hyper: &Hyper,
+    name: impl Fn(&str) -> Name,
+) -> Result<(), Error> {
+    for (role, place) in roles.iter().zip(places) {
+        if (role.required)(hyper) && *place == NOWHERE {
+            return Err(Error::Missing {
+                what: "tensor",
+                name: name(role.name),
+            });
+        }
+    }
+    Ok(())
+}
