@@ -60,14 +60,15 @@ pub(crate) fn build(cx: &Context, source: &Source, variant: Variant) -> Result<K
     if variant.flavour == Flavour::Clippy {
         make.args(["CLIPPY=1", "drivers/llamux/"]);
     }
+    let log = build.dir.join("llamux-build.log");
     let known = build.dir.join(".llamux-steps");
-    let whole = !built.exists();
+    // The first attempt in this directory; how much a later one has to do, only make knows.
+    let whole = !log.exists();
     let total = match fs::read_to_string(&known) {
         _ if !whole => None,
         Ok(text) => text.trim().parse().ok(),
         Err(_) => pinned.steps.get(&variant.name()).copied(),
     };
-    let log = build.dir.join("llamux-build.log");
     let steps = watch(make, &format!("building {}", variant.name()), total, &log)?;
     if whole {
         fs::write(&known, steps.to_string())?;
@@ -179,7 +180,7 @@ fn failure(log: &str) -> String {
         |line: &&str| line.contains("error") || line.contains("undefined") || line.contains("***");
     let first = lines
         .iter()
-        .position(|line| is_error(line))
+        .position(is_error)
         .unwrap_or(lines.len().saturating_sub(40));
     lines[first..]
         .iter()
