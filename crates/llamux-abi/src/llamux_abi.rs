@@ -110,7 +110,7 @@ const fn block(tensor_type: TensorType, weights: u32, bytes: u32, activation: Ac
 pub enum Activation {
     /// Plain `f32`.
     F32 = 0,
-    /// Blocks of 32 signed bytes with scale and sum ([`ACT_Q8X32_BYTES`] each); the row's length is
+    /// Signed bytes, then scale and sum of each block of 32 ([`ACT_Q8X32_BYTES`] a block); the row's length is
     /// a multiple of 32.
     Q8x32 = 1,
     /// Blocks of 256 signed bytes with one scale and the sums of its groups of 16 and of 32
@@ -121,7 +121,7 @@ pub enum Activation {
 /// Bytes of one [`Activation::Q8x32`] block.
 pub const ACT_Q8X32_BYTES: usize = 40;
 /// Bytes of one [`Activation::Q8x256`] block.
-pub const ACT_Q8X256_BYTES: usize = 320;
+pub const ACT_Q8X256_BYTES: usize = 352;
 
 /// Most tokens in one [`MatMul`], so that its accumulators fit on a kernel stack.
 pub const MAX_BATCH: u32 = 64;

@@ -9,6 +9,10 @@ use llamux_abi as abi;
 use crate::{rope, sampling};
 
 pub(crate) mod scalar;
+#[cfg(test)]
+mod tests;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod x86;
 
 /// Units of an operation.
 pub(crate) type Units = Range<usize>;
@@ -78,6 +82,10 @@ pub(crate) const fn name(text: &str) -> [u8; 16] {
 
 /// Returns the fastest table that needs no more than `features`.
 pub(crate) fn select(features: u32) -> &'static abi::Kernels {
+    #[cfg(target_arch = "x86_64")]
+    if features & abi::FEATURE_AVX2 != 0 {
+        return &x86::avx2::KERNELS;
+    }
     let _ = features;
     &scalar::KERNELS
 }

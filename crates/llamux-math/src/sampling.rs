@@ -438,7 +438,7 @@ mod tests {
     fn candidates_come_out_in_descending_order() {
         let mut random = Random::new(8);
         let logits: Vec<f32> = (0..3000)
-            .map(|_| (random.signed() * 50.0) as i8 as f32)
+            .map(|_| f32::from((random.signed() * 50.0) as i8))
             .collect();
         let kept = sorted(&logits);
         let mut expected: Vec<u32> = (0..3000).collect();

@@ -61,3 +61,22 @@ pub(crate) fn candidates(limit: usize) -> Box<abi::Candidates> {
         entries: [none; abi::MAX_CANDIDATES],
     })
 }
+
+/// The `FEATURE_*` bits of this machine.
+pub(crate) fn features() -> u32 {
+    let mut features = 0;
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::is_x86_feature_detected as has;
+        if has!("avx2") && has!("fma") && has!("f16c") {
+            features |= abi::FEATURE_AVX2;
+        }
+        if has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") {
+            features |= abi::FEATURE_AVX512;
+        }
+        if has!("avx512vnni") {
+            features |= abi::FEATURE_AVX512_VNNI;
+        }
+    }
+    features
+}

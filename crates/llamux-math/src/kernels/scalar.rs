@@ -73,11 +73,14 @@ unsafe fn quantize(op: &abi::Quantize, units: Units) {
 
 unsafe fn quantize_as<A: Activations>(op: &abi::Quantize, units: Units) {
     let blocks = op.columns as usize / A::LEN;
-    for i in units.start * blocks..units.end * blocks {
-        // SAFETY: The rows are the caller's, and each is `blocks` blocks long.
-        unsafe {
-            let x = slice::from_raw_parts(op.x.add(i * A::LEN), A::LEN);
-            op.out.cast::<A>().add(i).write(A::quantize(x));
+    for row in units {
+        for i in 0..blocks {
+            // SAFETY: The row is the caller's, `blocks` blocks long on both sides.
+            unsafe {
+                let x = op.x.add((row * blocks + i) * A::LEN);
+                let block = A::quantize(slice::from_raw_parts(x, A::LEN));
+                block.write(op.out.add(row * blocks * A::BYTES), blocks, i);
+            }
         }
     }
 }
@@ -99,15 +102,19 @@ unsafe fn mat_mul_as<B: Block>(op: &abi::MatMul, units: Units) {
             false => unsafe { *op.bias.add(row) },
         };
         for token in 0..op.tokens as usize {
-            // SAFETY: There are as many rows of activations as tokens.
-            let x = unsafe {
-                slice::from_raw_parts(op.x.cast::<B::Activation>().add(token * blocks), blocks)
-            };
-            let sum: f32 = weights.iter().zip(x).map(|(w, x)| w.dot(x)).sum();
+            let mut sum = bias;
+            for (i, block) in weights.iter().enumerate() {
+                // SAFETY: There are as many rows of activations as tokens, `blocks` blocks long.
+                let x = unsafe {
+                    let row = op.x.add(token * blocks * B::Activation::BYTES);
+                    B::Activation::read(row, blocks, i)
+                };
+                sum += block.dot(&x);
+            }
             // SAFETY: Each token's output has room for each row, and this one is ours.
             let out = unsafe { &mut *op.out.add(token * op.out_stride as usize + row) };
             let before = if op.accumulate != 0 { *out } else { 0.0 };
-            *out = sum + bias + before;
+            *out = sum + before;
         }
     }
 }

@@ -42,7 +42,7 @@ impl Block for Q4_0 {
             sum += (i32::from(q >> 4) - 8) * i32::from(x.q[i + 16]);
         }
         // CAST: At most 32 * 8 * 128.
-        float16::from_bytes(self.scale) * x.scale * sum as f32
+        float16::from_bytes(self.scale) * x.scale.scale * sum as f32
     }
 }
 
@@ -73,7 +73,7 @@ mod tests {
                 scale: random.scale(),
                 q: random.bytes(),
             },
-            |x| x.q.map(|q| f32::from(q) * x.scale).to_vec(),
+            |x| x.q.map(|q| f32::from(q) * x.scale.scale).to_vec(),
         );
     }
 }

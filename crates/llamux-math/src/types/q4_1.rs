@@ -45,8 +45,8 @@ impl Block for Q4_1 {
             sum += i32::from(q >> 4) * i32::from(x.q[i + 16]);
         }
         // CAST: At most 32 * 15 * 128.
-        float16::from_bytes(self.scale) * x.scale * sum as f32
-            + float16::from_bytes(self.minimum) * x.sum
+        float16::from_bytes(self.scale) * x.scale.scale * sum as f32
+            + float16::from_bytes(self.minimum) * x.scale.sum
     }
 }
 
@@ -80,7 +80,7 @@ mod tests {
                 minimum: random.scale(),
                 q: random.bytes(),
             },
-            |x| x.q.map(|q| f32::from(q) * x.scale).to_vec(),
+            |x| x.q.map(|q| f32::from(q) * x.scale.scale).to_vec(),
         );
     }
 }

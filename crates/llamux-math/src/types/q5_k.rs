@@ -55,18 +55,18 @@ impl Block for Q5K {
     #[inline]
     fn dot(&self, x: &Q8x256) -> f32 {
         let (scales, minimums) = unpack_groups(&self.groups);
-        let (mut sum, mut offset) = (0, 0);
+        let (mut sum, mut offset) = (0, 0.0);
         for (g, x_group) in x.q.chunks_exact(32).enumerate() {
             let products = x_group
                 .iter()
                 .enumerate()
                 .map(|(i, x)| i32::from(self.q(32 * g + i)) * i32::from(*x));
             sum += i32::from(scales[g]) * products.sum::<i32>();
-            offset += i32::from(minimums[g]) * i32::from(x.sums32[g]);
+            offset += f32::from(minimums[g]) * x.sums32[g];
         }
-        // CAST: At most 256 * 63 * 31 * 128 and 256 * 63 * 128; the first may be rounded.
+        // CAST: At most 256 * 63 * 31 * 128; it may be rounded.
         float16::from_bytes(self.scale) * x.scale * sum as f32
-            - float16::from_bytes(self.minimum) * x.scale * offset as f32
+            - float16::from_bytes(self.minimum) * offset
     }
 }
 

@@ -42,7 +42,7 @@ impl Block for Q8_0 {
             .map(|(w, x)| i32::from(*w) * i32::from(x))
             .sum();
         // CAST: At most 32 * 128 * 128.
-        float16::from_bytes(self.scale) * x.scale * sum as f32
+        float16::from_bytes(self.scale) * x.scale.scale * sum as f32
     }
 }
 
@@ -73,7 +73,7 @@ mod tests {
                 scale: random.scale(),
                 q: random.bytes().map(|q| q as i8),
             },
-            |x| x.q.map(|q| f32::from(q) * x.scale).to_vec(),
+            |x| x.q.map(|q| f32::from(q) * x.scale.scale).to_vec(),
         );
     }
 }

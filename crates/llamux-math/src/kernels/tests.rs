@@ -1,0 +1,624 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Every table that this machine can run against plain sums in `f64`, and against the scalar table.
+
+use std::boxed::Box;
+use std::println;
+use std::vec;
+use std::vec::Vec;
+
+use llamux_abi as abi;
+
+use super::{scalar, select};
+use crate::activation::{Activations, Q8x256, Q8x32};
+use crate::float16;
+use crate::testing::{candidates, features, Random};
+use crate::types::{with_block, Block};
+
+/// Error of a product of quantized rows, relative to the sum of the products' magnitudes: only the
+/// order of additions in `f32` differs.
+const PRODUCT_ERROR: f64 = 4e-6;
+/// Relative error of what goes through `exp` in `f32`.
+const EXP_ERROR: f64 = 4e-6;
+
+/// The tables, the scalar one first. Prints which ones cannot be tested here.
+fn tables() -> Vec<&'static abi::Kernels> {
+    let mut tables = vec![select(0)];
+    for (wanted, name) in [
+        (abi::FEATURE_AVX2, "avx2"),
+        (abi::FEATURE_AVX2 | abi::FEATURE_AVX512, "avx512"),
+        (
+            abi::FEATURE_AVX2 | abi::FEATURE_AVX512 | abi::FEATURE_AVX512_VNNI,
+            "avx512_vnni",
+        ),
+    ] {
+        if features() & wanted != wanted {
+            println!("skipped: this processor cannot run the {name} kernels");
+            continue;
+        }
+        let table = select(wanted);
+        if !tables.iter().any(|known| core::ptr::eq(*known, table)) {
+            tables.push(table);
+        }
+    }
+    tables
+}
+
+fn label(table: &abi::Kernels) -> &str {
+    core::str::from_utf8(&table.name)
+        .unwrap()
+        .trim_end_matches('\0')
+}
+
+/// Runs all units, cut at random.
+fn run(table: &abi::Kernels, op: abi::Op, units: usize, random: &mut Random) {
+    let mut begin = 0;
+    while begin < units as u32 {
+        let end = (begin + 1 + random.below(units as u32)).min(units as u32);
+        // SAFETY: The tests pass buffers of the sizes that the operations ask for.
+        unsafe { (table.run)(&op, begin, end) };
+        begin = end;
+    }
+}
+
+fn floats(random: &mut Random, len: usize, scale: f32) -> Vec<f32> {
+    (0..len).map(|_| random.signed() * scale).collect()
+}
+
+fn assert_close(what: &str, got: &[f32], expected: &[f64], bound: impl Fn(usize) -> f64) {
+    assert_eq!(got.len(), expected.len());
+    for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
+        let error = (f64::from(got) - expected).abs();
+        assert!(error <= bound(i), "{what}: [{i}] is {got}, not {expected}");
+    }
+}
+
+/// Bytes of random blocks whose 16-bit floats are of ordinary size, or with all bits of the weights
+/// set, or all zero.
+fn weights(tensor_type: abi::TensorType, blocks: usize, random: &mut Random) -> Vec<u8> {
+    let bytes = abi::BLOCKS
+        .iter()
+        .find(|block| block.tensor_type == tensor_type)
+        .unwrap()
+        .bytes;
+    let mut all = Vec::new();
+    for _ in 0..blocks {
+        let kind = random.below(8);
+        let mut block: Vec<u8> = (0..bytes)
+            .map(|_| match kind {
+                0 => 0,
+                1 => 0xff,
+                _ => random.next_u32() as u8,
+            })
+            .collect();
+        let halves: &[usize] = match tensor_type {
+            abi::TensorType::F32 => {
+                block.copy_from_slice(&random.signed().to_le_bytes());
+                &[]
+            }
+            abi::TensorType::Q4_1 | abi::TensorType::Q4_K | abi::TensorType::Q5_K => &[0, 2],
+            abi::TensorType::Q6_K => &[208],
+            _ => &[0],
+        };
+        for &at in halves {
+            let scale = if kind == 0 { [0; 2] } else { random.scale() };
+            block[at..at + 2].copy_from_slice(&scale);
+        }
+        all.extend(block);
+    }
+    all
+}
+
+/// The weights as `f32`.
+fn dequantized<B: Block>(weights: &[u8]) -> Vec<f32> {
+    let mut out = vec![0.0; weights.len() / size_of::<B>() * B::Activation::LEN];
+    let blocks = weights.as_ptr().cast::<B>();
+    for (i, out) in out.chunks_exact_mut(B::Activation::LEN).enumerate() {
+        // SAFETY: There are so many blocks, which may lie at any address.
+        unsafe { (*blocks.add(i)).dequantize(out) };
+    }
+    out
+}
+
+/// Activations in a layout, 4-byte aligned, and their values.
+fn activations<B: Block>(x: &[f32], columns: usize) -> (Vec<u32>, Vec<f32>) {
+    let blocks = columns / B::Activation::LEN;
+    let bytes = blocks * B::Activation::BYTES;
+    let mut buffer = vec![0_u32; x.len() / columns * bytes / 4];
+    for (row, x) in x.chunks_exact(columns).enumerate() {
+        for (i, x) in x.chunks_exact(B::Activation::LEN).enumerate() {
+            // SAFETY: Within the buffer.
+            unsafe {
+                let row = buffer.as_mut_ptr().cast::<u8>().add(row * bytes);
+                B::Activation::quantize(x).write(row, blocks, i);
+            }
+        }
+    }
+    let values = match B::Activation::LEN {
+        1 => x.to_vec(),
+        32 => x
+            .chunks_exact(32)
+            .map(Q8x32::quantize)
+            .flat_map(|block| block.q.map(|q| f32::from(q) * block.scale.scale))
+            .collect(),
+        _ => x
+            .chunks_exact(256)
+            .map(Q8x256::quantize)
+            .flat_map(|block| block.q.map(|q| f32::from(q) * block.scale))
+            .collect(),
+    };
+    (buffer, values)
+}
+
+const TYPES: [abi::TensorType; 8] = [
+    abi::TensorType::F32,
+    abi::TensorType::F16,
+    abi::TensorType::Q4_0,
+    abi::TensorType::Q4_1,
+    abi::TensorType::Q8_0,
+    abi::TensorType::Q4_K,
+    abi::TensorType::Q5_K,
+    abi::TensorType::Q6_K,
+];
+
+fn check_mat_mul<B: Block>(shape: [usize; 3], extreme: bool) {
+    let [rows, columns, tokens] = shape;
+    let mut random = Random::new((rows * 1000 + tokens) as u64);
+    let blocks = columns / B::Activation::LEN;
+    let matrix = weights(B::TENSOR_TYPE, rows * blocks, &mut random);
+    let w = dequantized::<B>(&matrix);
+    let mut x = floats(&mut random, tokens * columns, 4.0);
+    if extreme {
+        // All quantize to 127 or -127, which drives the sums of 16 bits to their limits.
+        x.iter_mut().for_each(|x| *x = x.signum() * 4.0);
+        x[..columns].fill(4.0);
+        x[columns * (tokens - 1)..].fill(-4.0);
+    }
+    let (x, values) = activations::<B>(&x, columns);
+    let bias = floats(&mut random, rows, 1.0);
+    let stride = rows + 3;
+    for table in tables() {
+        for (bias, accumulate) in [(None, 0), (Some(&bias), 0), (Some(&bias), 1)] {
+            let before = floats(&mut random, tokens * stride, 1.0);
+            let mut out = before.clone();
+            let op = abi::MatMul {
+                weights: matrix.as_ptr(),
+                tensor_type: B::TENSOR_TYPE,
+                columns: columns as u32,
+                x: x.as_ptr().cast(),
+                bias: bias.map_or(core::ptr::null(), |bias| bias.as_ptr()),
+                out: out.as_mut_ptr(),
+                out_stride: stride as u32,
+                tokens: tokens as u32,
+                accumulate,
+            };
+            run(table, abi::Op::MatMul(op), rows, &mut random);
+            let (mut expected, mut bounds) = (Vec::new(), Vec::new());
+            for t in 0..tokens {
+                for r in 0..stride {
+                    let before = f64::from(before[t * stride + r]);
+                    let (mut sum, mut magnitude) = (before, 0.0);
+                    if r < rows {
+                        if accumulate == 0 {
+                            sum = 0.0;
+                        }
+                        sum += bias.map_or(0.0, |bias| f64::from(bias[r]));
+                        magnitude = sum.abs();
+                        let w = &w[r * columns..][..columns];
+                        for (w, x) in w.iter().zip(&values[t * columns..]) {
+                            sum += f64::from(*w) * f64::from(*x);
+                            magnitude += (f64::from(*w) * f64::from(*x)).abs();
+                        }
+                    }
+                    expected.push(sum);
+                    bounds.push(magnitude * PRODUCT_ERROR);
+                }
+            }
+            let what = std::format!("{} {:?} {shape:?}", label(table), B::TENSOR_TYPE);
+            // What a minimum or an offset takes away again counts as well.
+            let magnitudes = bounds.iter().fold(0.0_f64, |a, b| a.max(*b));
+            assert_close(&what, &out, &expected, |i| match i % stride < rows {
+                true => bounds[i].max(magnitudes * 0.3),
+                false => 0.0,
+            });
+        }
+    }
+}
+
+#[test]
+fn products_of_matrices_are_right_for_all_types_and_ragged_shapes() {
+    for tensor_type in TYPES {
+        for (rows, tokens) in [
+            (1, 1),
+            (5, 1),
+            (19, 1),
+            (8, 2),
+            (3, 3),
+            (17, 5),
+            (33, 4),
+            (40, 8),
+            (21, 33),
+            (37, 64),
+        ] {
+            for blocks in [1, 2, 5] {
+                let columns = match tensor_type as u32 {
+                    0 | 1 => [1, 34, 77][blocks / 2],
+                    10.. => 256 * blocks,
+                    _ => 32 * [1, 4, 7][blocks / 2],
+                };
+                let shape = [rows, columns, tokens];
+                with_block!(tensor_type, check_mat_mul(shape, false));
+                with_block!(tensor_type, check_mat_mul(shape, true));
+            }
+        }
+    }
+}
+
+#[test]
+fn embedding_rows_are_the_dequantized_weights() {
+    fn check<B: Block>() {
+        let mut random = Random::new(3);
+        let columns = 2 * B::Activation::LEN;
+        let matrix = weights(B::TENSOR_TYPE, 2 * 9, &mut random);
+        let expected = dequantized::<B>(&matrix);
+        let ids = [8, 0, 3, 3];
+        for table in tables() {
+            let mut out = vec![0.0; ids.len() * columns];
+            let op = abi::Embed {
+                table: matrix.as_ptr(),
+                tensor_type: B::TENSOR_TYPE,
+                columns: columns as u32,
+                ids: ids.as_ptr(),
+                out: out.as_mut_ptr(),
+            };
+            run(table, abi::Op::Embed(op), ids.len(), &mut random);
+            for (out, id) in out.chunks_exact(columns).zip(ids) {
+                let expected = &expected[id as usize * columns..][..columns];
+                assert!(out
+                    .iter()
+                    .zip(expected)
+                    .all(|(a, b)| a.to_bits() == b.to_bits()));
+            }
+        }
+    }
+    for tensor_type in TYPES {
+        with_block!(tensor_type, check());
+    }
+}
+
+#[test]
+fn rows_are_normed() {
+    let mut random = Random::new(11);
+    for columns in [1, 7, 32, 576, 1539] {
+        let x = floats(&mut random, 3 * columns, 9.0);
+        let weight = floats(&mut random, columns, 2.0);
+        for table in tables() {
+            for in_place in [false, true] {
+                let mut out = x.clone();
+                let op = abi::RmsNorm {
+                    x: if in_place { out.as_ptr() } else { x.as_ptr() },
+                    weight: weight.as_ptr(),
+                    out: out.as_mut_ptr(),
+                    columns: columns as u32,
+                    epsilon_bits: 1e-5_f32.to_bits(),
+                };
+                run(table, abi::Op::RmsNorm(op), 3, &mut random);
+                let expected: Vec<f64> = x
+                    .chunks_exact(columns)
+                    .flat_map(|x| {
+                        let squares: f64 = x.iter().map(|x| f64::from(x * x)).sum();
+                        let scale = 1.0 / (squares / columns as f64 + 1e-5).sqrt();
+                        let weight = &weight;
+                        (0..columns).map(move |i| f64::from(x[i]) * scale * f64::from(weight[i]))
+                    })
+                    .collect();
+                assert_close(label(table), &out, &expected, |i| 1e-6 * expected[i].abs());
+            }
+        }
+    }
+}
+
+#[test]
+fn activations_are_quantized_alike() {
+    fn check<A: Activations>(activation: abi::Activation) {
+        let mut random = Random::new(12);
+        let columns = 3 * A::LEN;
+        let mut x = floats(&mut random, 5 * columns, 3.0);
+        x[..A::LEN].fill(0.0);
+        x[A::LEN..2 * A::LEN]
+            .iter_mut()
+            .for_each(|x| *x = x.signum() * 3e38);
+        let mut results = Vec::new();
+        for table in tables() {
+            let mut out = vec![0_u32; 5 * 3 * A::BYTES / 4];
+            let op = abi::Quantize {
+                x: x.as_ptr(),
+                out: out.as_mut_ptr().cast(),
+                columns: columns as u32,
+                activation,
+            };
+            run(table, abi::Op::Quantize(op), 5, &mut random);
+            results.push((label(table), out));
+        }
+        for (label, out) in &results {
+            assert!(*out == results[0].1, "{label}");
+        }
+    }
+    check::<Q8x32>(abi::Activation::Q8x32);
+    check::<Q8x256>(abi::Activation::Q8x256);
+}
+
+#[test]
+fn gates_are_applied() {
+    let mut random = Random::new(13);
+    for columns in [1, 9, 64, 1537] {
+        let mut gate = floats(&mut random, 2 * columns, 20.0);
+        gate[0] = -200.0;
+        gate[columns] = 200.0;
+        let up = floats(&mut random, 2 * columns, 2.0);
+        let expected: Vec<f64> = gate
+            .iter()
+            .zip(&up)
+            .map(|(&g, &u)| f64::from(g) / (1.0 + (-f64::from(g)).exp()) * f64::from(u))
+            .collect();
+        for table in tables() {
+            let mut out = gate.clone();
+            let op = abi::SwiGlu {
+                gate: out.as_ptr(),
+                up: up.as_ptr(),
+                out: out.as_mut_ptr(),
+                columns: columns as u32,
+            };
+            run(table, abi::Op::SwiGlu(op), 2, &mut random);
+            let bound = |i: usize| EXP_ERROR * expected[i].abs() + 1e-35;
+            assert_close(label(table), &out, &expected, bound);
+        }
+    }
+}
+
+#[test]
+fn heads_are_rotated_alike() {
+    let mut random = Random::new(14);
+    for (style, head_dim, pairs) in [
+        (abi::RopeStyle::Interleaved, 64, 32),
+        (abi::RopeStyle::Halves, 128, 64),
+        (abi::RopeStyle::Halves, 26, 5),
+        (abi::RopeStyle::Interleaved, 26, 5),
+    ] {
+        let x = floats(&mut random, 3 * 4 * head_dim, 5.0);
+        let angles: Vec<f32> = (0..3 * pairs)
+            .map(|_| random.signed() * 4.0)
+            .flat_map(|angle| [angle.cos(), angle.sin()])
+            .collect();
+        let mut expected: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+        for (i, head) in expected.chunks_exact_mut(head_dim).enumerate() {
+            for pair in 0..pairs {
+                let angle = &angles[(i / 4 * pairs + pair) * 2..];
+                let (cos, sin) = (f64::from(angle[0]), f64::from(angle[1]));
+                let (a, b) = match style {
+                    abi::RopeStyle::Interleaved => (2 * pair, 2 * pair + 1),
+                    abi::RopeStyle::Halves => (pair, pair + pairs),
+                };
+                (head[a], head[b]) = (head[a] * cos - head[b] * sin, head[a] * sin + head[b] * cos);
+            }
+        }
+        for table in tables() {
+            let mut x = x.clone();
+            let op = abi::Rope {
+                x: x.as_mut_ptr(),
+                angles: angles.as_ptr(),
+                heads: 4,
+                head_dim: head_dim as u32,
+                pairs: pairs as u32,
+                style,
+            };
+            run(table, abi::Op::Rope(op), 3, &mut random);
+            assert_close(label(table), &x, &expected, |_| 1e-6);
+        }
+    }
+}
+
+/// Keys and values of a whole context.
+struct Cache {
+    k: Vec<f32>,
+    v: Vec<f32>,
+}
+
+#[test]
+fn attention_is_right_over_several_chunks_and_tokens() {
+    let mut random = Random::new(15);
+    for (heads, kv_heads, head_dim, position, tokens) in [
+        (9_usize, 3_usize, 64_usize, 0_usize, 1_usize),
+        (9, 3, 64, 250, 9),
+        (12, 2, 128, 700, 3),
+        (4, 4, 80, 64, 2),
+        (5, 1, 12, 257, 2),
+        (2, 1, 256, 300, 1),
+    ] {
+        let context = position + tokens + 5;
+        let chunks = (position + tokens).div_ceil(abi::ATTENTION_CHUNK as usize);
+        let row = kv_heads * head_dim;
+        // (positions, kv_heads, head_dim), in halves' precision.
+        let halves = |random: &mut Random, scale| -> Vec<f32> {
+            let x = floats(random, (position + tokens) * row, scale);
+            x.into_iter()
+                .map(|x| float16::to_f32(float16::from_f32(x)))
+                .collect()
+        };
+        let cache = Cache {
+            k: halves(&mut random, 2.0),
+            v: halves(&mut random, 1.0),
+        };
+        let q = floats(&mut random, tokens * heads * head_dim, 2.0);
+        let expected = naive_attention(&cache, &q, [heads, kv_heads, head_dim, position, tokens]);
+        for table in tables() {
+            let mut k_cache = vec![0x7e00_u16; kv_heads * context * head_dim];
+            let mut v_cache = k_cache.clone();
+            for (from, count) in [(0, position), (position, tokens)] {
+                let op = abi::StoreKv {
+                    k: cache.k[from * row..].as_ptr(),
+                    v: cache.v[from * row..].as_ptr(),
+                    k_cache: k_cache.as_mut_ptr(),
+                    v_cache: v_cache.as_mut_ptr(),
+                    position: from as u32,
+                    context: context as u32,
+                    kv_heads: kv_heads as u32,
+                    head_dim: head_dim as u32,
+                };
+                run(table, abi::Op::StoreKv(op), count, &mut random);
+            }
+            let mut partial = vec![f32::NAN; tokens * heads * chunks * (head_dim + 2)];
+            let op = abi::Attention {
+                q: q.as_ptr(),
+                k_cache: k_cache.as_ptr(),
+                v_cache: v_cache.as_ptr(),
+                partial: partial.as_mut_ptr(),
+                position: position as u32,
+                chunks: chunks as u32,
+                context: context as u32,
+                heads: heads as u32,
+                kv_heads: kv_heads as u32,
+                head_dim: head_dim as u32,
+            };
+            run(
+                table,
+                abi::Op::Attention(op),
+                tokens * kv_heads * chunks,
+                &mut random,
+            );
+            let mut out = vec![f32::NAN; tokens * heads * head_dim];
+            let op = abi::MergeAttention {
+                partial: partial.as_ptr(),
+                out: out.as_mut_ptr(),
+                chunks: chunks as u32,
+                head_dim: head_dim as u32,
+            };
+            run(
+                table,
+                abi::Op::MergeAttention(op),
+                tokens * heads,
+                &mut random,
+            );
+            assert_close(label(table), &out, &expected, |_| 4.0 * EXP_ERROR);
+        }
+    }
+}
+
+fn naive_attention(cache: &Cache, q: &[f32], shape: [usize; 5]) -> Vec<f64> {
+    let [heads, kv_heads, head_dim, position, tokens] = shape;
+    let mut out = Vec::new();
+    for (i, q) in q.chunks_exact(head_dim).enumerate().take(tokens * heads) {
+        let (token, kv_head) = (i / heads, i % heads / (heads / kv_heads));
+        let at = |p: usize| (p * kv_heads + kv_head) * head_dim;
+        let weights: Vec<f64> = (0..=position + token)
+            .map(|p| {
+                let k = &cache.k[at(p)..][..head_dim];
+                let dot: f64 = q
+                    .iter()
+                    .zip(k)
+                    .map(|(q, k)| f64::from(*q) * f64::from(*k))
+                    .sum();
+                (dot / (head_dim as f64).sqrt()).exp()
+            })
+            .collect();
+        let total: f64 = weights.iter().sum();
+        for d in 0..head_dim {
+            let values = weights.iter().enumerate();
+            let sum: f64 = values.map(|(p, w)| w * f64::from(cache.v[at(p) + d])).sum();
+            out.push(sum / total);
+        }
+    }
+    out
+}
+
+#[test]
+fn a_chunk_that_is_not_seen_counts_for_nothing() {
+    let mut random = Random::new(16);
+    for table in tables() {
+        let (q, cache) = ([1.0_f32; 16], [0x3c00_u16; 32]);
+        let mut partial = [f32::NAN; 2 * 10 * 2];
+        let op = abi::Attention {
+            q: q.as_ptr(),
+            k_cache: cache.as_ptr(),
+            v_cache: cache.as_ptr(),
+            partial: partial.as_mut_ptr(),
+            position: 0,
+            chunks: 2,
+            context: 2,
+            heads: 1,
+            kv_heads: 1,
+            head_dim: 8,
+        };
+        run(table, abi::Op::Attention(op), 4, &mut random);
+        for token in 0..2 {
+            let unseen = &partial[token * 20 + 10..][..10];
+            assert_eq!(unseen[..8], [0.0; 8], "{}", label(table));
+            assert_eq!(unseen[8..], [f32::NEG_INFINITY, 0.0], "{}", label(table));
+        }
+    }
+}
+
+#[test]
+fn the_largest_logits_are_kept_whatever_the_ranges() {
+    let mut random = Random::new(17);
+    for (vocabulary, limit) in [(5, 8), (1, 1), (3000, 1), (3001, 40), (50_000, 1024)] {
+        // Few distinct values, so that many are equal.
+        let logits: Vec<f32> = (0..vocabulary)
+            .map(|_| match random.below(20) {
+                0 => f32::NAN,
+                1 => f32::NEG_INFINITY,
+                _ => (random.signed() * 300.0).round(),
+            })
+            .collect();
+        let mut expected: Vec<u32> = (0..vocabulary as u32)
+            .filter(|&i| !logits[i as usize].is_nan())
+            .collect();
+        expected.sort_by(|&a, &b| logits[b as usize].partial_cmp(&logits[a as usize]).unwrap());
+        expected.truncate(limit);
+        for table in tables() {
+            let mut kept: Box<abi::Candidates> = candidates(limit);
+            let op = abi::TopK {
+                logits: logits.as_ptr(),
+                vocabulary: vocabulary as u32,
+                candidates: &mut *kept,
+            };
+            run(table, abi::Op::TopK(op), vocabulary, &mut random);
+            let entries = &kept.entries[..kept.len as usize];
+            let ids: Vec<u32> = entries.iter().map(|entry| entry.id).collect();
+            assert_eq!(ids, expected, "{}", label(table));
+            assert!(entries
+                .iter()
+                .all(|e| e.logit_bits == logits[e.id as usize].to_bits()));
+        }
+    }
+}
+
+#[test]
+fn likelihoods_agree_with_a_plain_sum() {
+    let mut random = Random::new(18);
+    for vocabulary in [1, 7, 1000, 49_152] {
+        let logits = floats(&mut random, vocabulary, 30.0);
+        let target = random.below(vocabulary as u32);
+        let sum: f64 = logits.iter().map(|&x| f64::from(x).exp()).sum();
+        let expected = sum.ln() - f64::from(logits[target as usize]);
+        for table in tables() {
+            let mut state = abi::LogSumExpState::default();
+            let op = abi::LogSumExp {
+                logits: logits.as_ptr(),
+                vocabulary: vocabulary as u32,
+                target,
+                state: &mut state,
+            };
+            run(table, abi::Op::LogSumExp(op), vocabulary, &mut random);
+            let error = f64::from_bits(state.nll_bits) - expected;
+            assert!(error.abs() < 1e-6, "{}: {error:e}", label(table));
+        }
+    }
+}
+
+#[test]
+fn no_feature_gives_the_scalar_table() {
+    assert!(core::ptr::eq(select(0), &scalar::KERNELS));
+    assert_eq!(label(select(0)), "scalar");
+    assert_eq!(label(select(abi::FEATURE_AVX512)), "scalar");
+}

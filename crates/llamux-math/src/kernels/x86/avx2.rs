@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! AVX2 with FMA and F16C: all x86-64 processors since 2013, but for a few without AVX.
+
+use core::arch::x86_64::*;
+
+use llamux_abi as abi;
+
+use self::vector::{abs, exp, first_lanes, max, sum};
+use crate::activation::{Activations, Q8x256, Q8x32, Q8x32Scale};
+use crate::kernels::{name, Table, Units};
+use crate::{attention, elementary, elementwise, float16, rope, sampling, types};
+
+mod heads;
+mod rows;
+mod tile;
+mod vector;
+
+/// The exported table.
+pub(crate) static KERNELS: abi::Kernels = abi::Kernels {
+    name: name("avx2"),
+    run,
+};
+
+/// Its functions.
+pub(crate) static TABLE: Table = Table {
+    embed,
+    rms_norm,
+    quantize,
+    mat_mul,
+    rope: rotate,
+    store_kv,
+    attention: heads::attention,
+    merge_attention,
+    swi_glu,
+    top_k,
+    log_sum_exp,
+};
+
+unsafe extern "C" fn run(op: *const abi::Op, begin: u32, end: u32) {
+    // SAFETY: As the caller's, which asked for a table with AVX2.
+    unsafe { TABLE.run(op, begin, end) }
+}
+
+unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
+    use abi::TensorType as Type;
+    // SAFETY: As the caller's.
+    unsafe {
+        match (op.tensor_type, op.tokens) {
+            (Type::F32, _) => rows::mat_mul::<types::F32>(op, units),
+            (Type::F16, _) => rows::mat_mul::<types::F16>(op, units),
+            (Type::Q4_0, 1) => rows::mat_mul::<types::Q4_0>(op, units),
+            (Type::Q4_1, 1) => rows::mat_mul::<types::Q4_1>(op, units),
+            (Type::Q8_0, 1) => rows::mat_mul::<types::Q8_0>(op, units),
+            (Type::Q4_K, 1) => rows::mat_mul::<types::Q4K>(op, units),
+            (Type::Q5_K, 1) => rows::mat_mul::<types::Q5K>(op, units),
+            (Type::Q6_K, 1) => rows::mat_mul::<types::Q6K>(op, units),
+            (Type::Q4_0, _) => tile::mat_mul::<types::Q4_0>(op, units),
+            (Type::Q4_1, _) => tile::mat_mul::<types::Q4_1>(op, units),
+            (Type::Q8_0, _) => tile::mat_mul::<types::Q8_0>(op, units),
+            (Type::Q4_K, _) => tile::mat_mul::<types::Q4K>(op, units),
+            (Type::Q5_K, _) => tile::mat_mul::<types::Q5K>(op, units),
+            (Type::Q6_K, _) => tile::mat_mul::<types::Q6K>(op, units),
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn embed(op: &abi::Embed, units: Units) {
+    // SAFETY: As the caller's.
+    unsafe { elementwise::embed(op, units) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn rotate(op: &abi::Rope, units: Units) {
+    // SAFETY: As the caller's.
+    unsafe { rope::rotate(op, units) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn merge_attention(op: &abi::MergeAttention, units: Units) {
+    // SAFETY: As the caller's.
+    unsafe { attention::merge(op, units) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn rms_norm(op: &abi::RmsNorm, units: Units) {
+    let columns = op.columns as usize;
+    for row in units {
+        // SAFETY: The row and the weights are the caller's.
+        unsafe {
+            let (x, out) = (op.x.add(row * columns), op.out.add(row * columns));
+            let mut sums = [_mm256_setzero_ps(); 4];
+            let mut i = 0;
+            while i + 32 <= columns {
+                for (lane, sum) in sums.iter_mut().enumerate() {
+                    let x = _mm256_loadu_ps(x.add(i + 8 * lane));
+                    *sum = _mm256_fmadd_ps(x, x, *sum);
+                }
+                i += 32;
+            }
+            let mut square_sum = sums.map(|lanes| f64::from(sum(lanes))).iter().sum::<f64>();
+            while i < columns {
+                square_sum += f64::from(*x.add(i) * *x.add(i));
+                i += 1;
+            }
+            let mean = square_sum / f64::from(op.columns);
+            let epsilon = f64::from(f32::from_bits(op.epsilon_bits));
+            // CAST: The nearest `f32`.
+            let scale = (1.0 / elementary::sqrt(mean + epsilon)) as f32;
+            let scales = _mm256_set1_ps(scale);
+            i = 0;
+            while i + 8 <= columns {
+                let x = _mm256_mul_ps(_mm256_loadu_ps(x.add(i)), scales);
+                let weight = _mm256_loadu_ps(op.weight.add(i));
+                _mm256_storeu_ps(out.add(i), _mm256_mul_ps(x, weight));
+                i += 8;
+            }
+            while i < columns {
+                *out.add(i) = *x.add(i) * scale * *op.weight.add(i);
+                i += 1;
+            }
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn quantize(op: &abi::Quantize, units: Units) {
+    let columns = op.columns as usize;
+    for row in units {
+        // SAFETY: The row is the caller's, on both sides.
+        unsafe {
+            let x = op.x.add(row * columns);
+            match op.activation {
+                abi::Activation::F32 => {}
+                abi::Activation::Q8x32 => {
+                    let blocks = columns / Q8x32::LEN;
+                    let to = op.out.add(row * blocks * Q8x32::BYTES);
+                    let scales = to.add(32 * blocks).cast::<Q8x32Scale>();
+                    for i in 0..blocks {
+                        let x = x.add(32 * i);
+                        let (scale, inverse) = scale_of::<4>(x);
+                        let (q, sums) = quantize32(x, inverse);
+                        _mm256_storeu_si256(to.add(32 * i).cast(), q);
+                        // CAST: At most 32 * 128.
+                        let sum = scale * (sums[0] + sums[1]) as f32;
+                        scales.add(i).write(Q8x32Scale { scale, sum });
+                    }
+                }
+                abi::Activation::Q8x256 => {
+                    let blocks = columns / Q8x256::LEN;
+                    let to = op.out.add(row * blocks * Q8x256::BYTES).cast::<Q8x256>();
+                    for i in 0..blocks {
+                        let (x, to) = (x.add(256 * i), &mut *to.add(i));
+                        let (scale, inverse) = scale_of::<32>(x);
+                        to.scale = scale;
+                        for group in 0..8 {
+                            let (q, sums) = quantize32(x.add(32 * group), inverse);
+                            _mm256_storeu_si256(to.q.as_mut_ptr().add(32 * group).cast(), q);
+                            // CAST: At most 32 * 128.
+                            to.sums16[2 * group] = sums[0] as i16;
+                            to.sums16[2 * group + 1] = sums[1] as i16;
+                            to.sums32[group] = scale * (sums[0] + sums[1]) as f32;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The scale for `8 * N` values, and its inverse.
+///
+/// # Safety
+///
+/// The processor has AVX2; so many can be read.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn scale_of<const N: usize>(x: *const f32) -> (f32, f32) {
+    // SAFETY: As the caller's.
+    unsafe {
+        let mut largest = _mm256_setzero_ps();
+        for i in 0..N {
+            largest = _mm256_max_ps(abs(_mm256_loadu_ps(x.add(8 * i))), largest);
+        }
+        let largest = max(largest);
+        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        (largest / 127.0, inverse)
+    }
+}
+
+/// 32 values times `inverse`, rounded, and the sums of the halves.
+///
+/// # Safety
+///
+/// The processor has AVX2; so many can be read.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn quantize32(x: *const f32, inverse: f32) -> (__m256i, [i32; 2]) {
+    // SAFETY: As the caller's.
+    unsafe {
+        let inverse = _mm256_set1_ps(inverse);
+        let load =
+            |i: usize| _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x.add(8 * i)), inverse));
+        // Packing works in each half: the result's dwords come in the order 0, 2, 4, 6, 1, 3, 5, 7.
+        let low = _mm256_packs_epi32(load(0), load(1));
+        let high = _mm256_packs_epi32(load(2), load(3));
+        let q = _mm256_permutevar8x32_epi32(
+            _mm256_packs_epi16(low, high),
+            _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7),
+        );
+        let pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), q);
+        let fours = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+        let eights = _mm256_add_epi32(fours, _mm256_srli_epi64::<32>(fours));
+        let all = _mm256_add_epi32(eights, _mm256_unpackhi_epi64(eights, eights));
+        let sums = [
+            _mm256_cvtsi256_si32(all),
+            _mm_cvtsi128_si32(_mm256_extracti128_si256::<1>(all)),
+        ];
+        (q, sums)
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn store_kv(op: &abi::StoreKv, units: Units) {
+    // SAFETY: As the caller's; the function is given `len` of both.
+    unsafe {
+        elementwise::store_kv(op, units, |from, to, len| {
+            let mut i = 0;
+            while i + 8 <= len {
+                let x = _mm256_loadu_ps(from.add(i));
+                _mm_storeu_si128(
+                    to.add(i).cast(),
+                    _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x),
+                );
+                i += 8;
+            }
+            while i < len {
+                *to.add(i) = float16::from_f32(*from.add(i));
+                i += 1;
+            }
+        });
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn swi_glu(op: &abi::SwiGlu, units: Units) {
+    let columns = op.columns as usize;
+    let (mut i, end) = (units.start * columns, units.end * columns);
+    // SAFETY: Within the caller's rows; each element is read before it is written, as `out` may be
+    // `gate`.
+    unsafe {
+        while i < end {
+            let lanes = first_lanes(end - i);
+            let whole = end - i >= 8;
+            let load = |from: *const f32| match whole {
+                true => _mm256_loadu_ps(from.add(i)),
+                false => _mm256_maskload_ps(from.add(i), lanes),
+            };
+            let (gate, up) = (load(op.gate), load(op.up));
+            let one = _mm256_set1_ps(1.0);
+            let inverse = _mm256_add_ps(one, exp(_mm256_sub_ps(_mm256_setzero_ps(), gate)));
+            let out = _mm256_mul_ps(_mm256_div_ps(gate, inverse), up);
+            match whole {
+                true => _mm256_storeu_ps(op.out.add(i), out),
+                false => _mm256_maskstore_ps(op.out.add(i), lanes, out),
+            }
+            i += 8;
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn top_k(op: &abi::TopK, units: Units) {
+    // SAFETY: As the caller's.
+    unsafe { sampling::top_k(op, units, |logits, least| first_above(logits, least)) }
+}
+
+/// Index of the first that is greater than `threshold`.
+///
+/// # Safety
+///
+/// The processor has AVX2.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn first_above(logits: &[f32], threshold: f32) -> Option<usize> {
+    let least = _mm256_set1_ps(threshold);
+    let mut chunks = logits.chunks_exact(32);
+    let mut passed = 0;
+    for chunk in &mut chunks {
+        // SAFETY: There are 32.
+        let above = unsafe {
+            let above = |i: usize| {
+                _mm256_cmp_ps::<_CMP_GT_OQ>(_mm256_loadu_ps(chunk.as_ptr().add(8 * i)), least)
+            };
+            let low = _mm256_or_ps(above(0), above(1));
+            _mm256_movemask_ps(_mm256_or_ps(low, _mm256_or_ps(above(2), above(3))))
+        };
+        if above != 0 {
+            return chunk
+                .iter()
+                .position(|&x| x > threshold)
+                .map(|i| passed + i);
+        }
+        passed += 32;
+    }
+    chunks
+        .remainder()
+        .iter()
+        .position(|&x| x > threshold)
+        .map(|i| passed + i)
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn log_sum_exp(op: &abi::LogSumExp, units: Units) {
+    // SAFETY: As the caller's.
+    unsafe {
+        sampling::log_sum_exp(
+            op,
+            units,
+            |logits| largest(logits),
+            |logits, max| sum_exp(logits, max),
+        );
+    }
+}
+
+/// Largest of the numbers.
+///
+/// # Safety
+///
+/// The processor has AVX2.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn largest(logits: &[f32]) -> f32 {
+    let chunks = logits.chunks_exact(8);
+    let rest = chunks
+        .remainder()
+        .iter()
+        .fold(f32::NEG_INFINITY, |max, &x| max.max(x));
+    // SAFETY: Each chunk has eight. The operands' order lets a NaN be passed over.
+    unsafe {
+        let lanes = chunks.fold(_mm256_set1_ps(f32::NEG_INFINITY), |lanes, chunk| {
+            _mm256_max_ps(_mm256_loadu_ps(chunk.as_ptr()), lanes)
+        });
+        max(lanes).max(rest)
+    }
+}
+
+/// Sum of `e^(x - max)`.
+///
+/// # Safety
+///
+/// The processor has AVX2.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn sum_exp(logits: &[f32], max: f32) -> f64 {
+    let chunks = logits.chunks_exact(8);
+    let rest = chunks
+        .remainder()
+        .iter()
+        .map(|&x| elementary::exp(f64::from(x) - f64::from(max)))
+        .sum::<f64>();
+    // SAFETY: Each chunk has eight.
+    unsafe {
+        let max = _mm256_set1_ps(max);
+        let mut sums = [_mm256_setzero_pd(); 2];
+        for chunk in chunks {
+            let x = exp(_mm256_sub_ps(_mm256_loadu_ps(chunk.as_ptr()), max));
+            sums[0] = _mm256_add_pd(sums[0], _mm256_cvtps_pd(_mm256_castps256_ps128(x)));
+            sums[1] = _mm256_add_pd(sums[1], _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(x)));
+        }
+        let mut lanes = [0.0; 4];
+        _mm256_storeu_pd(lanes.as_mut_ptr(), _mm256_add_pd(sums[0], sums[1]));
+        lanes.iter().sum::<f64>() + rest
+    }
+}

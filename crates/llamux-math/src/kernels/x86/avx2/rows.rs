@@ -1,0 +1,496 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Matrix times one token: each row's dot product, reading the weights once and in order.
+
+use core::arch::x86_64::*;
+
+use llamux_abi as abi;
+
+use super::vector::{load16, load16x2, load32, load_f16, sum, widen};
+use crate::activation::{Activations, Q8x256};
+use crate::kernels::Units;
+use crate::types::q4_k::unpack_groups;
+use crate::types::{Block, F16, F32, Q4K, Q4_0, Q4_1, Q5K, Q6K, Q8_0};
+
+/// A type whose rows can be multiplied.
+pub(super) trait Row: Block {
+    /// The product of a row of weights with a row of activations, both of so many blocks.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX2; both rows can be read.
+    unsafe fn row_dot(row: *const Self, x: *const u8, blocks: usize) -> f32;
+}
+
+/// Multiplies rows `units` with each token.
+///
+/// # Safety
+///
+/// As [`abi::Kernels::run`]; the processor has AVX2; `B` is the operation's type.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn mat_mul<B: Row>(op: &abi::MatMul, units: Units) {
+    let blocks = op.columns as usize / B::Activation::LEN;
+    for row in units {
+        for token in 0..op.tokens as usize {
+            // SAFETY: The rows are within the matrix, the activations, the bias and the output.
+            unsafe {
+                let weights = op.weights.cast::<B>().add(row * blocks);
+                let x = op.x.add(token * blocks * B::Activation::BYTES);
+                let out = op.out.add(token * op.out_stride as usize + row);
+                let mut total = B::row_dot(weights, x, blocks);
+                if !op.bias.is_null() {
+                    total += *op.bias.add(row);
+                }
+                if op.accumulate != 0 {
+                    total += *out;
+                }
+                *out = total;
+            }
+        }
+    }
+}
+
+/// Four blocks of 32 weights, what they are to be multiplied with, and how far they count.
+struct Four<B> {
+    blocks: [*const B; 4],
+    q: [*const u8; 4],
+    /// Scale and sum of each.
+    scales: __m256,
+}
+
+/// Calls `add` for each four blocks of a row. Where fewer are left, the last one repeats with a scale
+/// and a sum of zero.
+///
+/// # Safety
+///
+/// The processor has AVX2; both rows can be read.
+#[inline(always)]
+unsafe fn by_fours<B>(row: *const B, x: *const u8, blocks: usize, mut add: impl FnMut(Four<B>)) {
+    // SAFETY: As the caller's; the scales follow the 32 bytes of each block.
+    unsafe {
+        let scales = x.add(32 * blocks).cast::<f32>();
+        let mut i = 0;
+        while i + 4 <= blocks {
+            add(Four {
+                blocks: [row.add(i), row.add(i + 1), row.add(i + 2), row.add(i + 3)],
+                q: [32 * i, 32 * i + 32, 32 * i + 64, 32 * i + 96].map(|at| x.add(at)),
+                scales: _mm256_loadu_ps(scales.add(2 * i)),
+            });
+            i += 4;
+        }
+        if i < blocks {
+            let at = [i, i + 1, i + 2, i + 3].map(|at| at.min(blocks - 1));
+            add(Four {
+                blocks: at.map(|at| row.add(at)),
+                q: at.map(|at| x.add(32 * at)),
+                scales: _mm256_maskload_ps(
+                    scales.add(2 * i),
+                    super::vector::first_lanes(2 * (blocks - i)),
+                ),
+            });
+        }
+    }
+}
+
+/// The dwords at four pointers.
+///
+/// # Safety
+///
+/// The processor has AVX2; four bytes can be read at each pointer.
+#[inline(always)]
+unsafe fn gather(at: [*const u8; 4]) -> __m128i {
+    // SAFETY: As the caller's.
+    unsafe {
+        let [a, b, c, d] = at.map(|at| at.cast::<i32>().read_unaligned());
+        _mm_setr_epi32(a, b, c, d)
+    }
+}
+
+/// Adds up neighbouring lanes of products of four blocks: `[0, 0, 2, 2, 1, 1, 3, 3]` from pairs of
+/// blocks of which the second is in the upper half.
+///
+/// # Safety
+///
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn fold(first: __m256i, second: __m256i) -> __m256 {
+    // SAFETY: As the caller's.
+    unsafe {
+        let ones = _mm256_set1_epi16(1);
+        let (first, second) = (
+            _mm256_madd_epi16(first, ones),
+            _mm256_madd_epi16(second, ones),
+        );
+        _mm256_cvtepi32_ps(_mm256_hadd_epi32(first, second))
+    }
+}
+
+/// Sixteen-bit products of two blocks of 4-bit weights with their activations.
+///
+/// # Safety
+///
+/// The processor has AVX2; 16 bytes can be read at each `w`, 32 at each `x`.
+#[inline(always)]
+unsafe fn nibble_products(w: [*const u8; 2], x: [*const u8; 2]) -> __m256i {
+    // SAFETY: As the caller's.
+    unsafe {
+        let mask = _mm256_set1_epi8(15);
+        let w = load16x2(w[0], w[1]);
+        let low = _mm256_and_si256(w, mask);
+        let high = _mm256_and_si256(_mm256_srli_epi16::<4>(w), mask);
+        _mm256_add_epi16(
+            _mm256_maddubs_epi16(low, load16x2(x[0], x[1])),
+            _mm256_maddubs_epi16(high, load16x2(x[0].add(16), x[1].add(16))),
+        )
+    }
+}
+
+/// Picks the scales of four blocks, of which each pair of lanes holds scale and sum, for [`fold`].
+///
+/// # Safety
+///
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn spread(scales: __m256) -> __m256 {
+    // SAFETY: As the caller's.
+    unsafe { _mm256_permutevar8x32_ps(scales, _mm256_setr_epi32(0, 0, 4, 4, 2, 2, 6, 6)) }
+}
+
+impl Row for Q4_0 {
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn row_dot(row: *const Self, x: *const u8, blocks: usize) -> f32 {
+        // SAFETY: As the caller's.
+        unsafe {
+            let (mut total, mut sums) = (_mm256_setzero_ps(), _mm256_setzero_ps());
+            by_fours(row, x, blocks, |four| {
+                let w = four.blocks.map(|block| (*block).q.as_ptr());
+                // A scale and, in the lane of the sum, the scale again.
+                let [a, b, c, d] = four
+                    .blocks
+                    .map(|block| i32::from(u16::from_le_bytes((*block).scale)));
+                let scales = _mm_setr_epi32(a, b, c, d);
+                let scales = _mm_or_si128(scales, _mm_slli_epi32::<16>(scales));
+                let scales = _mm256_mul_ps(_mm256_cvtph_ps(scales), four.scales);
+                let products = fold(
+                    nibble_products([w[0], w[1]], [four.q[0], four.q[1]]),
+                    nibble_products([w[2], w[3]], [four.q[2], four.q[3]]),
+                );
+                total = _mm256_fmadd_ps(products, spread(scales), total);
+                sums = _mm256_add_ps(sums, scales);
+            });
+            sum(total) - 8.0 * sum(_mm256_blend_ps::<0x55>(sums, _mm256_setzero_ps()))
+        }
+    }
+}
+
+impl Row for Q4_1 {
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn row_dot(row: *const Self, x: *const u8, blocks: usize) -> f32 {
+        // SAFETY: As the caller's.
+        unsafe {
+            let (mut total, mut sums) = (_mm256_setzero_ps(), _mm256_setzero_ps());
+            by_fours(row, x, blocks, |four| {
+                let w = four.blocks.map(|block| (*block).q.as_ptr());
+                // Scale and minimum lie as scale and sum of the activations do.
+                let scales = gather(four.blocks.map(|block| block.cast()));
+                let scales = _mm256_mul_ps(_mm256_cvtph_ps(scales), four.scales);
+                let products = fold(
+                    nibble_products([w[0], w[1]], [four.q[0], four.q[1]]),
+                    nibble_products([w[2], w[3]], [four.q[2], four.q[3]]),
+                );
+                total = _mm256_fmadd_ps(products, spread(scales), total);
+                sums = _mm256_add_ps(sums, scales);
+            });
+            sum(total) + sum(_mm256_blend_ps::<0x55>(sums, _mm256_setzero_ps()))
+        }
+    }
+}
+
+impl Row for Q8_0 {
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn row_dot(row: *const Self, x: *const u8, blocks: usize) -> f32 {
+        // SAFETY: As the caller's.
+        unsafe {
+            let ones = _mm256_set1_epi16(1);
+            let mut total = _mm256_setzero_ps();
+            by_fours(row, x, blocks, |four| {
+                let products = |i: usize| {
+                    let w = load32((*four.blocks[i]).q.as_ptr().cast());
+                    let x = _mm256_sign_epi8(load32(four.q[i]), w);
+                    _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(w), x), ones)
+                };
+                // Lane i of either half belongs to block i.
+                let products = _mm256_hadd_epi32(
+                    _mm256_hadd_epi32(products(0), products(1)),
+                    _mm256_hadd_epi32(products(2), products(3)),
+                );
+                let [a, b, c, d] = four
+                    .blocks
+                    .map(|block| i32::from(u16::from_le_bytes((*block).scale)));
+                let scales = _mm256_cvtph_ps(_mm_setr_epi32(a, b, c, d));
+                let scales = _mm256_permutevar8x32_ps(
+                    _mm256_mul_ps(scales, four.scales),
+                    _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6),
+                );
+                total = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), scales, total);
+            });
+            sum(total)
+        }
+    }
+}
+
+/// Repeats `i16` number `I` and `J` of the eight in each half: in its lower half and upper half.
+static SPREAD: [[u8; 32]; 8] = spread_table();
+
+const fn spread_table() -> [[u8; 32]; 8] {
+    let mut table = [[0; 32]; 8];
+    let mut i = 0;
+    while i < 256 {
+        // CAST: Below 16.
+        table[i / 32][i % 32] = (i / 32 * 2 + i % 2) as u8;
+        i += 1;
+    }
+    table
+}
+
+/// What `Q4_K` and `Q5_K` share: the group scales as `i16` in both halves, and the contribution of
+/// the minimums.
+///
+/// # Safety
+///
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn k_scales(groups: &[u8; 12], minimum: f32, x: &Q8x256) -> (__m256i, __m256) {
+    let (scales, minimums) = unpack_groups(groups);
+    // SAFETY: As the caller's.
+    unsafe {
+        let wide = |x: [u8; 8]| _mm_cvtsi64_si128(i64::from_le_bytes(x));
+        let minimums = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(wide(minimums)));
+        let minimums = _mm256_mul_ps(minimums, _mm256_loadu_ps(x.sums32.as_ptr()));
+        let scales = _mm256_broadcastsi128_si256(_mm_cvtepu8_epi16(wide(scales)));
+        (scales, _mm256_mul_ps(minimums, _mm256_set1_ps(minimum)))
+    }
+}
+
+/// Products of 32 unsigned weights with the activations at `x`, times scale `group` of `scales`.
+///
+/// # Safety
+///
+/// The processor has AVX2; 32 bytes can be read; `group < 8`.
+#[inline(always)]
+unsafe fn scaled(w: __m256i, x: *const i8, scales: __m256i, group: usize) -> __m256i {
+    // SAFETY: As the caller's.
+    unsafe {
+        let products = _mm256_maddubs_epi16(w, load32(x.cast()));
+        let scale = _mm256_shuffle_epi8(scales, load32(SPREAD[group].as_ptr()));
+        _mm256_madd_epi16(products, scale)
+    }
+}
+
+impl Row for Q4K {
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn row_dot(row: *const Self, x: *const u8, blocks: usize) -> f32 {
+        // SAFETY: As the caller's; two groups share 32 bytes.
+        unsafe {
+            let mask = _mm256_set1_epi8(15);
+            let (mut total, mut offset) = (_mm256_setzero_ps(), _mm256_setzero_ps());
+            for i in 0..blocks {
+                let (w, x) = (&*row.add(i), &*x.cast::<Q8x256>().add(i));
+                let (scales, minimums) = k_scales(&w.groups, widen(w.minimum), x);
+                offset = _mm256_add_ps(offset, minimums);
+                let mut sums = _mm256_setzero_si256();
+                for pair in 0..4 {
+                    let q = load32(w.q.as_ptr().add(32 * pair));
+                    let x = x.q.as_ptr().add(64 * pair);
+                    let low = scaled(_mm256_and_si256(q, mask), x, scales, 2 * pair);
+                    let q = _mm256_srli_epi16::<4>(q);
+                    let high = _mm256_and_si256(q, mask);
+                    let high = scaled(high, x.add(32), scales, 2 * pair + 1);
+                    sums = _mm256_add_epi32(sums, _mm256_add_epi32(low, high));
+                }
+                let scale = _mm256_set1_ps(widen(w.scale) * x.scale);
+                total = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), scale, total);
+            }
+            sum(_mm256_sub_ps(total, offset))
+        }
+    }
+}
+
+impl Row for Q5K {
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn row_dot(row: *const Self, x: *const u8, blocks: usize) -> f32 {
+        // SAFETY: As the caller's; two groups share 32 bytes.
+        unsafe {
+            let (mask, bit) = (_mm256_set1_epi8(15), _mm256_set1_epi8(16));
+            let (mut total, mut offset) = (_mm256_setzero_ps(), _mm256_setzero_ps());
+            for i in 0..blocks {
+                let (w, x) = (&*row.add(i), &*x.cast::<Q8x256>().add(i));
+                let (scales, minimums) = k_scales(&w.groups, widen(w.minimum), x);
+                offset = _mm256_add_ps(offset, minimums);
+                // The fifth bits, those of the group in turn brought to the bit of value 16.
+                let high = load32(w.high.as_ptr());
+                let first = _mm256_slli_epi16::<4>(high);
+                let mut later = high;
+                let mut sums = _mm256_setzero_si256();
+                for pair in 0..4 {
+                    let q = load32(w.q.as_ptr().add(32 * pair));
+                    let x = x.q.as_ptr().add(64 * pair);
+                    let bits = match pair {
+                        0 => [first, _mm256_slli_epi16::<3>(high)],
+                        1 => [_mm256_slli_epi16::<2>(high), _mm256_slli_epi16::<1>(high)],
+                        _ => {
+                            let bits = [later, _mm256_srli_epi16::<1>(later)];
+                            later = _mm256_srli_epi16::<2>(later);
+                            bits
+                        }
+                    };
+                    let low =
+                        _mm256_or_si256(_mm256_and_si256(q, mask), _mm256_and_si256(bits[0], bit));
+                    let high = _mm256_or_si256(
+                        _mm256_and_si256(_mm256_srli_epi16::<4>(q), mask),
+                        _mm256_and_si256(bits[1], bit),
+                    );
+                    let low = scaled(low, x, scales, 2 * pair);
+                    let high = scaled(high, x.add(32), scales, 2 * pair + 1);
+                    sums = _mm256_add_epi32(sums, _mm256_add_epi32(low, high));
+                }
+                let scale = _mm256_set1_ps(widen(w.scale) * x.scale);
+                total = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), scale, total);
+            }
+            sum(_mm256_sub_ps(total, offset))
+        }
+    }
+}
+
+impl Row for Q6K {
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn row_dot(row: *const Self, x: *const u8, blocks: usize) -> f32 {
+        // SAFETY: As the caller's; 64 bytes serve half a block, 32 of the high bits do.
+        unsafe {
+            let (mask, bits) = (_mm256_set1_epi8(15), _mm256_set1_epi8(0x30));
+            let mut total = _mm256_setzero_ps();
+            for i in 0..blocks {
+                let (w, x) = (&*row.add(i), &*x.cast::<Q8x256>().add(i));
+                let scales = _mm256_cvtepi8_epi16(load16(w.scales.as_ptr().cast()));
+                // The weights are 32 less than their bits say.
+                let offset = _mm256_madd_epi16(scales, load32(x.sums16.as_ptr().cast()));
+                let mut sums = _mm256_slli_epi32::<5>(offset);
+                sums = _mm256_sub_epi32(_mm256_setzero_si256(), sums);
+                for half in 0..2 {
+                    let low = w.low.as_ptr().add(64 * half);
+                    let (a, b) = (load32(low), load32(low.add(32)));
+                    let high = load32(w.high.as_ptr().add(32 * half));
+                    let q = [
+                        (a, _mm256_slli_epi16::<4>(high)),
+                        (b, _mm256_slli_epi16::<2>(high)),
+                        (_mm256_srli_epi16::<4>(a), high),
+                        (_mm256_srli_epi16::<4>(b), _mm256_srli_epi16::<2>(high)),
+                    ];
+                    // Both halves hold the eight scales of this half of the block.
+                    let scales = match half {
+                        0 => _mm256_permute2x128_si256::<0x00>(scales, scales),
+                        _ => _mm256_permute2x128_si256::<0x11>(scales, scales),
+                    };
+                    for (part, (low, high)) in q.into_iter().enumerate() {
+                        let q = _mm256_or_si256(
+                            _mm256_and_si256(low, mask),
+                            _mm256_and_si256(high, bits),
+                        );
+                        let x = x.q.as_ptr().add(128 * half + 32 * part);
+                        let products = _mm256_maddubs_epi16(q, load32(x.cast()));
+                        let spread = load32(SPREAD16[part].as_ptr());
+                        let scale = _mm256_shuffle_epi8(scales, spread);
+                        sums = _mm256_add_epi32(sums, _mm256_madd_epi16(products, scale));
+                    }
+                }
+                let scale = _mm256_set1_ps(widen(w.scale) * x.scale);
+                total = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), scale, total);
+            }
+            sum(total)
+        }
+    }
+}
+
+/// Repeats `i16` number `2i` of the eight in the lower half, and number `2i + 1` in the upper.
+static SPREAD16: [[u8; 32]; 4] = spread16_table();
+
+const fn spread16_table() -> [[u8; 32]; 4] {
+    let mut table = [[0; 32]; 4];
+    let mut i = 0;
+    while i < 128 {
+        // CAST: Below 16.
+        table[i / 32][i % 32] = (i / 16 * 2 + i % 2) as u8;
+        i += 1;
+    }
+    table
+}
+
+impl Row for F32 {
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn row_dot(row: *const Self, x: *const u8, blocks: usize) -> f32 {
+        let (row, x) = (row.cast::<f32>(), x.cast::<f32>());
+        // SAFETY: As the caller's.
+        unsafe {
+            let load = |i| _mm256_loadu_ps(row.add(i));
+            let rest = |i| row.add(i).read_unaligned();
+            float_dot(load, rest, x, blocks)
+        }
+    }
+}
+
+impl Row for F16 {
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn row_dot(row: *const Self, x: *const u8, blocks: usize) -> f32 {
+        let (row, x) = (row.cast::<u16>(), x.cast::<f32>());
+        // SAFETY: As the caller's.
+        unsafe {
+            let load = |i| load_f16(row.add(i));
+            let rest = |i| widen(row.add(i).cast::<[u8; 2]>().read());
+            float_dot(load, rest, x, blocks)
+        }
+    }
+}
+
+/// The product of `len` floats with those that `load` (eight) and `rest` (one) give.
+///
+/// # Safety
+///
+/// The processor has AVX2; so many can be read.
+#[inline(always)]
+unsafe fn float_dot(
+    load: impl Fn(usize) -> __m256,
+    rest: impl Fn(usize) -> f32,
+    x: *const f32,
+    len: usize,
+) -> f32 {
+    // SAFETY: As the caller's.
+    unsafe {
+        let mut sums = [_mm256_setzero_ps(); 4];
+        let mut i = 0;
+        while i + 32 <= len {
+            for (lane, sum) in sums.iter_mut().enumerate() {
+                let at = i + 8 * lane;
+                *sum = _mm256_fmadd_ps(load(at), _mm256_loadu_ps(x.add(at)), *sum);
+            }
+            i += 32;
+        }
+        let total = _mm256_add_ps(
+            _mm256_add_ps(sums[0], sums[1]),
+            _mm256_add_ps(sums[2], sums[3]),
+        );
+        let mut total = sum(total);
+        while i < len {
+            total += rest(i) * *x.add(i);
+            i += 1;
+        }
+        total
+    }
+}
