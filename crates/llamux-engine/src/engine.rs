@@ -7,6 +7,7 @@ use llamux_abi as abi;
 use crate::arena::Arena;
 use crate::chat::Chat;
 use crate::error::{Error, Name};
+use crate::generate::Outcome;
 use crate::gguf::{Gguf, Optional};
 use crate::math::{Candidates, Executor, F32Bits, Job, Kernels};
 use crate::model::{Hyper, Model};
@@ -240,6 +241,13 @@ impl<'a> Engine<'a> {
     /// How many tokens are in the context.
     pub fn position(&self) -> u32 {
         self.position
+    }
+
+    /// The tokens of the prompt that had this outcome, until the next one.
+    pub fn prompt(&self, outcome: &Outcome) -> &[u32] {
+        self.tokens
+            .get(..size(outcome.prompt_tokens))
+            .unwrap_or(&[])
     }
 
     /// Computes at most `tokens` at once, [`abi::MAX_BATCH`] if nothing else is said.
