@@ -261,7 +261,7 @@ impl Service {
             size + arena_bytes,
         )
         .map_err(|_| reason(fmt!("{path}: out of memory")))?;
-        pr_info!("{path}: {}, loaded in {} ms\n", Shown(&facts), start.elapsed().as_millis());
+        pr_info!("{path}: {}, loaded in {} ms\n", facts.summary(), start.elapsed().as_millis());
         drop(file);
         self.set_state(State::Ready(facts));
         loop {

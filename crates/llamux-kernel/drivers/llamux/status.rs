@@ -63,11 +63,14 @@ impl Facts {
             ))?,
         })
     }
-}
 
-impl Display for Facts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.summary.to_str().unwrap_or(""))
+    fn lines(&self) -> &str {
+        // What is formatted is UTF-8, and the engine escapes what comes from the file.
+        self.lines.to_str().unwrap_or("")
+    }
+
+    pub(crate) fn summary(&self) -> &str {
+        self.summary.to_str().unwrap_or("")
     }
 }
 
@@ -89,7 +92,7 @@ unsafe extern "C" fn llamux_status_show(m: *mut bindings::seq_file, _v: *mut c_v
         State::Unavailable(reason) => {
             seq_print!(m, "state: unavailable\nreason: {}\n", Shown(reason));
         }
-        State::Ready(facts) => seq_print!(m, "state: ready\n{}", &*facts.lines),
+        State::Ready(facts) => seq_print!(m, "state: ready\n{}", facts.lines()),
     }
     let stats = *service.stats.lock();
     seq_print!(
