@@ -93,9 +93,9 @@ mod tests {
 
     use super::*;
 
-    fn carve<'a>(
-        arena: &mut Arena<'a>,
-    ) -> Result<(&'a mut [u8], &'a mut [u64], &'a mut [u16]), Error> {
+    type Slices<'a> = (&'a mut [u8], &'a mut [u64], &'a mut [u16]);
+
+    fn carve<'a>(arena: &mut Arena<'a>) -> Result<Slices<'a>, Error> {
         Ok((arena.slice(3)?, arena.slice(9)?, arena.slice(0)?))
     }
 
