@@ -82,6 +82,10 @@ pub(crate) const fn name(text: &str) -> [u8; 16] {
 
 /// Returns the fastest table that needs no more than `features`.
 pub(crate) fn select(features: u32) -> &'static abi::Kernels {
+    #[cfg(all(target_arch = "x86_64", llamux_avx512))]
+    if features & x86::avx512::FEATURES == x86::avx512::FEATURES {
+        return &x86::avx512::KERNELS;
+    }
     #[cfg(target_arch = "x86_64")]
     if features & abi::FEATURE_AVX2 != 0 {
         return &x86::avx2::KERNELS;

@@ -5,3 +5,5 @@
 #![allow(unused_unsafe, reason = "many intrinsics are safe since Rust 1.87")]
 
 pub(crate) mod avx2;
+#[cfg(llamux_avx512)]
+pub(crate) mod avx512;

@@ -16,6 +16,12 @@ mod rows;
 mod tile;
 mod vector;
 
+#[cfg(llamux_avx512)]
+pub(super) use self::{
+    tile::{transpose, KHeader},
+    vector::{sum as sum_lanes, widen},
+};
+
 /// The exported table.
 pub(crate) static KERNELS: abi::Kernels = abi::Kernels {
     name: name("avx2"),
@@ -23,7 +29,7 @@ pub(crate) static KERNELS: abi::Kernels = abi::Kernels {
 };
 
 /// Its functions.
-pub(crate) static TABLE: Table = Table {
+pub(crate) const TABLE: Table = Table {
     embed,
     rms_norm,
     quantize,
@@ -42,7 +48,7 @@ unsafe extern "C" fn run(op: *const abi::Op, begin: u32, end: u32) {
     unsafe { TABLE.run(op, begin, end) }
 }
 
-unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
+pub(super) unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
     use abi::TensorType as Type;
     // SAFETY: As the caller's.
     unsafe {

@@ -275,7 +275,7 @@ unsafe fn nibbles(rows: [*const u8; ROWS]) -> [__m256i; 8] {
 }
 
 /// Eight bytes of each row, so that byte `r` of result `i` is byte `i` of row `r`.
-fn transpose(rows: [[u8; 8]; ROWS]) -> [[u8; ROWS]; 8] {
+pub(in crate::kernels::x86) fn transpose(rows: [[u8; 8]; ROWS]) -> [[u8; ROWS]; 8] {
     // SAFETY: SSE2 is part of every x86-64 processor and of the target's baseline.
     unsafe {
         let row = |i: usize| _mm_loadl_epi64(rows[i].as_ptr().cast());
@@ -308,13 +308,15 @@ unsafe fn twice(x: __m256i) -> __m256i {
 }
 
 /// Scales and minimums of `Q4_K` and `Q5_K`.
-pub(super) struct KHeader {
+pub(in crate::kernels::x86) struct KHeader {
     /// `(groups, rows)`.
-    scales: [[u8; ROWS]; 8],
+    pub(in crate::kernels::x86) scales: [[u8; ROWS]; 8],
     /// `(groups, rows)`.
-    minimums: [[u8; ROWS]; 8],
-    scale: __m256,
-    minimum: __m256,
+    pub(in crate::kernels::x86) minimums: [[u8; ROWS]; 8],
+    /// What one unit of a scale is worth.
+    pub(in crate::kernels::x86) scale: __m256,
+    /// What one unit of a minimum is worth.
+    pub(in crate::kernels::x86) minimum: __m256,
 }
 
 impl KHeader {
@@ -324,7 +326,7 @@ impl KHeader {
     ///
     /// The processor has AVX2.
     #[inline(always)]
-    unsafe fn new(
+    pub(in crate::kernels::x86) unsafe fn new(
         groups: [&[u8; 12]; ROWS],
         scales: [[u8; 2]; ROWS],
         minimums: [[u8; 2]; ROWS],

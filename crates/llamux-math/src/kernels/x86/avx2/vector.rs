@@ -11,7 +11,7 @@ use core::arch::x86_64::*;
 /// The processor has AVX2.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) unsafe fn sum(x: __m256) -> f32 {
+pub(in crate::kernels::x86) unsafe fn sum(x: __m256) -> f32 {
     // SAFETY: As the caller's.
     unsafe {
         let x = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
@@ -163,7 +163,7 @@ pub(super) unsafe fn load_f16(at: *const u16) -> __m256 {
 /// The processor has F16C.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) unsafe fn widen(bytes: [u8; 2]) -> f32 {
+pub(in crate::kernels::x86) unsafe fn widen(bytes: [u8; 2]) -> f32 {
     // SAFETY: As the caller's.
     unsafe {
         _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(

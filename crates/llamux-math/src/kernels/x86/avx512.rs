@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! AVX-512 F, BW, DQ and VL with VNNI: matrix products on 512-bit registers, all else as in
+//! [`avx2`](super::avx2).
+
+use llamux_abi as abi;
+
+use super::avx2;
+use crate::kernels::{name, Table, Units};
+use crate::types;
+
+mod rows;
+mod tile;
+
+/// What a caller must have found.
+pub(crate) const FEATURES: u32 = abi::FEATURE_AVX2 | abi::FEATURE_AVX512 | abi::FEATURE_AVX512_VNNI;
+
+/// The exported table.
+pub(crate) static KERNELS: abi::Kernels = abi::Kernels {
+    name: name("avx512-vnni"),
+    run,
+};
+
+/// Its functions.
+pub(crate) static TABLE: Table = Table {
+    mat_mul,
+    ..avx2::TABLE
+};
+
+unsafe extern "C" fn run(op: *const abi::Op, begin: u32, end: u32) {
+    // SAFETY: As the caller's, which asked for a table with all of `FEATURES`.
+    unsafe { TABLE.run(op, begin, end) }
+}
+
+unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
+    use abi::TensorType as Type;
+    // SAFETY: As the caller's.
+    unsafe {
+        match (op.tensor_type, op.tokens) {
+            (Type::F32 | Type::F16, _) => avx2::mat_mul(op, units),
+            (Type::Q4_0 | Type::Q4_1 | Type::Q8_0, 1) => avx2::mat_mul(op, units),
+            (Type::Q4_K, 1) => rows::mat_mul::<types::Q4K>(op, units),
+            (Type::Q5_K, 1) => rows::mat_mul::<types::Q5K>(op, units),
+            (Type::Q6_K, 1) => rows::mat_mul::<types::Q6K>(op, units),
+            (Type::Q4_0, _) => tile::mat_mul::<1, types::Q4_0>(op, units),
+            (Type::Q4_1, _) => tile::mat_mul::<1, types::Q4_1>(op, units),
+            (Type::Q8_0, _) => tile::mat_mul::<1, types::Q8_0>(op, units),
+            (Type::Q4_K, _) => tile::mat_mul::<2, types::Q4K>(op, units),
+            (Type::Q5_K, _) => tile::mat_mul::<2, types::Q5K>(op, units),
+            (Type::Q6_K, _) => tile::mat_mul::<2, types::Q6K>(op, units),
+        }
+    }
+}
