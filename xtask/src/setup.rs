@@ -78,11 +78,12 @@ const NEEDS: &[Need] = &[
         arch: &["rust-bindgen"],
     },
     need(
-        "make, gcc, git, patch, flex, bison, bc",
-        programs!("make", "gcc", "git", "patch", "flex", "bison", "bc"),
+        "make, gcc, g++, git, patch, flex, bison, bc",
+        programs!("make", "gcc", "g++", "git", "patch", "flex", "bison", "bc"),
         &[
             "make",
             "gcc",
+            "g++",
             "libc6-dev",
             "git",
             "patch",
