@@ -68,7 +68,7 @@ struct BuildArgs {
 pub(crate) enum Target {
     /// User Mode Linux: the kernel as a program.
     Uml,
-    /// A PC, real or in QEMU.
+    /// A PC, real or in QEMU; `qemu` means the same.
     #[value(name = "x86_64", alias = "qemu")]
     X86_64,
 }

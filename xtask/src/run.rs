@@ -3,6 +3,7 @@
 //! `cargo xtask run`: builds what is missing, boots it, asks, and prints the answer.
 
 use std::fs;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,8 +28,8 @@ pub(crate) struct Args {
     /// A model of configs/models.toml, or a GGUF file.
     #[arg(long, value_name = "NAME|FILE")]
     model: Option<String>,
-    /// The system's memory in MiB [default: what the model needs].
-    #[arg(long, value_name = "MIB")]
+    /// The system's memory, in MiB or with a unit, as in 4G [default: what the model needs].
+    #[arg(long, value_name = "SIZE", value_parser = mebibytes)]
     memory: Option<u64>,
     /// How many threads compute [default: one a processor].
     #[arg(long, value_name = "N")]
@@ -54,7 +55,7 @@ pub(crate) struct Args {
     /// Boot the debug kernel.
     #[arg(long)]
     debug: bool,
-    /// The longest that all this may take, in seconds; 0 for as long as it takes [default: 600, and 0 for the shell].
+    /// The longest that the system may run, in seconds; 0 for ever [default: 600, for the shell 0].
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
     #[command(flatten)]
@@ -189,6 +190,9 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
         (None, Some(question)) => Some(ask(args, question)?),
         (None, None) => None,
     };
+    if command.is_none() && !std::io::stdin().is_terminal() {
+        bail!("a shell wants a terminal: give a question, or a command with --exec");
+    }
     let console = if command.is_some() {
         Console::Pass
     } else {
@@ -213,6 +217,18 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
     };
     let outcome = boot.run(cx)?;
     Ok(ExitCode::from(outcome.status()?))
+}
+
+/// `512`, `512M` or `4G` as MiB.
+fn mebibytes(text: &str) -> Result<u64, String> {
+    let (number, unit) = match text.strip_suffix(['G', 'g']) {
+        Some(number) => (number, 1024),
+        None => (text.strip_suffix(['M', 'm']).unwrap_or(text), 1),
+    };
+    let number: Option<u64> = number.parse().ok().filter(|&n| n > 0);
+    number
+        .and_then(|n| n.checked_mul(unit))
+        .ok_or_else(|| format!("{text} is not a size: write for example 512, 512M or 4G"))
 }
 
 /// The script that asks.
@@ -299,6 +315,23 @@ fn selftests(cx: &Context, tree: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(mebibytes("512"), Ok(512));
+        assert_eq!(mebibytes("768M"), Ok(768));
+        assert_eq!(mebibytes("4G"), Ok(4096));
+        for bad in [
+            "",
+            "0",
+            "-1",
+            "4T",
+            "99999999999999999999G",
+            "18446744073709551615G",
+        ] {
+            assert!(mebibytes(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn questions_reach_the_shell_unharmed() {
