@@ -177,7 +177,17 @@ impl Service {
 
         let file = ModelFile::open(sys::model_parameter()).map_err(|(error, path)| {
             let path = sys::path_str(&path);
-            reason(fmt!("{path}: no model could be opened there ({error:?})"))
+            match error {
+                ENOENT => reason(fmt!(
+                    "{path}: there is no model; the initramfs has to bring NAME.gguf there, which \
+                     llamux.model=NAME may name"
+                )),
+                EINVAL => reason(fmt!(
+                    "llamux.model={path}: is not a name; it is a file's in /lib/firmware/llamux, \
+                     without directory and .gguf"
+                )),
+                _ => reason(fmt!("{path}: cannot be opened ({error:?})")),
+            }
         })?;
         let path = file.path();
         let failed = |error: Error| reason(fmt!("{path}: cannot be read ({error:?})"));
