@@ -43,6 +43,9 @@ pub struct Kernels {
     /// documentation says; `begin <= end <=` the operation's number of units; no other call
     /// computes one of these units or, for a serial operation, any unit, at the same time.
     pub run: unsafe extern "C" fn(op: *const Op, begin: u32, end: u32),
+    /// Rows that a [`MatMul`] of several tokens computes together: a range of fewer takes as long, so
+    /// ranges should be multiples of it.
+    pub tile: u32,
 }
 
 /// Element type of a weight matrix, with the numbers of `enum ggml_type`.

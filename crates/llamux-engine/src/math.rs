@@ -172,12 +172,12 @@ const MAX_GRAIN: u32 = 1 << 16;
 
 /// Picoseconds for a multiply-add of the vector tables, roughly: what matters is that a slice is of
 /// the right order.
-const MULTIPLY_QUANTIZED: u64 = 67;
+const MULTIPLY_QUANTIZED: u64 = 12;
 const MULTIPLY_FLOAT: u64 = 200;
 /// Picoseconds for reading a byte of weights.
 const READ: u64 = 333;
 /// How much slower the scalar table is.
-const SCALAR: u64 = 16;
+const SCALAR: u64 = 100;
 
 /// The cost of an element of a simple loop, and of one with an exponential.
 const SIMPLE: u64 = 500;
@@ -300,8 +300,8 @@ enum Share {
     Serial,
     /// Any thread, any order.
     Parallel,
-    /// The same, in multiples of 8 where that is not too long.
-    Rows,
+    /// The same, in multiples of so many units.
+    Tiles(u32),
 }
 
 impl<'a> Job<'a> {
@@ -334,9 +334,7 @@ impl<'a> Job<'a> {
             .unwrap_or(MAX_GRAIN)
             .clamp(1, MAX_GRAIN);
         let grain = match share {
-            Share::Rows if grain >= 8 => grain / 8 * 8,
-            // Powers of two, so that a kernel that takes rows in groups wastes nothing.
-            Share::Rows => 1 << grain.ilog2(),
+            Share::Tiles(tile) => grain.max(tile) / tile * tile,
             _ => grain,
         };
         Some(Self {
@@ -480,12 +478,18 @@ impl<'a> Job<'a> {
                 abi::Activation::F32 => MULTIPLY_FLOAT,
                 _ => MULTIPLY_QUANTIZED,
             };
+            // A single token's rows are computed one by one.
+            let tile = if tokens > 1 {
+                kernels.0.tile.clamp(1, MAX_GRAIN)
+            } else {
+                1
+            };
             let work = u64::from(weights.columns) * u64::from(tokens) * multiply;
             let cost = work.max(weights.row_bytes().saturating_mul(READ));
             // SAFETY: `Matrix` holds for the weights; `x` has `tokens` rows in their layout, is
             // aligned, and `out` has `tokens` rows with an element for each row of the weights, as
             // `bias` has.
-            unsafe { Self::new(kernels, op, weights.rows, cost, Share::Rows) }
+            unsafe { Self::new(kernels, op, weights.rows, cost, Share::Tiles(tile)) }
         })
     }
 

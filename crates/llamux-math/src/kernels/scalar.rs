@@ -16,6 +16,7 @@ use crate::{attention, elementary, elementwise, float16, rope, sampling};
 pub(crate) static KERNELS: abi::Kernels = abi::Kernels {
     name: name("scalar"),
     run,
+    tile: 1,
 };
 
 /// Its functions.

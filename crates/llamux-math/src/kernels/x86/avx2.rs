@@ -26,6 +26,7 @@ pub(super) use self::{
 pub(crate) static KERNELS: abi::Kernels = abi::Kernels {
     name: name("avx2"),
     run,
+    tile: 8,
 };
 
 /// Its functions.

@@ -19,6 +19,7 @@ pub(crate) const FEATURES: u32 = abi::FEATURE_AVX2 | abi::FEATURE_AVX512 | abi::
 pub(crate) static KERNELS: abi::Kernels = abi::Kernels {
     name: name("avx512-vnni"),
     run,
+    tile: 16,
 };
 
 /// Its functions.
