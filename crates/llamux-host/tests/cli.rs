@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The program: what it prints, and its exit status.
+
+mod common;
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use common::gguf::{small_tokens, small_vocabulary};
+use common::{file, tiny};
+use serde_json::{json, Value};
+
+fn run(arguments: &[&dyn AsRef<OsStr>]) -> Output {
+    run_with(arguments, "")
+}
+
+fn run_with(arguments: &[&dyn AsRef<OsStr>], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_llamux-host"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that ends without reading it breaks the pipe.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+#[track_caller]
+fn stdout(output: &Output) -> String {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[track_caller]
+fn json_of(output: &Output) -> Value {
+    serde_json::from_str(&stdout(output)).unwrap()
+}
+
+#[track_caller]
+fn fails(output: &Output, status: i32, messages: &[&str]) {
+    assert_eq!(output.status.code(), Some(status));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    for message in messages {
+        assert!(
+            errors.contains(message),
+            "{errors:?} does not say {message:?}"
+        );
+    }
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn generates() {
+    let model = file("generates.gguf", &tiny().build());
+    let arguments: [&dyn AsRef<OsStr>; 15] = [
+        &"generate",
+        &"--model",
+        &model,
+        &"--prompt",
+        &"hello\\n",
+        &"--raw",
+        &"--escape",
+        &"--temperature",
+        &"0",
+        &"--max-tokens",
+        &"6",
+        &"--threads",
+        &"2",
+        &"--seed",
+        &"3",
+    ];
+    let mut with_json = arguments.to_vec();
+    with_json.push(&"--json");
+    let object = json_of(&run(&with_json));
+    let text = object["text"].as_str().unwrap();
+    assert_eq!(object["tokens"].as_array().unwrap().len(), 6);
+    assert_eq!(object["stop"], "length");
+    assert!(object["prefill_tokens_per_second"].as_f64().unwrap() > 0.0);
+    assert!(object["decode_tokens_per_second"].as_f64().unwrap() > 0.0);
+    let prompt = run(&[&"tokenize", &"--model", &model, &"--text", &"hello\n"]);
+    assert_eq!(object["prompt_tokens"], json_of(&prompt));
+
+    // The same without JSON, and with the prompt on standard input.
+    assert_eq!(stdout(&run(&arguments)), format!("{text}\n"));
+    let mut without_prompt = arguments.to_vec();
+    without_prompt.drain(3..5);
+    assert_eq!(
+        stdout(&run_with(&without_prompt, "hello\\n")),
+        format!("{text}\n")
+    );
+}
+
+#[test]
+fn chats() {
+    let model = file("chats.gguf", &tiny().build());
+    let output = run_with(
+        &[
+            &"chat",
+            &"--model",
+            &model,
+            &"--max-tokens",
+            &"3",
+            &"--threads",
+            &"1",
+        ],
+        "hello\n\nabc\n",
+    );
+    // Three answers would be three lines or more; an empty line is no question.
+    assert!(stdout(&output).lines().count() >= 2);
+}
+
+#[test]
+fn tokenizes() {
+    let (tokens, types) = small_tokens();
+    let vocabulary = file("tokenizes.gguf", &small_vocabulary(tokens, types).build());
+    let texts = file("tokenizes.txt", b"hello\\nabc\n\n<|im_end|> \\\\\n");
+    let lines = stdout(&run(&[
+        &"tokenize",
+        &"--model",
+        &vocabulary,
+        &"--file",
+        &texts,
+    ]));
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    let one = |text: &str| {
+        json_of(&run(&[
+            &"tokenize",
+            &"--model",
+            &vocabulary,
+            &"--text",
+            &text,
+        ]))
+    };
+    assert_eq!(lines, [one("hello\nabc"), json!([]), one("<|im_end|> \\")]);
+    let escaped = run(&[
+        &"tokenize",
+        &"--model",
+        &vocabulary,
+        &"--escape",
+        &"--text",
+        &r"hello\nabc",
+    ]);
+    assert_eq!(json_of(&escaped), lines[0]);
+    // The special token is one, and so is `hell`.
+    assert_eq!(lines[2].as_array().unwrap().len(), 3);
+    assert_eq!(lines[0].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn prints_logits() {
+    let model = file("logits.gguf", &tiny().build());
+    let of = |batch: &str| {
+        let arguments: [&dyn AsRef<OsStr>; 7] = [
+            &"logits",
+            &"--model",
+            &model,
+            &"--tokens",
+            &"1,2,3",
+            &"--batch",
+            &batch,
+        ];
+        json_of(&run(&arguments))
+    };
+    let (one, three) = (of("1"), of("64"));
+    let (one, three) = (one.as_array().unwrap(), three.as_array().unwrap());
+    assert_eq!(one.len(), small_tokens().0.len());
+    for (a, b) in one.iter().zip(three) {
+        assert!((a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 0.1);
+    }
+}
+
+#[test]
+fn measures_perplexity() {
+    let model = file("perplexity.gguf", &tiny().build());
+    let texts = file("perplexity.txt", b"hello\\n abc\n\na\n");
+    let lines = stdout(&run(&[
+        &"perplexity",
+        &"--model",
+        &model,
+        &"--file",
+        &texts,
+        &"--json",
+    ]));
+    let objects: Vec<Value> = lines
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    assert_eq!(objects.len(), 3);
+    assert!(objects[0]["tokens"].as_u64().unwrap() > 2);
+    assert!(objects[0]["mean_nll"].as_f64().unwrap() > 0.0);
+    assert_eq!(objects[1], json!({ "tokens": 0, "mean_nll": null }));
+    assert_eq!(objects[2], objects[1], "the first token is not predicted");
+}
+
+#[test]
+fn inspects() {
+    let model = file("inspect.gguf", &tiny().build());
+    let object = json_of(&run(&[&"inspect", &"--model", &model, &"--json"]));
+    assert_eq!(object["metadata"]["llama.block_count"], 2);
+    assert_eq!(object["memory"]["context"], 700);
+    assert_eq!(object["tensors"][0]["name"], "token_embd.weight");
+    assert_eq!(object["tensors"][0]["type"], "q8_0");
+    let text = stdout(&run(&[&"inspect", &"--model", &model]));
+    assert!(text.contains("key general.name: \"Tiny\\nmodel\""));
+
+    let (tokens, types) = small_tokens();
+    let vocabulary = file("vocabulary.gguf", &small_vocabulary(tokens, types).build());
+    let text = stdout(&run(&[&"inspect", &"--model", &vocabulary]));
+    assert!(text.contains("tensors: 0\n"));
+    assert!(text.contains("not loadable: key general.architecture: is missing\n"));
+}
+
+#[test]
+fn measures_its_speed() {
+    let model = file("bench.gguf", &tiny().build());
+    let object = json_of(&run(&[
+        &"bench",
+        &"--model",
+        &model,
+        &"--threads",
+        &"1",
+        &"--prefill",
+        &"70",
+        &"--decode",
+        &"5",
+        &"--repetitions",
+        &"3",
+        &"--json",
+    ]));
+    assert!(object["prefill_tokens_per_second"].as_f64().unwrap() > 0.0);
+    assert!(object["decode_tokens_per_second"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn refuses_files() {
+    let good = tiny().build();
+    let mut version = good.clone();
+    version[4] = 4;
+    let mut swapped = good.clone();
+    swapped[4..8].copy_from_slice(&3u32.to_be_bytes());
+    let cases: [(&str, &[u8], &str); 5] = [
+        ("empty.gguf", b"", "the file is empty"),
+        ("text.gguf", b"Once upon a time", "not a GGUF file"),
+        (
+            "cut.gguf",
+            &good[..good.len() / 2],
+            "passes the end of the file",
+        ),
+        ("version.gguf", &version, "GGUF version 4"),
+        ("swapped.gguf", &swapped, "other byte order"),
+    ];
+    for (name, bytes, message) in cases {
+        let path = file(name, bytes);
+        for command in [
+            "generate",
+            "inspect",
+            "tokenize",
+            "logits",
+            "bench",
+            "perplexity",
+        ] {
+            let more: &[&str] = match command {
+                "generate" => &["--prompt", "x"],
+                "tokenize" => &["--text", "x"],
+                "logits" => &["--tokens", "1"],
+                "perplexity" => &["--file", "/dev/null"],
+                _ => &[],
+            };
+            let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![&command, &"--model", &path];
+            arguments.extend(more.iter().map(|a| -> &dyn AsRef<OsStr> { a }));
+            fails(&run(&arguments), 1, &[name, message]);
+        }
+    }
+    let nowhere = Path::new("/nonexistent/model.gguf");
+    fails(
+        &run(&[&"inspect", &"--model", &nowhere]),
+        1,
+        &["/nonexistent/model.gguf", "--model"],
+    );
+    fails(&run(&[&"inspect", &"--model", &"/"]), 1, &["/: cannot map"]);
+}
+
+#[test]
+fn refuses_arguments() {
+    let model = file("arguments.gguf", &tiny().build());
+    let wrong: [&[&str]; 9] = [
+        &[],
+        &["dance"],
+        &["tokenize"],
+        &["tokenize", "--text", "a", "--file", "b"],
+        &["logits"],
+        &["logits", "--tokens", "1,x"],
+        &["generate", "--prompt", "x", "--temperature", "-1"],
+        &["generate", "--prompt", "x", "--temperature", "nan"],
+        &["generate", "--prompt", "x", "--threads", "0"],
+    ];
+    for arguments in wrong {
+        let mut all: Vec<&dyn AsRef<OsStr>> = vec![];
+        all.extend(arguments.iter().map(|a| -> &dyn AsRef<OsStr> { a }));
+        if !arguments.is_empty() {
+            all.extend([&"--model" as &dyn AsRef<OsStr>, &model]);
+        }
+        fails(&run(&all), 2, &["--help"]);
+    }
+    let failing: [(&[&str], &str); 4] = [
+        (
+            &["logits", "--tokens", "1,99999"],
+            "token 99999 is not in the vocabulary",
+        ),
+        (&["generate", "--prompt", ""], "the prompt is empty"),
+        (
+            &["generate", "--prompt", "x", "--context", "9999"],
+            "context is 9999, more than the limit of 700",
+        ),
+        (
+            &[
+                "generate",
+                "--prompt",
+                "hello hello hello",
+                "--context",
+                "4",
+                "--raw",
+            ],
+            "raise --context",
+        ),
+    ];
+    for (arguments, message) in failing {
+        let mut all: Vec<&dyn AsRef<OsStr>> = vec![];
+        all.extend(arguments.iter().map(|a| -> &dyn AsRef<OsStr> { a }));
+        all.extend([&"--model" as &dyn AsRef<OsStr>, &model]);
+        fails(&run(&all), 1, &["arguments.gguf", message]);
+    }
+}

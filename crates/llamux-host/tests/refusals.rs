@@ -1,0 +1,458 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Models that are refused. Each case breaks one thing of a right file, and the error names it.
+
+mod common;
+
+use common::gguf::{GgufBuilder, Meta};
+use common::{kernels, options, tiny, without, Aligned};
+use llamux_engine::{Engine, Error, Options, Plan};
+use llamux_host::pool::Pool;
+
+/// Plans and loads, as every home does.
+fn load(file: &GgufBuilder, options: &Options) -> Result<(), Error> {
+    let file = Aligned::new(&file.build());
+    let plan = Plan::new(file.bytes(), options)?;
+    let mut arena = vec![0; plan.arena_bytes()];
+    let pool = Pool::new(1).unwrap();
+    Engine::load(file.bytes(), &mut arena, options, kernels(), &pool).map(|_| ())
+}
+
+#[track_caller]
+fn refused(file: &GgufBuilder, message: &str) {
+    let error = load(file, &options()).expect_err("refused").to_string();
+    assert!(
+        error.contains(message),
+        "{error:?} does not say {message:?}"
+    );
+}
+
+fn set(key: &str, value: Meta) -> GgufBuilder {
+    tiny().set(key, Some(value))
+}
+
+#[test]
+fn the_model_itself_is_loaded() {
+    assert_eq!(load(&tiny(), &options()), Ok(()));
+}
+
+#[test]
+fn hyper_parameters_out_of_bounds() {
+    let count = Meta::U32;
+    let cases = [
+        (
+            "general.architecture",
+            Meta::from("mamba"),
+            "architecture \"mamba\" is not supported",
+        ),
+        (
+            "general.architecture",
+            Meta::from("qwen2"),
+            "qwen2.block_count: is missing",
+        ),
+        (
+            "general.architecture",
+            count(1),
+            "key general.architecture: is of type u32, expected string",
+        ),
+        (
+            "llama.block_count",
+            count(0),
+            "llama.block_count: value is 0, expected at least 1",
+        ),
+        (
+            "llama.block_count",
+            count(3),
+            "tensor blk.2.attn_norm.weight: is missing",
+        ),
+        (
+            "llama.block_count",
+            count(1),
+            "tensor \"blk.1.attn_norm.weight\" is not supported",
+        ),
+        (
+            "llama.block_count",
+            count(u32::MAX),
+            "llama.block_count: value is 4294967295, more than the limit of",
+        ),
+        (
+            "llama.block_count",
+            Meta::I32(-1),
+            "is of type i32, expected u32",
+        ),
+        (
+            "llama.embedding_length",
+            count(0),
+            "llama.embedding_length: value is 0",
+        ),
+        (
+            "llama.embedding_length",
+            count(512),
+            "dimension 0 is 256, expected 512",
+        ),
+        (
+            "llama.embedding_length",
+            count(1 << 31),
+            "llama.embedding_length: value is 2147483648, more",
+        ),
+        (
+            "llama.embedding_length",
+            count(258),
+            "llama.attention.head_count: value is 4, expected a divisor",
+        ),
+        (
+            "llama.feed_forward_length",
+            count(0),
+            "llama.feed_forward_length: value is 0",
+        ),
+        (
+            "llama.feed_forward_length",
+            count(480),
+            "blk.0.ffn_gate.weight: dimension 1 is 512, expected 480",
+        ),
+        (
+            "llama.feed_forward_length",
+            count(u32::MAX),
+            "llama.feed_forward_length: value is 4294967295, more",
+        ),
+        (
+            "llama.context_length",
+            count(0),
+            "llama.context_length: value is 0",
+        ),
+        (
+            "llama.context_length",
+            count(u32::MAX),
+            "llama.context_length: value is 4294967295, more",
+        ),
+        (
+            "llama.attention.head_count",
+            count(0),
+            "llama.attention.head_count: value is 0",
+        ),
+        (
+            "llama.attention.head_count",
+            count(1 << 20),
+            "llama.attention.head_count: value is 1048576, more",
+        ),
+        (
+            "llama.attention.head_count_kv",
+            count(0),
+            "llama.attention.head_count_kv: value is 0",
+        ),
+        (
+            "llama.attention.head_count_kv",
+            count(3),
+            "head_count_kv: value is 3, expected a divisor",
+        ),
+        (
+            "llama.attention.head_count_kv",
+            count(8),
+            "head_count_kv: value is 8, expected a divisor",
+        ),
+        (
+            "llama.attention.head_count_kv",
+            count(4),
+            "blk.0.attn_k.weight: dimension 1 is 128, expected 256",
+        ),
+        (
+            "llama.rope.freq_base",
+            Meta::F32(0.0),
+            "llama.rope.freq_base: value, as bits, is 0",
+        ),
+        (
+            "llama.rope.freq_base",
+            Meta::F32(-1.0),
+            "expected a finite number above zero",
+        ),
+        (
+            "llama.rope.freq_base",
+            Meta::F32(f32::NAN),
+            "expected a finite number above zero",
+        ),
+        (
+            "llama.rope.freq_base",
+            Meta::F32(f32::INFINITY),
+            "expected a finite number above zero",
+        ),
+        (
+            "llama.attention.layer_norm_rms_epsilon",
+            Meta::F32(f32::NAN),
+            "layer_norm_rms_epsilon: value",
+        ),
+        (
+            "llama.attention.layer_norm_rms_epsilon",
+            Meta::F64(1e-5),
+            "is of type f64, expected f32",
+        ),
+    ];
+    for (key, value, message) in cases {
+        refused(&set(key, value), message);
+    }
+}
+
+#[test]
+fn hyper_parameters_that_are_missing() {
+    for key in [
+        "general.architecture",
+        "llama.block_count",
+        "llama.embedding_length",
+        "llama.feed_forward_length",
+        "llama.context_length",
+        "llama.attention.head_count",
+        "llama.attention.layer_norm_rms_epsilon",
+        "tokenizer.ggml.tokens",
+    ] {
+        refused(&tiny().set(key, None), &format!("key {key}: is missing"));
+    }
+    // This one has a default.
+    assert_eq!(
+        load(&tiny().set("llama.rope.freq_base", None), &options()),
+        Ok(())
+    );
+}
+
+#[test]
+fn hyper_parameters_that_are_optional() {
+    let count = Meta::U32;
+    let cases = [
+        (
+            "llama.attention.key_length",
+            count(0),
+            "key_length: value is 0",
+        ),
+        (
+            "llama.attention.key_length",
+            count(63),
+            "key_length: value is 63, expected an even number",
+        ),
+        (
+            "llama.attention.key_length",
+            count(512),
+            "key_length: value is 512, more than the limit of 256",
+        ),
+        (
+            "llama.attention.key_length",
+            count(32),
+            "blk.0.attn_q.weight: dimension 1 is 256, expected 128",
+        ),
+        (
+            "llama.attention.value_length",
+            count(32),
+            "value_length: value is 32, expected the same",
+        ),
+        (
+            "llama.rope.dimension_count",
+            count(0),
+            "dimension_count: value is 0",
+        ),
+        (
+            "llama.rope.dimension_count",
+            count(33),
+            "dimension_count: value is 33, expected an even",
+        ),
+        (
+            "llama.rope.dimension_count",
+            count(128),
+            "dimension_count: value is 128, expected an even",
+        ),
+        (
+            "llama.rope.scaling.type",
+            Meta::from("yarn"),
+            "rope scaling \"yarn\" is not supported",
+        ),
+        (
+            "llama.rope.scaling.type",
+            count(1),
+            "rope.scaling.type: is of type u32",
+        ),
+        (
+            "llama.rope.scale_linear",
+            Meta::F32(4.0),
+            "scaled rotation is not supported",
+        ),
+    ];
+    for (key, value, message) in cases {
+        refused(&tiny().key(key, value), message);
+    }
+    let linear = tiny().key("llama.rope.scaling.type", "linear");
+    assert_eq!(load(&linear, &options()), Ok(()));
+    refused(
+        &linear.key("llama.rope.scaling.factor", Meta::F32(2.0)),
+        "scaled rotation is not supported",
+    );
+}
+
+#[test]
+fn tensors_that_are_missing() {
+    for name in [
+        "token_embd.weight",
+        "output_norm.weight",
+        "blk.0.attn_q.weight",
+        "blk.1.ffn_down.weight",
+        "blk.1.attn_norm.weight",
+    ] {
+        refused(
+            &without(tiny(), name),
+            &format!("tensor {name}: is missing"),
+        );
+    }
+    // Not everything has a bias.
+    assert_eq!(
+        load(&without(tiny(), "blk.0.attn_v.bias"), &options()),
+        Ok(())
+    );
+}
+
+#[test]
+fn tensors_that_nothing_would_use() {
+    for name in [
+        "blk.0.attn_q_norm.weight",
+        "blk.2.attn_q.bias",
+        "blk.00.attn_q.bias",
+        "blk.+0.attn_q.bias",
+        "blk.99999999999999999999.attn_q.bias",
+        "blk.0",
+        "blk.",
+        "mystery",
+    ] {
+        let file = tiny().tensor(name, 0, &[256], &[0; 1024]);
+        refused(&file, &format!("tensor \"{name}\" is not supported"));
+    }
+    let twice = tiny().tensor("output_norm.weight", 0, &[256], &[0; 1024]);
+    refused(&twice, "tensor output_norm.weight: is there twice");
+}
+
+/// A file in which one tensor is another one.
+fn with(name: &str, type_number: u32, dimensions: &[u64], bytes: usize) -> GgufBuilder {
+    without(tiny(), name).tensor(name, type_number, dimensions, &vec![0; bytes])
+}
+
+#[test]
+fn tensors_of_a_wrong_shape_or_type() {
+    let cases = [
+        // Number of dimensions, order of dimensions, each dimension.
+        (
+            with("output_norm.weight", 0, &[256, 2], 2048),
+            "output_norm.weight: dimension 1 is 2, expected 1",
+        ),
+        (
+            with("output_norm.weight", 0, &[128], 512),
+            "output_norm.weight: dimension 0 is 128, expected 256",
+        ),
+        (
+            with("blk.1.ffn_up.weight", 0, &[512, 256], 1 << 19),
+            "blk.1.ffn_up.weight: dimension 0 is 512, expected 256",
+        ),
+        (
+            with("blk.1.attn_k.weight", 0, &[256], 1024),
+            "blk.1.attn_k.weight: dimension 1 is 1, expected 128",
+        ),
+        (
+            with("token_embd.weight", 1, &[256, 5], 2560),
+            "token_embd.weight: dimension 1 is 5, expected",
+        ),
+        // Norms and biases are floats of 32 bits.
+        (
+            with("blk.0.attn_v.bias", 1, &[128], 256),
+            "tensor blk.0.attn_v.bias: type 1 (f16) is not supported",
+        ),
+        (
+            with("blk.0.ffn_norm.weight", 8, &[256], 272),
+            "blk.0.ffn_norm.weight: type 8 (q8_0) is not supported",
+        ),
+        // A type that exists and is not computed, and one that does not exist.
+        (
+            with("blk.0.attn_q.weight", 16, &[256, 256], 66 * 256),
+            "blk.0.attn_q.weight: type 16 (iq2_xxs) is not supported",
+        ),
+        (
+            with("blk.0.attn_q.weight", 999, &[256, 256], 0),
+            "blk.0.attn_q.weight: type 999 is not supported",
+        ),
+        // A row that is no whole number of blocks.
+        (
+            with("blk.0.attn_q.weight", 8, &[250, 256], 68000),
+            "blk.0.attn_q.weight",
+        ),
+    ];
+    for (file, message) in cases {
+        refused(&file, message);
+    }
+}
+
+#[test]
+fn a_file_in_memory_that_is_not_aligned() {
+    let file = tiny().build();
+    let mut shifted = vec![0];
+    shifted.extend(&file);
+    let shifted = Aligned::new(&shifted);
+    let error = Plan::new(&shifted.bytes()[1..], &options()).unwrap_err();
+    assert!(matches!(error, Error::Misaligned { .. }), "{error}");
+}
+
+#[test]
+fn a_context_that_is_too_long() {
+    for context in [common::CONTEXT + 1, u32::MAX] {
+        let options = Options {
+            context,
+            ..options()
+        };
+        let error = load(&tiny(), &options).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("context is {context}, more than the limit of 700")
+        );
+    }
+    // What is far too large for any machine is told by the plan, not found out.
+    let long = set("llama.context_length", Meta::U32(1 << 24));
+    let file = Aligned::new(&long.build());
+    let options = Options {
+        context: 1 << 24,
+        prompt_bytes: usize::MAX,
+    };
+    assert!(matches!(
+        Plan::new(file.bytes(), &options),
+        Err(Error::Memory { .. })
+    ));
+}
+
+#[test]
+fn a_file_cut_anywhere() {
+    let file = tiny().build();
+    // Every byte of the beginning, and some of the rest.
+    let cuts = (0..3000).chain((3000..file.len()).step_by(4099));
+    for cut in cuts.chain([file.len() - 1]) {
+        let cut_file = Aligned::new(&file[..cut]);
+        assert!(Plan::new(cut_file.bytes(), &options()).is_err(), "{cut}");
+    }
+}
+
+#[test]
+fn weights_that_are_no_numbers() {
+    // A norm of NaN makes every logit NaN where the output is not quantized; that must not choose a
+    // token outside of the vocabulary.
+    let norm: Vec<u8> = (0..256).flat_map(|_| f32::NAN.to_le_bytes()).collect();
+    let tokens = common::gguf::small_tokens().0.len();
+    let file = without(tiny(), "output_norm.weight")
+        .tensor("output_norm.weight", 0, &[256], &norm)
+        .tensor(
+            "output.weight",
+            1,
+            &[256, tokens as u64],
+            &vec![0; 512 * tokens],
+        );
+    let file = Aligned::new(&file.build());
+    let plan = Plan::new(file.bytes(), &options()).unwrap();
+    let mut arena = vec![0; plan.arena_bytes()];
+    let pool = Pool::new(1).unwrap();
+    let mut engine = Engine::load(file.bytes(), &mut arena, &options(), kernels(), &pool).unwrap();
+    let request = llamux_engine::generate::Request {
+        prompt: "hello",
+        raw: true,
+        max_tokens: 5,
+        sampling: llamux_engine::generate::Sampling::default(),
+    };
+    let outcome = engine.generate(&request, &pool, &mut common::Collector::default());
+    assert_eq!(outcome, Err(Error::NoCandidate));
+}
