@@ -11,7 +11,7 @@ use kernel::uaccess::{UserPtr, UserSlice};
 use kernel::uapi;
 use llamux_engine::generate::{Sampling, Stop};
 
-use crate::request::{self, Finish, Question, Request, Wait};
+use crate::request::{self, Deadline, Finish, Question, Request};
 use crate::service::Service;
 use crate::{sys, SERVICE};
 
@@ -40,7 +40,8 @@ fn command(address: usize, size: usize) -> Result<usize> {
     let mut args = Args(sys::command_from_user(address, size)?);
     let question = args.question()?;
     let service = SERVICE.as_ref().ok_or(ENODEV)?;
-    service.wait_until_ready(args.0.flags & u64::from(uapi::LLAMA_WAIT) != 0, question.timeout_ms)?;
+    let wait = args.0.flags & u64::from(uapi::LLAMA_WAIT) != 0;
+    service.wait_until_ready(wait, &question.deadline)?;
     let answer = ask(service, question)?;
     args.reply(address, size, &answer)
 }
@@ -61,25 +62,25 @@ fn ask(service: &Service, question: Question) -> Result<Answer> {
     let request = request::share(&queued);
     service.submit(queued)?;
 
-    let wait = request.wait();
-    if wait != Wait::Finished {
+    if let Err(wait) = request.wait() {
         request.cancel();
-        if !service.withdraw(&request) {
-            request.wait_for_end();
+        if service.withdraw(&request) {
+            // Nobody had begun with it.
+            return Err(wait.into());
         }
+        request.wait_for_end();
     }
     let result = request.progress.lock().result;
-    let cut_short = if wait == Wait::Signal { EINTR } else { ETIMEDOUT };
-    // Nobody had begun with it.
-    let finish = result.ok_or(cut_short)??;
+    let finish = result.ok_or(EIO)??;
     let stop = match finish.stop {
         Stop::End => uapi::LLAMA_STOP_END,
         Stop::Length | Stop::Context => uapi::LLAMA_STOP_LENGTH,
         Stop::Sink => uapi::LLAMA_STOP_BUFFER,
         Stop::Requested if finish.tokens == 0 => {
-            return Err(if request.is_late() { ETIMEDOUT } else { EINTR });
+            let late = request.question.deadline.has_passed();
+            return Err(if late { ETIMEDOUT } else { EINTR });
         }
-        Stop::Requested if request.is_late() => uapi::LLAMA_STOP_TIMEOUT,
+        Stop::Requested if request.question.deadline.has_passed() => uapi::LLAMA_STOP_TIMEOUT,
         Stop::Requested => uapi::LLAMA_STOP_INTERRUPTED,
     };
     Ok(Answer {
@@ -128,7 +129,7 @@ impl Args {
             prompt,
             raw: args.flags & u64::from(uapi::LLAMA_RAW) != 0,
             max_tokens: or(args.max_tokens, DEFAULT_MAX_TOKENS),
-            timeout_ms: args.timeout_ms,
+            deadline: Deadline::after(args.timeout_ms),
             sampling: Sampling {
                 temperature_milli: if greedy {
                     0

@@ -10,8 +10,9 @@ use kernel::list::{
 };
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering::Relaxed, Atomic};
+use kernel::sync::lock::{Backend, Guard};
 use kernel::sync::{new_condvar, new_mutex, Arc, CondVar, CondVarTimeoutResult, Mutex};
-use kernel::time::{msecs_to_jiffies, Delta, Instant, Monotonic};
+use kernel::time::{msecs_to_jiffies, Instant, Monotonic};
 use llamux_engine::generate::{Sampling, Stop};
 
 /// What the caller asks for.
@@ -24,8 +25,65 @@ pub(crate) struct Question {
     pub(crate) max_tokens: u32,
     /// How to choose among them.
     pub(crate) sampling: Sampling,
-    /// Milliseconds from now on, 0 for no bound.
-    pub(crate) timeout_ms: u32,
+    /// When to give up.
+    pub(crate) deadline: Deadline,
+}
+
+/// The bound of a call's time, which runs from the call's beginning.
+#[derive(Clone, Copy)]
+pub(crate) struct Deadline {
+    started: Instant<Monotonic>,
+    /// 0 for no bound.
+    timeout_ms: u32,
+}
+
+impl Deadline {
+    /// So many milliseconds from now on; 0 for never.
+    pub(crate) fn after(timeout_ms: u32) -> Self {
+        Self {
+            started: Instant::now(),
+            timeout_ms,
+        }
+    }
+
+    /// Milliseconds that are left, or `None` without a bound.
+    fn left(&self) -> Option<u32> {
+        if self.timeout_ms == 0 {
+            return None;
+        }
+        let passed = u32::try_from(self.started.elapsed().as_millis()).unwrap_or(u32::MAX);
+        Some(self.timeout_ms.saturating_sub(passed))
+    }
+
+    /// Whether the time is up.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.left() == Some(0)
+    }
+
+    /// Waits for a notification, with the lock released meanwhile. Whether something else ended it.
+    pub(crate) fn wait<T: ?Sized, B: Backend>(
+        &self,
+        condition: &CondVar,
+        guard: &mut Guard<'_, T, B>,
+    ) -> Result<(), Wait> {
+        let signal = match self.left() {
+            None => condition.wait_interruptible(guard),
+            Some(0) => return Err(Wait::Timeout),
+            Some(left) => {
+                // One more, so that the time is up when the wait is.
+                let jiffies = msecs_to_jiffies(left).saturating_add(1);
+                matches!(
+                    condition.wait_interruptible_timeout(guard, jiffies),
+                    CondVarTimeoutResult::Signal { .. }
+                )
+            }
+        };
+        if signal {
+            Err(Wait::Signal)
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// How a request ended.
@@ -48,7 +106,6 @@ pub(crate) struct Progress {
 #[pin_data]
 pub(crate) struct Request {
     pub(crate) question: Question,
-    started: Instant<Monotonic>,
     cancelled: Atomic<bool>,
     #[pin]
     pub(crate) progress: Mutex<Progress>,
@@ -72,15 +129,22 @@ impl_list_item! {
     }
 }
 
-/// Why a caller stopped waiting before its answer was complete.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Why a caller stopped waiting before what it waited for.
+#[derive(Clone, Copy)]
 pub(crate) enum Wait {
-    /// The answer is complete.
-    Finished,
     /// A signal is pending.
     Signal,
     /// The caller's time is up.
     Timeout,
+}
+
+impl From<Wait> for Error {
+    fn from(wait: Wait) -> Self {
+        match wait {
+            Wait::Signal => EINTR,
+            Wait::Timeout => ETIMEDOUT,
+        }
+    }
 }
 
 impl Request {
@@ -90,7 +154,6 @@ impl Request {
         ListArc::pin_init(
             try_pin_init!(Self {
                 question,
-                started: Instant::now(),
                 cancelled: Atomic::new(false),
                 progress <- new_mutex!(
                     Progress { response, result: None },
@@ -109,20 +172,6 @@ impl Request {
         core::str::from_utf8(&self.question.prompt).unwrap_or("")
     }
 
-    /// Time since the request was made.
-    pub(crate) fn age(&self) -> Delta {
-        self.started.elapsed()
-    }
-
-    /// Milliseconds that are left, or `None` without a bound.
-    fn time_left(&self) -> Option<u32> {
-        if self.question.timeout_ms == 0 {
-            return None;
-        }
-        let age = u32::try_from(self.age().as_millis()).unwrap_or(u32::MAX);
-        Some(self.question.timeout_ms.saturating_sub(age))
-    }
-
     /// Tells the answering thread that nobody waits any more.
     pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Relaxed);
@@ -130,12 +179,7 @@ impl Request {
 
     /// Whether to stop answering.
     pub(crate) fn is_over(&self) -> bool {
-        self.cancelled.load(Relaxed) || self.is_late()
-    }
-
-    /// Whether the time is up.
-    pub(crate) fn is_late(&self) -> bool {
-        self.time_left() == Some(0)
+        self.cancelled.load(Relaxed) || self.question.deadline.has_passed()
     }
 
     /// Appends to the answer. `false` if it does not fit any more.
@@ -156,30 +200,12 @@ impl Request {
     }
 
     /// Waits until the answer is complete, a signal arrives, or the time is up.
-    pub(crate) fn wait(&self) -> Wait {
+    pub(crate) fn wait(&self) -> Result<(), Wait> {
         let mut progress = self.progress.lock();
-        loop {
-            if progress.result.is_some() {
-                return Wait::Finished;
-            }
-            match self.time_left() {
-                None => {
-                    if self.finished.wait_interruptible(&mut progress) {
-                        return Wait::Signal;
-                    }
-                }
-                Some(0) => return Wait::Timeout,
-                Some(left) => {
-                    // One more, so that the time is up when the wait is.
-                    let jiffies = msecs_to_jiffies(left).saturating_add(1);
-                    if let CondVarTimeoutResult::Signal { .. } =
-                        self.finished.wait_interruptible_timeout(&mut progress, jiffies)
-                    {
-                        return Wait::Signal;
-                    }
-                }
-            }
+        while progress.result.is_none() {
+            self.question.deadline.wait(&self.finished, &mut progress)?;
         }
+        Ok(())
     }
 
     /// Waits until the answering thread, which was told to stop, has let go of the request. That

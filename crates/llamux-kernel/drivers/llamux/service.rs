@@ -11,13 +11,13 @@ use kernel::list::{List, ListArc};
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::atomic::{ordering::Relaxed, Atomic};
-use kernel::sync::{new_condvar, new_mutex, Arc, CondVar, CondVarTimeoutResult, Mutex};
-use kernel::time::{msecs_to_jiffies, Delta, Instant, Monotonic};
+use kernel::sync::{new_condvar, new_mutex, Arc, CondVar, Mutex};
+use kernel::time::{Delta, Instant, Monotonic};
 use llamux_engine::generate::{self, Outcome, Sink};
 use llamux_engine::{Engine, Error as EngineError, Options, Plan};
 
 use crate::pool::Pool;
-use crate::request::{Finish, Request};
+use crate::request::{Deadline, Finish, Request};
 use crate::status::{Facts, Shown};
 use crate::sys::{self, ModelFile, Thread};
 
@@ -101,32 +101,14 @@ impl Service {
     }
 
     /// Returns once the model is there; or, unless `wait`, says that it is not.
-    pub(crate) fn wait_until_ready(&self, wait: bool, timeout_ms: u32) -> Result {
-        let start = Instant::<Monotonic>::now();
+    pub(crate) fn wait_until_ready(&self, wait: bool, deadline: &Deadline) -> Result {
         let mut state = self.state.lock();
         loop {
             match *state {
                 State::Ready(_) => return Ok(()),
                 State::Unavailable(_) => return Err(ENODEV),
                 State::Loading if !wait => return Err(EAGAIN),
-                State::Loading => (),
-            }
-            if timeout_ms == 0 {
-                if self.loaded.wait_interruptible(&mut state) {
-                    return Err(EINTR);
-                }
-                continue;
-            }
-            let passed = u32::try_from(start.elapsed().as_millis()).unwrap_or(u32::MAX);
-            let left = timeout_ms.saturating_sub(passed);
-            if left == 0 {
-                return Err(ETIMEDOUT);
-            }
-            let jiffies = msecs_to_jiffies(left).saturating_add(1);
-            if let CondVarTimeoutResult::Signal { .. } =
-                self.loaded.wait_interruptible_timeout(&mut state, jiffies)
-            {
-                return Err(EINTR);
+                State::Loading => deadline.wait(&self.loaded, &mut state)?,
             }
         }
     }
