@@ -28,6 +28,7 @@ const _: () = assert!(agrees_with_abi::<Q4K>());
 ///
 /// Those of the first four are the low six bits of bytes 0 to 3 and 4 to 7. The others have their
 /// low four bits in the halves of bytes 8 to 11, and the high two on top of the first four's.
+#[inline(always)]
 pub(crate) fn unpack_groups(groups: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
     let word = |i| u32::from_le_bytes([groups[i], groups[i + 1], groups[i + 2], groups[i + 3]]);
     let (a, b, c) = (word(0), word(4), word(8));

@@ -7,10 +7,11 @@
 //! across lanes. One group of 32 weights a row stays in eight registers while all tokens pass by.
 
 use core::arch::x86_64::*;
+use core::mem::size_of;
 
 use llamux_abi as abi;
 
-use super::vector::{first_lanes, load16x2, repeat_f32, repeat_i32, widen8};
+use super::vector::{first_lanes, load16x2, prefetch, repeat_f32, repeat_i32, widen8};
 use crate::activation::{Activations, Group, Q8x256, Q8x32};
 use crate::kernels::Units;
 use crate::types::q4_k::unpack_groups;
@@ -109,7 +110,12 @@ unsafe fn tile<B: Tile>(
     unsafe {
         // (tokens, rows)
         let mut sums = [_mm256_setzero_ps(); abi::MAX_BATCH as usize];
+        // The next tile, asked for piece by piece: rows are too short, and read too slowly, for the
+        // processor to see by itself what comes.
+        let mut next = rows[0].wrapping_add(ROWS * blocks);
         for block in 0..blocks {
+            prefetch(next.cast(), ROWS * size_of::<B>());
+            next = next.wrapping_add(ROWS);
             let header = B::header(&rows);
             for group in 0..B::GROUPS {
                 let weights = B::weights(&rows, &header, group);
@@ -275,6 +281,7 @@ unsafe fn nibbles(rows: [*const u8; ROWS]) -> [__m256i; 8] {
 }
 
 /// Eight bytes of each row, so that byte `r` of result `i` is byte `i` of row `r`.
+#[inline(always)]
 pub(in crate::kernels::x86) fn transpose(rows: [[u8; 8]; ROWS]) -> [[u8; ROWS]; 8] {
     // SAFETY: SSE2 is part of every x86-64 processor and of the target's baseline.
     unsafe {

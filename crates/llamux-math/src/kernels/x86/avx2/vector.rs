@@ -199,3 +199,18 @@ pub(super) unsafe fn first_lanes(count: usize) -> __m256i {
         _mm256_cmpgt_epi32(count, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
     }
 }
+
+/// Asks for `len` bytes at `at`, which need not be there.
+///
+/// # Safety
+///
+/// The processor has AVX2.
+#[inline(always)]
+pub(in crate::kernels::x86) unsafe fn prefetch(at: *const u8, len: usize) {
+    let mut line = 0;
+    while line < len {
+        // SAFETY: A prefetch faults nowhere.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(line).cast()) };
+        line += 64;
+    }
+}

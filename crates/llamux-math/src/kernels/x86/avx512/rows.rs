@@ -3,11 +3,12 @@
 //! Matrix times one token, for the types with super-blocks: 64 weights a register.
 
 use core::arch::x86_64::*;
+use core::mem::size_of;
 
 use llamux_abi as abi;
 
 use crate::activation::{Activations, Q8x256};
-use crate::kernels::x86::avx2::{sum_lanes, widen};
+use crate::kernels::x86::avx2::{prefetch, sum_lanes, widen};
 use crate::kernels::Units;
 use crate::types::q4_k::unpack_groups;
 use crate::types::{Block, Q4K, Q5K, Q6K};
@@ -54,12 +55,8 @@ pub(super) unsafe fn mat_mul<B: Row>(op: &abi::MatMul, units: Units) {
                     minimums: _mm256_setzero_ps(),
                 };
                 for i in 0..blocks {
-                    let ahead = weights.wrapping_add(i + AHEAD).cast::<i8>();
-                    let mut line = 0;
-                    while line < size_of::<B>() {
-                        _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(line));
-                        line += 64;
-                    }
+                    let ahead = weights.wrapping_add(i + AHEAD).cast();
+                    prefetch(ahead, size_of::<B>());
                     sums = B::add(sums, &*weights.add(i), &*x.add(i));
                 }
                 let low = _mm512_castps512_ps256(sums.products);

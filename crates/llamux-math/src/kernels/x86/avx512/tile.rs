@@ -6,11 +6,12 @@
 //! also repeats the activations in all lanes, and with registers for two groups of 32 weights a row.
 
 use core::arch::x86_64::*;
+use core::mem::size_of;
 
 use llamux_abi as abi;
 
 use crate::activation::{Activations, Group, Q8x256, Q8x32};
-use crate::kernels::x86::avx2::{transpose, KHeader};
+use crate::kernels::x86::avx2::{prefetch, transpose, KHeader};
 use crate::kernels::Units;
 use crate::types::{Block, Q4K, Q4_0, Q4_1, Q5K, Q6K, Q8_0};
 
@@ -111,7 +112,12 @@ unsafe fn tile<const G: usize, B: Tile<G>>(
         // (tokens, rows)
         let mut sums = [_mm512_setzero_ps(); TOKENS];
         let sums = &mut sums[..tokens.len()];
+        // The next tile, asked for piece by piece: rows are too short, and read too slowly, for the
+        // processor to see by itself what comes.
+        let mut next = rows[0].wrapping_add(ROWS * blocks);
         for block in 0..blocks {
+            prefetch(next.cast(), ROWS * size_of::<B>());
+            next = next.wrapping_add(ROWS);
             let header = B::header(&rows);
             for step in 0..B::STEPS {
                 let weights = B::weights(&rows, &header, step);
