@@ -19,7 +19,7 @@ mod vector;
 #[cfg(llamux_avx512)]
 pub(super) use self::{
     tile::{transpose, KHeader},
-    vector::{prefetch, sum as sum_lanes, widen},
+    vector::{prefetch, sum as sum_lanes, widen, AHEAD},
 };
 
 /// The exported table.

@@ -3,10 +3,11 @@
 //! Matrix times one token: each row's dot product, reading the weights once and in order.
 
 use core::arch::x86_64::*;
+use core::mem::size_of;
 
 use llamux_abi as abi;
 
-use super::vector::{load16, load16x2, load32, load_f16, sum, widen};
+use super::vector::{load16, load16x2, load32, load_f16, prefetch, sum, widen, AHEAD};
 use crate::activation::{Activations, Q8x256};
 use crate::kernels::Units;
 use crate::types::q4_k::unpack_groups;
@@ -71,6 +72,8 @@ unsafe fn by_fours<B>(row: *const B, x: *const u8, blocks: usize, mut add: impl 
         let scales = x.add(32 * blocks).cast::<f32>();
         let mut i = 0;
         while i + 4 <= blocks {
+            let ahead = row.add(i).cast::<u8>().wrapping_add(AHEAD);
+            prefetch(ahead, 4 * size_of::<B>());
             add(Four {
                 blocks: [row.add(i), row.add(i + 1), row.add(i + 2), row.add(i + 3)],
                 q: [32 * i, 32 * i + 32, 32 * i + 64, 32 * i + 96].map(|at| x.add(at)),
@@ -300,6 +303,10 @@ impl Row for Q4K {
             let (mut total, mut offset) = (_mm256_setzero_ps(), _mm256_setzero_ps());
             for i in 0..blocks {
                 let (w, x) = (&*row.add(i), &*x.cast::<Q8x256>().add(i));
+                prefetch(
+                    row.add(i).cast::<u8>().wrapping_add(AHEAD),
+                    size_of::<Self>(),
+                );
                 let (scales, minimums) = k_scales(&w.groups, widen(w.minimum), x);
                 offset = _mm256_add_ps(offset, minimums);
                 let mut sums = _mm256_setzero_si256();
@@ -330,6 +337,10 @@ impl Row for Q5K {
             let (mut total, mut offset) = (_mm256_setzero_ps(), _mm256_setzero_ps());
             for i in 0..blocks {
                 let (w, x) = (&*row.add(i), &*x.cast::<Q8x256>().add(i));
+                prefetch(
+                    row.add(i).cast::<u8>().wrapping_add(AHEAD),
+                    size_of::<Self>(),
+                );
                 let (scales, minimums) = k_scales(&w.groups, widen(w.minimum), x);
                 offset = _mm256_add_ps(offset, minimums);
                 // The fifth bits, those of the group in turn brought to the bit of value 16.
@@ -377,6 +388,10 @@ impl Row for Q6K {
             let mut total = _mm256_setzero_ps();
             for i in 0..blocks {
                 let (w, x) = (&*row.add(i), &*x.cast::<Q8x256>().add(i));
+                prefetch(
+                    row.add(i).cast::<u8>().wrapping_add(AHEAD),
+                    size_of::<Self>(),
+                );
                 let scales = _mm256_cvtepi8_epi16(load16(w.scales.as_ptr().cast()));
                 // The weights are 32 less than their bits say.
                 let offset = _mm256_madd_epi16(scales, load32(x.sums16.as_ptr().cast()));

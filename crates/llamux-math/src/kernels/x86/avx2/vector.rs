@@ -200,6 +200,10 @@ pub(super) unsafe fn first_lanes(count: usize) -> __m256i {
     }
 }
 
+/// How many bytes ahead of their use the weights of a row are asked for: about as many as the memory
+/// can have under way.
+pub(in crate::kernels::x86) const AHEAD: usize = 4096;
+
 /// Asks for `len` bytes at `at`, which need not be there.
 ///
 /// # Safety

@@ -8,13 +8,10 @@ use core::mem::size_of;
 use llamux_abi as abi;
 
 use crate::activation::{Activations, Q8x256};
-use crate::kernels::x86::avx2::{prefetch, sum_lanes, widen};
+use crate::kernels::x86::avx2::{prefetch, sum_lanes, widen, AHEAD};
 use crate::kernels::Units;
 use crate::types::q4_k::unpack_groups;
 use crate::types::{Block, Q4K, Q5K, Q6K};
-
-/// How many blocks ahead of its use a block is asked for: the memory's latency at full speed.
-const AHEAD: usize = 24;
 
 /// Running sums of a row.
 #[derive(Clone, Copy)]
@@ -55,7 +52,7 @@ pub(super) unsafe fn mat_mul<B: Row>(op: &abi::MatMul, units: Units) {
                     minimums: _mm256_setzero_ps(),
                 };
                 for i in 0..blocks {
-                    let ahead = weights.wrapping_add(i + AHEAD).cast();
+                    let ahead = weights.add(i).cast::<u8>().wrapping_add(AHEAD);
                     prefetch(ahead, size_of::<B>());
                     sums = B::add(sums, &*weights.add(i), &*x.add(i));
                 }
