@@ -35,7 +35,8 @@ impl Span {
     /// `op` is as [`abi::Attention`] says, and `unit` is one of its units.
     #[inline(always)]
     pub(crate) unsafe fn new(op: &abi::Attention, unit: usize) -> Self {
-        let (kv_heads, chunks) = (op.kv_heads as usize, op.chunks as usize);
+        // Neither is zero; to say so keeps a panic out of the kernel's object.
+        let (kv_heads, chunks) = (op.kv_heads.max(1) as usize, op.chunks.max(1) as usize);
         let head_dim = op.head_dim as usize;
         let chunk = unit % chunks;
         let kv_head = unit / chunks % kv_heads;
