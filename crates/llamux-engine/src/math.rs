@@ -823,3 +823,314 @@ impl<'a> Job<'a> {
             .div_ceil(self.grain)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::{thread, vec, vec::Vec};
+
+    use super::*;
+
+    const ZERO: F32Bits = F32Bits(0);
+
+    /// Counts how often each unit is computed, and that serial units come in their order.
+    unsafe extern "C" fn count(op: *const abi::Op, begin: u32, end: u32) {
+        // SAFETY: As the caller's.
+        match unsafe { &*op } {
+            abi::Op::SwiGlu(op) => {
+                for row in begin..end {
+                    let counter = op.out.wrapping_add((row * op.columns) as usize);
+                    // SAFETY: In the buffer by the constructor's checks; no other call has this row.
+                    unsafe { *counter.cast::<u32>() += 1 };
+                }
+            }
+            abi::Op::TopK(op) => {
+                // SAFETY: As above.
+                let len = unsafe { &mut (*op.candidates).len };
+                assert_eq!(*len, begin, "ascending, without gaps");
+                *len = end;
+            }
+            _ => unreachable!("not used by these tests"),
+        }
+    }
+
+    fn named(name: &str) -> Kernels {
+        let mut padded = [0; 16];
+        padded[..name.len()].copy_from_slice(name.as_bytes());
+        let table = std::boxed::Box::leak(std::boxed::Box::new(abi::Kernels {
+            name: padded,
+            tile: 8,
+            run: count,
+        }));
+        // SAFETY: It lives for ever, and computes nothing that needs a feature.
+        unsafe { Kernels::from_ptr(table) }
+    }
+
+    fn section() -> FpuSection {
+        // SAFETY: Host threads may use the FPU at any time.
+        unsafe { FpuSection::assume() }
+    }
+
+    #[test]
+    fn every_unit_is_computed_once() {
+        let kernels = named("fake");
+        assert_eq!(kernels.name(), "fake");
+        for (rows, columns) in [(1, 1), (3, 7), (64, 1000), (1000, 3), (5000, 64)] {
+            let mut gate = vec![ZERO; rows * columns as usize];
+            let up = gate.clone();
+            let job = Job::swi_glu(kernels, &mut gate, &up, columns).unwrap();
+            let before = job.slices_left();
+            assert!(before >= 1);
+            thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| while job.step(&section()) {});
+                }
+            });
+            assert_eq!(job.slices_left(), 0);
+            assert!(!job.step(&section()), "over is over");
+            let counts: Vec<_> = gate.chunks(columns as usize).map(|row| row[0].0).collect();
+            assert_eq!(counts, vec![1; rows]);
+        }
+    }
+
+    #[test]
+    fn serial_units_come_in_their_order() {
+        let logits = vec![ZERO; 200_000];
+        let mut candidates = Candidates([7; 2 + 2 * abi::MAX_CANDIDATES]);
+        let job = Job::top_k(named("fake"), &logits, 40, &mut candidates).unwrap();
+        assert!(!job.parallel());
+        assert!(job.slices_left() > 1, "too long for one slice");
+        while job.step(&section()) {}
+        assert_eq!(candidates.0[0], 200_000);
+    }
+
+    #[test]
+    fn a_slower_table_gets_shorter_slices() {
+        let slices = |name| {
+            let data = vec![0; 4096 * 34];
+            let weights = Matrix::new(&data, abi::TensorType::Q8_0, 4096, 32).unwrap();
+            let x = [0u32; 10];
+            let mut out = vec![ZERO; 4096];
+            let x = zerocopy::IntoBytes::as_bytes(&x[..]);
+            let job = Job::mat_mul(named(name), weights, x, None, &mut out, false).unwrap();
+            assert!(job.parallel());
+            job.slices_left()
+        };
+        assert!(slices("scalar") > slices("fake"));
+    }
+
+    #[test]
+    fn a_matrix_is_whole_rows_of_whole_blocks() {
+        let data = [0; 68];
+        let rows =
+            |rows, columns| Matrix::new(&data, abi::TensorType::Q8_0, rows, columns).is_some();
+        assert!(rows(2, 32) && rows(1, 64));
+        for (r, c) in [
+            (0, 32),
+            (2, 0),
+            (2, 31),
+            (1, 32),
+            (3, 32),
+            (2, 64),
+            (u32::MAX, 32),
+        ] {
+            assert!(!rows(r, c), "{r} {c}");
+        }
+    }
+
+    /// Every argument of every constructor, wrong.
+    #[test]
+    fn lengths_that_contradict_each_other_are_refused() {
+        let k = named("fake");
+        let f = |len: usize| vec![ZERO; len];
+        macro_rules! refused {
+            ($job:expr) => {
+                assert!(
+                    matches!($job, Err(Error::Operation(_))),
+                    "{}",
+                    stringify!($job)
+                );
+            };
+        }
+
+        let data = vec![0; 3 * 34];
+        let m = Matrix::new(&data, abi::TensorType::Q8_0, 3, 32).unwrap();
+        assert!(Job::embed(k, m, &[0, 2], &mut f(64)).is_ok());
+        refused!(Job::embed(k, m, &[0, 3], &mut f(64)));
+        refused!(Job::embed(k, m, &[0, 2], &mut f(63)));
+        refused!(Job::embed(k, m, &[0, 2], &mut f(96)));
+        refused!(Job::embed(k, m, &[], &mut f(0)));
+
+        assert!(Job::rms_norm(k, &f(8), &f(4), ZERO, &mut f(8)).is_ok());
+        refused!(Job::rms_norm(k, &f(8), &f(3), ZERO, &mut f(8)));
+        refused!(Job::rms_norm(k, &f(8), &f(0), ZERO, &mut f(8)));
+        refused!(Job::rms_norm(k, &f(8), &f(4), ZERO, &mut f(4)));
+
+        let mut bytes = [0u32; 21];
+        let bytes = zerocopy::IntoBytes::as_mut_bytes(&mut bytes[..]);
+        let q8 = abi::Activation::Q8x32;
+        assert!(Job::quantize(k, &f(64), 32, q8, &mut bytes[..80]).is_ok());
+        refused!(Job::quantize(
+            k,
+            &f(64),
+            32,
+            abi::Activation::F32,
+            &mut bytes[..80]
+        ));
+        refused!(Job::quantize(k, &f(64), 31, q8, &mut bytes[..80]));
+        refused!(Job::quantize(k, &f(64), 0, q8, &mut bytes[..80]));
+        refused!(Job::quantize(k, &f(64), 32, q8, &mut bytes[..79]));
+        refused!(Job::quantize(k, &f(64), 32, q8, &mut bytes[1..81]));
+        refused!(Job::quantize(
+            k,
+            &f(64),
+            64,
+            abi::Activation::Q8x256,
+            &mut bytes[..80]
+        ));
+
+        assert!(Job::mat_mul(k, m, &bytes[..80], Some(&f(3)), &mut f(6), true).is_ok());
+        refused!(Job::mat_mul(k, m, &bytes[..40], None, &mut f(6), true));
+        refused!(Job::mat_mul(k, m, &bytes[1..81], None, &mut f(6), true));
+        refused!(Job::mat_mul(
+            k,
+            m,
+            &bytes[..80],
+            Some(&f(2)),
+            &mut f(6),
+            true
+        ));
+        refused!(Job::mat_mul(k, m, &bytes[..80], None, &mut f(5), true));
+        let many = vec![0u32; 10 * 65];
+        let many = zerocopy::IntoBytes::as_bytes(&many[..]);
+        refused!(Job::mat_mul(k, m, many, None, &mut f(3 * 65), false));
+
+        assert!(Job::rope_frequencies(k, ZERO, Some(&f(2)), &mut f(2)).is_ok());
+        refused!(Job::rope_frequencies(k, ZERO, Some(&f(1)), &mut f(2)));
+        refused!(Job::rope_frequencies(k, ZERO, None, &mut f(0)));
+
+        assert!(Job::rope_angles(k, &f(2), &[0, 1, 2], &mut f(12)).is_ok());
+        refused!(Job::rope_angles(k, &f(2), &[0, 1, 2], &mut f(11)));
+        refused!(Job::rope_angles(k, &f(0), &[0], &mut f(0)));
+
+        let heads = Heads {
+            heads: 2,
+            head_dim: 8,
+            pairs: 3,
+            style: abi::RopeStyle::Halves,
+        };
+        assert!(Job::rope(k, &mut f(32), &f(12), heads).is_ok());
+        refused!(Job::rope(k, &mut f(31), &f(12), heads));
+        refused!(Job::rope(k, &mut f(32), &f(13), heads));
+        refused!(Job::rope(
+            k,
+            &mut f(32),
+            &f(20),
+            Heads { pairs: 5, ..heads }
+        ));
+        refused!(Job::rope(k, &mut f(32), &f(0), Heads { heads: 0, ..heads }));
+
+        let shape = CacheShape {
+            kv_heads: 2,
+            context: 4,
+            head_dim: 8,
+        };
+        let (mut a, mut b) = (vec![0u16; 64], vec![0u16; 64]);
+        let kv = f(32);
+        assert!(Job::store_kv(k, (&kv, &kv), (&mut a, &mut b), shape, 2).is_ok());
+        refused!(Job::store_kv(k, (&kv, &kv), (&mut a, &mut b), shape, 3));
+        refused!(Job::store_kv(
+            k,
+            (&kv, &kv),
+            (&mut a, &mut b),
+            shape,
+            u32::MAX
+        ));
+        refused!(Job::store_kv(k, (&kv, &f(16)), (&mut a, &mut b), shape, 0));
+        refused!(Job::store_kv(
+            k,
+            (&kv, &kv),
+            (&mut a[..63], &mut b),
+            shape,
+            0
+        ));
+        refused!(Job::store_kv(
+            k,
+            (&kv, &kv),
+            (&mut a, &mut b[..63]),
+            shape,
+            0
+        ));
+
+        let attend = |q: usize, shape, heads, chunks, position, partial: usize| {
+            Job::attention(
+                k,
+                &f(q),
+                (&[0; 64], &[0; 64]),
+                shape,
+                (heads, chunks),
+                position,
+                &mut f(partial),
+            )
+            .map(|_| ())
+        };
+        // One token, four heads of 8.
+        assert!(attend(32, shape, 4, 1, 3, 40).is_ok());
+        refused!(attend(32, shape, 4, 1, 4, 40));
+        refused!(attend(32, shape, 3, 1, 3, 40));
+        refused!(attend(31, shape, 4, 1, 3, 40));
+        refused!(attend(32, shape, 4, 0, 3, 0));
+        refused!(attend(32, shape, 4, 1, 3, 39));
+        refused!(attend(
+            32,
+            CacheShape {
+                context: 3,
+                ..shape
+            },
+            4,
+            1,
+            0,
+            40
+        ));
+        let wide = CacheShape {
+            kv_heads: 1,
+            context: 1,
+            head_dim: 257,
+        };
+        assert_eq!(wide.elements(), None);
+
+        assert!(Job::merge_attention(k, &f(60), 3, 8, &mut f(16)).is_ok());
+        refused!(Job::merge_attention(k, &f(59), 3, 8, &mut f(16)));
+        refused!(Job::merge_attention(k, &f(60), 0, 8, &mut f(16)));
+        refused!(Job::merge_attention(k, &f(60), 3, 8, &mut f(15)));
+
+        refused!(Job::swi_glu(k, &mut f(8), &f(7), 4));
+        refused!(Job::swi_glu(k, &mut f(8), &f(8), 3));
+
+        assert!(Job::penalize(k, &mut f(5), &[4], 1100).is_ok());
+        refused!(Job::penalize(k, &mut f(5), &[5], 1100));
+        refused!(Job::penalize(k, &mut f(5), &[], 1100));
+        refused!(Job::penalize(k, &mut f(5), &[4], 0));
+        refused!(Job::penalize(k, &mut f(5), &[4; 1025], 1100));
+
+        let mut candidates = Candidates([0; 2 + 2 * abi::MAX_CANDIDATES]);
+        refused!(Job::top_k(k, &f(5), 0, &mut candidates));
+        refused!(Job::top_k(k, &f(5), 1025, &mut candidates));
+        refused!(Job::top_k(k, &[], 1, &mut candidates));
+
+        let choice = Choice {
+            temperature_milli: 0,
+            top_p_milli: 1000,
+            min_p_milli: 0,
+        };
+        let (mut rng, mut token) = (0, 0);
+        assert!(Job::pick(k, &mut candidates, choice, &mut rng, &mut token).is_ok());
+        candidates.0[0] = 1025;
+        refused!(Job::pick(k, &mut candidates, choice, &mut rng, &mut token));
+
+        let mut state = abi::LogSumExpState::default();
+        assert!(Job::log_sum_exp(k, &f(5), 4, &mut state).is_ok());
+        refused!(Job::log_sum_exp(k, &f(5), 5, &mut state));
+    }
+}
