@@ -68,6 +68,10 @@ impl ModelFile {
             | Error::Truncated { .. }
             | Error::PastEnd { .. } => "; fetch the file again",
             Error::WrongEndian | Error::Version { .. } => "; convert the model again",
+            Error::Unsupported {
+                what: "chat template",
+                ..
+            } => "; ask with --raw",
             Error::Unsupported { .. } | Error::TensorType { .. } => {
                 "; choose another model or quantization"
             }

@@ -281,6 +281,23 @@ fn refuses_files() {
         }
     }
     let nowhere = Path::new("/nonexistent/model.gguf");
+    let turns = ["<|im_start|>", "<|im_end|>"].map(String::from);
+    let (mut tokens, _) = small_tokens();
+    for token in &mut tokens {
+        if turns.iter().any(|turn| turn.as_bytes() == &token[..]) {
+            token.insert(1, b'_');
+        }
+    }
+    let no_chat = tiny().set(
+        "tokenizer.ggml.tokens",
+        Some(common::gguf::Meta::Strings(tokens)),
+    );
+    let path = file("no-chat.gguf", &no_chat.build());
+    fails(
+        &run(&[&"generate", &"--model", &path, &"--prompt", &"x"]),
+        1,
+        &["no-chat.gguf", "chat template", "--raw"],
+    );
     fails(
         &run(&[&"inspect", &"--model", &nowhere]),
         1,
