@@ -68,10 +68,7 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
     let llama_bench = llama_cpp(cx)?;
     let host = host_engine(cx)?;
     let mut table = vec![
-        format!(
-            "| model, {} threads | what | llama.cpp | host | | UML kernel | |",
-            args.threads
-        ),
+        "| model | what | llama.cpp | host | | UML kernel | |".to_owned(),
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |".to_owned(),
     ];
     for model in &models {
@@ -114,7 +111,11 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
         }
     }
     println!(
-        "Tokens a second, medians of {} rounds in turns:\n",
+        "Tokens a second, {}, medians of {} rounds in turns:\n",
+        match args.threads {
+            1 => "one thread".to_owned(),
+            n => format!("{n} threads"),
+        },
         args.rounds
     );
     for line in table {

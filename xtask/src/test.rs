@@ -437,8 +437,11 @@ fn kunit_results(log: &[String]) -> Result<Found> {
     Ok(found)
 }
 
-/// Where the initramfs has the kernel's own self-tests.
+/// All of the kernel's own self-tests.
 const SELFTESTS: &str = "for test in /usr/lib/llamux/selftests/*; do echo \"# $test\"; $test; done";
+/// Those that need no model; some of them need that there is none.
+const SELFTESTS_WITHOUT_MODEL: &str =
+    "for test in /usr/lib/llamux/selftests/*; do echo \"# $test\"; $test -f global; done";
 
 fn selftests(lab: &Lab<'_>) -> Result<Found> {
     let model = model::find(lab.cx, None)?;
@@ -446,8 +449,8 @@ fn selftests(lab: &Lab<'_>) -> Result<Found> {
     let mut boot = Boot::new(Target::Uml, lab.source, SELFTESTS);
     boot.model = Some(&model);
     results.add(&boot.run(lab.cx)?)?;
-    // Some tests are about a system without a model.
-    results.add(&Boot::new(Target::Uml, lab.source, SELFTESTS).run(lab.cx)?)?;
+    let without = Boot::new(Target::Uml, lab.source, SELFTESTS_WITHOUT_MODEL);
+    results.add(&without.run(lab.cx)?)?;
     results.found()
 }
 
@@ -803,9 +806,15 @@ fn debug(lab: &Lab<'_>, target: Target) -> Result<Found> {
     let outcome = boot.run(lab.cx)?;
     let mut results = SelfTests::default();
     results.add(&outcome)?;
+    let mut boot = Boot::new(target, lab.source, SELFTESTS_WITHOUT_MODEL);
+    boot.debug = true;
+    boot.timeout = Some(Duration::from_secs(3600));
+    let without = boot.run(lab.cx)?;
+    results.add(&without)?;
     let mut found = results.found()?;
     found.add(kunit_results(&outcome.log)?);
     found.test("a clean log", unclean(&outcome.log));
+    found.test("a clean log without a model", unclean(&without.log));
     Ok(found)
 }
 
