@@ -140,7 +140,11 @@ impl Args {
                 top_p_milli: or(args.top_p_milli, default.top_p_milli),
                 min_p_milli: or(args.min_p_milli, default.min_p_milli),
                 repeat_penalty_milli: or(args.repeat_penalty_milli, default.repeat_penalty_milli),
-                seed: if args.seed == 0 { sys::random() } else { args.seed },
+                seed: if args.seed == 0 {
+                    sys::random()
+                } else {
+                    args.seed
+                },
             },
         })
     }
@@ -153,7 +157,9 @@ impl Args {
         let room = usize::try_from(self.0.response_len)?;
         let copied = floor_char_boundary(response, room);
         let target = UserPtr::from_addr(usize::try_from(self.0.response)?);
-        UserSlice::new(target, copied.len()).writer().write_slice(copied)?;
+        UserSlice::new(target, copied.len())
+            .writer()
+            .write_slice(copied)?;
 
         self.0.response_len = response.len() as u64;
         self.0.prompt_tokens = answer.finish.prompt_tokens;

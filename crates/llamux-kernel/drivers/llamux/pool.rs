@@ -66,7 +66,11 @@ impl Pool {
     /// Starts helpers so that `threads` compute in all; 0 for one on each processor.
     pub(crate) fn new(threads: u32) -> Result<Self> {
         let cpus = sys::cpus();
-        let threads = if threads == 0 { cpus } else { threads.min(cpus) };
+        let threads = if threads == 0 {
+            cpus
+        } else {
+            threads.min(cpus)
+        };
         if threads == 1 {
             return Ok(Self {
                 shared: None,

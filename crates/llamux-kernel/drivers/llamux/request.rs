@@ -190,7 +190,9 @@ impl Request {
             return false;
         }
         // Within the capacity, so nothing is allocated.
-        response.extend_from_slice(text.as_bytes(), GFP_KERNEL).is_ok()
+        response
+            .extend_from_slice(text.as_bytes(), GFP_KERNEL)
+            .is_ok()
     }
 
     /// Ends the request and wakes its caller.

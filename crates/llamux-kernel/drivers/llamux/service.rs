@@ -229,7 +229,10 @@ impl Service {
             }
             None => {
                 arena_fallback = VVec::zeroed(plan.arena_bytes(), GFP_KERNEL).map_err(|_| {
-                    reason(fmt!("{path}: no memory for the {} bytes that it computes in", plan.arena_bytes()))
+                    reason(fmt!(
+                        "{path}: no memory for the {} bytes that it computes in",
+                        plan.arena_bytes()
+                    ))
                 })?;
                 &mut arena_fallback[..]
             }
@@ -241,7 +244,9 @@ impl Service {
             match file.remove_from_initramfs() {
                 Ok(true) => pr_info!("{path}: removed from the initramfs, its memory is free\n"),
                 Ok(false) => (),
-                Err(error) => pr_warn!("{path}: cannot be removed from the initramfs ({error:?})\n"),
+                Err(error) => {
+                    pr_warn!("{path}: cannot be removed from the initramfs ({error:?})\n")
+                }
             }
         }
         let facts = Facts::new(
@@ -253,7 +258,11 @@ impl Service {
             size + arena_bytes,
         )
         .map_err(|_| reason(fmt!("{path}: out of memory")))?;
-        pr_info!("{path}: {}, loaded in {} ms\n", facts.summary(), start.elapsed().as_millis());
+        pr_info!(
+            "{path}: {}, loaded in {} ms\n",
+            facts.summary(),
+            start.elapsed().as_millis()
+        );
         drop(file);
         self.set_state(State::Ready(facts));
         loop {

@@ -120,11 +120,7 @@ pub(crate) fn start_thread<T: Thread>(body: Arc<T>, name: &CStr) -> Result {
     let data = Arc::into_raw(body);
     // SAFETY: `function` takes back what `into_raw` gave; the name is copied.
     let result = to_result(unsafe {
-        shim::llamux_thread_start(
-            function::<T>,
-            data.cast_mut().cast(),
-            name.as_char_ptr(),
-        )
+        shim::llamux_thread_start(function::<T>, data.cast_mut().cast(), name.as_char_ptr())
     });
     if result.is_err() {
         // SAFETY: The thread was not started, so nobody else takes it.
@@ -197,9 +193,8 @@ impl ModelFile {
         let mut path = KVec::zeroed(PATH_SIZE, GFP_KERNEL).map_err(|e| (e.into(), KVec::new()))?;
         let name = name.map_or(core::ptr::null(), |name| name.as_char_ptr());
         // SAFETY: The name is null or a string, and `path` has that many bytes.
-        let file = from_err_ptr(unsafe {
-            shim::llamux_model_open(name, path.as_mut_ptr(), PATH_SIZE)
-        });
+        let file =
+            from_err_ptr(unsafe { shim::llamux_model_open(name, path.as_mut_ptr(), PATH_SIZE) });
         // `path` holds a string on every way out of the call.
         let file = file.and_then(|file| NonNull::new(file).ok_or(ENOENT));
         match file {
@@ -240,9 +235,8 @@ impl ModelFile {
     /// Gives the file's memory back if it lies in the initramfs. Whether it did.
     pub(crate) fn remove_from_initramfs(&self) -> Result<bool> {
         // SAFETY: The file is open, and the path a string.
-        let result = to_result(unsafe {
-            shim::llamux_model_remove(self.file.as_ptr(), self.path.as_ptr())
-        });
+        let result =
+            to_result(unsafe { shim::llamux_model_remove(self.file.as_ptr(), self.path.as_ptr()) });
         match result {
             Ok(()) => Ok(true),
             Err(error) if error == EXDEV => Ok(false),

@@ -108,7 +108,11 @@ mod tests {
             multiply(kernels, &pool, &weights, &mut out)?;
             let wrong = out.iter().zip(&expected).position(|(a, b)| a != b);
             if let Some(at) = wrong {
-                pr_err!("{} threads, {}: element {at} is wrong\n", threads, kernels.name());
+                pr_err!(
+                    "{} threads, {}: element {at} is wrong\n",
+                    threads,
+                    kernels.name()
+                );
                 return Err(EINVAL);
             }
         }
