@@ -383,12 +383,13 @@ mod tests {
 
     #[test]
     fn the_mirror_is_found_in_both_formats() {
-        let deb822 = "Types: deb\n# URIs: http://old/debian\nURIs: http://deb.debian.org/debian\nSuites: trixie\n";
+        let deb822 = "Types: deb\n# URIs: http://old/debian\nURIs: http://mirror.example/debian\nSuites: trixie\n";
         assert_eq!(
             mirror_in(deb822).as_deref(),
-            Some("http://deb.debian.org/debian")
+            Some("http://mirror.example/debian")
         );
-        let lines = "# deb http://no/debian x main\ndeb http://security.debian.org/debian-security s main\n\
+        let lines =
+            "# deb http://no/debian x main\ndeb http://security.example/debian-security s main\n\
                      deb [arch=amd64] https://mirror.example/debian/ bookworm main\n";
         assert_eq!(
             mirror_in(lines).as_deref(),
