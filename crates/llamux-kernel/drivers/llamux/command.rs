@@ -11,7 +11,7 @@ use kernel::uaccess::{UserPtr, UserSlice};
 use kernel::uapi;
 use llamux_engine::generate::{Sampling, Stop};
 
-use crate::request::{self, Deadline, Finish, Question, Request};
+use crate::request::{Deadline, Finish, Question, Request};
 use crate::service::Service;
 use crate::{sys, SERVICE};
 
@@ -59,8 +59,8 @@ fn ask(service: &Service, question: Question) -> Result<Answer> {
         .saturating_mul(RESPONSE_BYTES_PER_TOKEN)
         .clamp(4096, usize::try_from(uapi::LLAMA_RESPONSE_MAX)?);
     let queued = Request::new(question, response_max)?;
-    let request = request::share(&queued);
-    service.submit(queued)?;
+    let request = queued.clone_arc();
+    service.submit(queued);
 
     if let Err(wait) = request.wait() {
         request.cancel();

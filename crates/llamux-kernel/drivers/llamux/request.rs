@@ -11,7 +11,7 @@ use kernel::list::{
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering::Relaxed, Atomic};
 use kernel::sync::lock::{Backend, Guard};
-use kernel::sync::{new_condvar, new_mutex, Arc, CondVar, CondVarTimeoutResult, Mutex};
+use kernel::sync::{new_condvar, new_mutex, CondVar, CondVarTimeoutResult, Mutex};
 use kernel::time::{msecs_to_jiffies, Instant, Monotonic};
 use llamux_engine::generate::{Sampling, Stop};
 
@@ -218,9 +218,4 @@ impl Request {
             self.finished.wait(&mut progress);
         }
     }
-}
-
-/// A shared reference to a request that is about to be queued.
-pub(crate) fn share(request: &ListArc<Request>) -> Arc<Request> {
-    request.clone_arc()
 }

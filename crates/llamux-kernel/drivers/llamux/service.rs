@@ -114,11 +114,11 @@ impl Service {
     }
 
     /// Puts a request at the end of the queue.
-    pub(crate) fn submit(&self, request: ListArc<Request>) -> Result {
-        self.queue.lock().push_back(request);
+    pub(crate) fn submit(&self, request: ListArc<Request>) {
+        // Counted first: whoever takes it out of the queue counts it out.
         self.waiting.fetch_add(1, Relaxed);
+        self.queue.lock().push_back(request);
         self.arrived.notify_one();
-        Ok(())
     }
 
     /// Takes a request back out of the queue. `false` if the thread has already begun with it.
