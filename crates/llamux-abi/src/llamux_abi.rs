@@ -90,9 +90,9 @@ pub struct Block {
 pub const BLOCKS: [Block; 8] = [
     block(TensorType::F32, 1, 4, Activation::F32),
     block(TensorType::F16, 1, 2, Activation::F32),
-    block(TensorType::Q4_0, 32, 18, Activation::Q8x32),
-    block(TensorType::Q4_1, 32, 20, Activation::Q8x32),
-    block(TensorType::Q8_0, 32, 34, Activation::Q8x32),
+    block(TensorType::Q4_0, 32, 18, Activation::Q16x32),
+    block(TensorType::Q4_1, 32, 20, Activation::Q16x32),
+    block(TensorType::Q8_0, 32, 34, Activation::Q16x32),
     block(TensorType::Q4_K, 256, 144, Activation::Q8x256),
     block(TensorType::Q5_K, 256, 176, Activation::Q8x256),
     block(TensorType::Q6_K, 256, 210, Activation::Q8x256),
@@ -113,16 +113,17 @@ const fn block(tensor_type: TensorType, weights: u32, bytes: u32, activation: Ac
 pub enum Activation {
     /// Plain `f32`.
     F32 = 0,
-    /// Signed bytes, then scale and sum of each block of 32 ([`ACT_Q8X32_BYTES`] a block); the row's length is
-    /// a multiple of 32.
-    Q8x32 = 1,
+    /// 16 bits in two planes of signed bytes, with scale and sum of each block of 32
+    /// ([`ACT_Q16X32_BYTES`] for each four blocks, begun ones included); the row's length is a multiple
+    /// of 32.
+    Q16x32 = 1,
     /// Blocks of 256 signed bytes with one scale and the sums of its groups of 16 and of 32
     /// ([`ACT_Q8X256_BYTES`] each); the row's length is a multiple of 256.
     Q8x256 = 2,
 }
 
-/// Bytes of one [`Activation::Q8x32`] block.
-pub const ACT_Q8X32_BYTES: usize = 40;
+/// Bytes of four [`Activation::Q16x32`] blocks.
+pub const ACT_Q16X32_BYTES: usize = 288;
 /// Bytes of one [`Activation::Q8x256`] block.
 pub const ACT_Q8X256_BYTES: usize = 352;
 

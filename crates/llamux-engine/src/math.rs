@@ -44,16 +44,17 @@ pub fn block(tensor_type: abi::TensorType) -> &'static abi::Block {
 
 /// Bytes of a row of activations, `None` if a row of this length has no such layout.
 pub fn activation_bytes(activation: abi::Activation, columns: u32) -> Option<usize> {
-    let (weights, bytes) = match activation {
-        abi::Activation::F32 => (1, size_of::<F32Bits>()),
-        abi::Activation::Q8x32 => (32, abi::ACT_Q8X32_BYTES),
-        abi::Activation::Q8x256 => (256, abi::ACT_Q8X256_BYTES),
+    // A row's length is a multiple of `unit`; each begun `block` takes so many bytes.
+    let (unit, block, bytes) = match activation {
+        abi::Activation::F32 => (1, 1, size_of::<F32Bits>()),
+        abi::Activation::Q16x32 => (32, 128, abi::ACT_Q16X32_BYTES),
+        abi::Activation::Q8x256 => (256, 256, abi::ACT_Q8X256_BYTES),
     };
     let columns = usize::try_from(columns).ok()?;
-    if columns % weights != 0 {
+    if columns % unit != 0 {
         return None;
     }
-    (columns / weights).checked_mul(bytes)
+    columns.div_ceil(block).checked_mul(bytes)
 }
 
 /// A matrix of weights, in place.
@@ -910,7 +911,7 @@ mod tests {
         let slices = |name| {
             let data = vec![0; 4096 * 34];
             let weights = Matrix::new(&data, abi::TensorType::Q8_0, 4096, 32).unwrap();
-            let x = [0u32; 10];
+            let x = [0u32; abi::ACT_Q16X32_BYTES / 4];
             let mut out = vec![ZERO; 4096];
             let x = zerocopy::IntoBytes::as_bytes(&x[..]);
             let job = Job::mat_mul(named(name), weights, x, None, &mut out, false).unwrap();
@@ -967,42 +968,56 @@ mod tests {
         refused!(Job::rms_norm(k, &f(8), &f(0), ZERO, &mut f(8)));
         refused!(Job::rms_norm(k, &f(8), &f(4), ZERO, &mut f(4)));
 
-        let mut bytes = [0u32; 21];
+        let row = abi::ACT_Q16X32_BYTES;
+        let mut bytes = [0u32; 2 * abi::ACT_Q16X32_BYTES / 4 + 1];
         let bytes = zerocopy::IntoBytes::as_mut_bytes(&mut bytes[..]);
-        let q8 = abi::Activation::Q8x32;
-        assert!(Job::quantize(k, &f(64), 32, q8, &mut bytes[..80]).is_ok());
+        let q16 = abi::Activation::Q16x32;
+        assert!(Job::quantize(k, &f(64), 32, q16, &mut bytes[..2 * row]).is_ok());
         refused!(Job::quantize(
             k,
             &f(64),
             32,
             abi::Activation::F32,
-            &mut bytes[..80]
+            &mut bytes[..2 * row]
         ));
-        refused!(Job::quantize(k, &f(64), 31, q8, &mut bytes[..80]));
-        refused!(Job::quantize(k, &f(64), 0, q8, &mut bytes[..80]));
-        refused!(Job::quantize(k, &f(64), 32, q8, &mut bytes[..79]));
-        refused!(Job::quantize(k, &f(64), 32, q8, &mut bytes[1..81]));
+        refused!(Job::quantize(k, &f(64), 31, q16, &mut bytes[..2 * row]));
+        refused!(Job::quantize(k, &f(64), 0, q16, &mut bytes[..2 * row]));
+        refused!(Job::quantize(k, &f(64), 32, q16, &mut bytes[..2 * row - 1]));
+        refused!(Job::quantize(
+            k,
+            &f(64),
+            32,
+            q16,
+            &mut bytes[1..2 * row + 1]
+        ));
         refused!(Job::quantize(
             k,
             &f(64),
             64,
             abi::Activation::Q8x256,
-            &mut bytes[..80]
+            &mut bytes[..2 * row]
         ));
 
-        assert!(Job::mat_mul(k, m, &bytes[..80], Some(&f(3)), &mut f(6), true).is_ok());
-        refused!(Job::mat_mul(k, m, &bytes[..40], None, &mut f(6), true));
-        refused!(Job::mat_mul(k, m, &bytes[1..81], None, &mut f(6), true));
+        assert!(Job::mat_mul(k, m, &bytes[..2 * row], Some(&f(3)), &mut f(6), true).is_ok());
+        refused!(Job::mat_mul(k, m, &bytes[..row], None, &mut f(6), true));
         refused!(Job::mat_mul(
             k,
             m,
-            &bytes[..80],
+            &bytes[1..2 * row + 1],
+            None,
+            &mut f(6),
+            true
+        ));
+        refused!(Job::mat_mul(
+            k,
+            m,
+            &bytes[..2 * row],
             Some(&f(2)),
             &mut f(6),
             true
         ));
-        refused!(Job::mat_mul(k, m, &bytes[..80], None, &mut f(5), true));
-        let many = vec![0u32; 10 * 65];
+        refused!(Job::mat_mul(k, m, &bytes[..2 * row], None, &mut f(5), true));
+        let many = vec![0u32; abi::ACT_Q16X32_BYTES / 4 * 65];
         let many = zerocopy::IntoBytes::as_bytes(&many[..]);
         refused!(Job::mat_mul(k, m, many, None, &mut f(3 * 65), false));
 

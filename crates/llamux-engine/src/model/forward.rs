@@ -247,7 +247,7 @@ impl Quantized<'_> {
         x: &[F32Bits],
         linears: &[Linear<'_>],
     ) -> Result<(), Error> {
-        for activation in [abi::Activation::Q8x32, abi::Activation::Q8x256] {
+        for activation in [abi::Activation::Q16x32, abi::Activation::Q8x256] {
             let wanted = linears
                 .iter()
                 .find(|linear| linear.weights.activation() == activation);
@@ -256,7 +256,7 @@ impl Quantized<'_> {
                 let bytes = bytes_of(x, columns, activation)?;
                 let out = match activation {
                     abi::Activation::Q8x256 => &mut *self.q8x256,
-                    _ => &mut *self.q8x32,
+                    _ => &mut *self.q16x32,
                 };
                 let out = out.get_mut(..bytes).ok_or(Error::Operation("fill"))?;
                 run.job(Job::quantize(run.kernels, x, columns, activation, out))?;
@@ -278,7 +278,7 @@ impl Quantized<'_> {
         let bytes = bytes_of(x, linear.weights.columns(), activation)?;
         let x = match activation {
             abi::Activation::F32 => x.as_bytes(),
-            abi::Activation::Q8x32 => &*self.q8x32,
+            abi::Activation::Q16x32 => &*self.q16x32,
             abi::Activation::Q8x256 => &*self.q8x256,
         };
         run.job(Job::mat_mul(

@@ -54,7 +54,7 @@ pub(super) struct Memory<'a> {
 
 /// Activations, once in each layout that the model needs.
 pub(super) struct Quantized<'a> {
-    pub(super) q8x32: &'a mut [u8],
+    pub(super) q16x32: &'a mut [u8],
     pub(super) q8x256: &'a mut [u8],
 }
 
@@ -109,7 +109,7 @@ impl<'a> Memory<'a> {
             partial: arena.slice((partial * BATCH).min(partial.max(PARTIAL)))?,
             wide: arena.slice(wide.max(size(hyper.vocabulary)))?,
             quantized: Quantized {
-                q8x32: arena.slice(bytes(abi::Activation::Q8x32, layouts.q8x32)?)?,
+                q16x32: arena.slice(bytes(abi::Activation::Q16x32, layouts.q16x32)?)?,
                 q8x256: arena.slice(bytes(abi::Activation::Q8x256, layouts.q8x256)?)?,
             },
         })

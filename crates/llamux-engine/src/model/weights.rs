@@ -159,8 +159,8 @@ type Places = [Place; PARTS.len()];
 /// The largest rows that are multiplied in each layout of activations; 0 for none.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Layouts {
-    /// For [`abi::Activation::Q8x32`].
-    pub(super) q8x32: u32,
+    /// For [`abi::Activation::Q16x32`].
+    pub(super) q16x32: u32,
     /// For [`abi::Activation::Q8x256`].
     pub(super) q8x256: u32,
 }
@@ -253,7 +253,7 @@ impl<'a> Weights<'a> {
                     let layouts = &mut weights.layouts;
                     let widest = match matrix.activation() {
                         abi::Activation::F32 => None,
-                        abi::Activation::Q8x32 => Some(&mut layouts.q8x32),
+                        abi::Activation::Q16x32 => Some(&mut layouts.q16x32),
                         abi::Activation::Q8x256 => Some(&mut layouts.q8x256),
                     };
                     if let Some(widest) = widest {

@@ -74,11 +74,11 @@ mod tests {
         }
         // CAST: Small constants.
         let (rows, columns) = (ROWS as u32, COLUMNS as u32);
-        let row_bytes = activation_bytes(Activation::Q8x32, columns).ok_or(EINVAL)?;
+        let row_bytes = activation_bytes(Activation::Q16x32, columns).ok_or(EINVAL)?;
         let mut quantized = VVec::<u8>::zeroed(row_bytes * TOKENS, GFP_KERNEL)?;
         let matrix = Matrix::new(weights, TensorType::Q8_0, rows, columns).ok_or(EINVAL)?;
         pool.execute(
-            &Job::quantize(kernels, &x, columns, Activation::Q8x32, &mut quantized)
+            &Job::quantize(kernels, &x, columns, Activation::Q16x32, &mut quantized)
                 .map_err(|_| EINVAL)?,
         );
         pool.execute(

@@ -8,7 +8,7 @@ use core::slice;
 use llamux_abi as abi;
 
 use super::{name, Table, Units};
-use crate::activation::{Activations, Q8x256, Q8x32};
+use crate::activation::{Activations, Q16x32, Q8x256};
 use crate::types::{with_block, Block};
 use crate::{attention, elementary, elementwise, float16, rope, sampling};
 
@@ -66,7 +66,7 @@ unsafe fn quantize(op: &abi::Quantize, units: Units) {
     unsafe {
         match op.activation {
             abi::Activation::F32 => {}
-            abi::Activation::Q8x32 => quantize_as::<Q8x32>(op, units),
+            abi::Activation::Q16x32 => quantize_as::<Q16x32>(op, units),
             abi::Activation::Q8x256 => quantize_as::<Q8x256>(op, units),
         }
     }
@@ -80,7 +80,7 @@ unsafe fn quantize_as<A: Activations>(op: &abi::Quantize, units: Units) {
             unsafe {
                 let x = op.x.add((row * blocks + i) * A::LEN);
                 let block = A::quantize(slice::from_raw_parts(x, A::LEN));
-                block.write(op.out.add(row * blocks * A::BYTES), blocks, i);
+                block.write(op.out.add(row * A::row_bytes(blocks)), blocks, i);
             }
         }
     }
@@ -107,7 +107,7 @@ unsafe fn mat_mul_as<B: Block>(op: &abi::MatMul, units: Units) {
             for (i, block) in weights.iter().enumerate() {
                 // SAFETY: There are as many rows of activations as tokens, `blocks` blocks long.
                 let x = unsafe {
-                    let row = op.x.add(token * blocks * B::Activation::BYTES);
+                    let row = op.x.add(token * B::Activation::row_bytes(blocks));
                     B::Activation::read(row, blocks, i)
                 };
                 sum += block.dot(&x);

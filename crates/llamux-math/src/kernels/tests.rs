@@ -10,7 +10,7 @@ use std::vec::Vec;
 use llamux_abi as abi;
 
 use super::{scalar, select};
-use crate::activation::{Activations, Q8x256, Q8x32};
+use crate::activation::{Activations, Q16x32, Q8x256};
 use crate::float16;
 use crate::testing::{candidates, features, Random};
 use crate::types::{with_block, Block};
@@ -123,7 +123,7 @@ fn dequantized<B: Block>(weights: &[u8]) -> Vec<f32> {
 /// Activations in a layout, 4-byte aligned, and their values.
 fn activations<B: Block>(x: &[f32], columns: usize) -> (Vec<u32>, Vec<f32>) {
     let blocks = columns / B::Activation::LEN;
-    let bytes = blocks * B::Activation::BYTES;
+    let bytes = B::Activation::row_bytes(blocks);
     let mut buffer = vec![0_u32; x.len() / columns * bytes / 4];
     for (row, x) in x.chunks_exact(columns).enumerate() {
         for (i, x) in x.chunks_exact(B::Activation::LEN).enumerate() {
@@ -138,7 +138,7 @@ fn activations<B: Block>(x: &[f32], columns: usize) -> (Vec<u32>, Vec<f32>) {
         1 => x.to_vec(),
         32 => x
             .chunks_exact(32)
-            .map(Q8x32::quantize)
+            .map(Q16x32::quantize)
             .flat_map(|block| block.q.map(|q| f32::from(q) * block.scale.scale))
             .collect(),
         _ => x
@@ -330,7 +330,7 @@ fn activations_are_quantized_alike() {
             .for_each(|x| *x = x.signum() * 3e38);
         let mut results = Vec::new();
         for table in tables() {
-            let mut out = vec![0_u32; 5 * 3 * A::BYTES / 4];
+            let mut out = vec![0_u32; 5 * A::row_bytes(3) / 4];
             let op = abi::Quantize {
                 x: x.as_ptr(),
                 out: out.as_mut_ptr().cast(),
@@ -344,7 +344,7 @@ fn activations_are_quantized_alike() {
             assert!(*out == results[0].1, "{label}");
         }
     }
-    check::<Q8x32>(abi::Activation::Q8x32);
+    check::<Q16x32>(abi::Activation::Q16x32);
     check::<Q8x256>(abi::Activation::Q8x256);
 }
 

@@ -5,7 +5,7 @@
 use llamux_abi::TensorType;
 
 use super::{agrees_with_abi, Block};
-use crate::activation::Q8x32;
+use crate::activation::Q16x32;
 use crate::float16;
 
 /// 32 weights, each `scale * (q - 8)`.
@@ -21,7 +21,7 @@ pub(crate) struct Q4_0 {
 const _: () = assert!(agrees_with_abi::<Q4_0>());
 
 impl Block for Q4_0 {
-    type Activation = Q8x32;
+    type Activation = Q16x32;
 
     const TENSOR_TYPE: TensorType = TensorType::Q4_0;
 
@@ -35,13 +35,13 @@ impl Block for Q4_0 {
     }
 
     #[inline]
-    fn dot(&self, x: &Q8x32) -> f32 {
+    fn dot(&self, x: &Q16x32) -> f32 {
         let mut sum = 0;
         for (i, q) in self.q.iter().enumerate() {
             sum += (i32::from(q & 15) - 8) * i32::from(x.q[i]);
             sum += (i32::from(q >> 4) - 8) * i32::from(x.q[i + 16]);
         }
-        // CAST: At most 32 * 8 * 128.
+        // CAST: At most 32 * 8 * 32512.
         float16::from_bytes(self.scale) * x.scale.scale * sum as f32
     }
 }

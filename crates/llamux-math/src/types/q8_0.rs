@@ -5,7 +5,7 @@
 use llamux_abi::TensorType;
 
 use super::{agrees_with_abi, Block};
-use crate::activation::Q8x32;
+use crate::activation::Q16x32;
 use crate::float16;
 
 /// 32 weights, each `scale * q`.
@@ -21,7 +21,7 @@ pub(crate) struct Q8_0 {
 const _: () = assert!(agrees_with_abi::<Q8_0>());
 
 impl Block for Q8_0 {
-    type Activation = Q8x32;
+    type Activation = Q16x32;
 
     const TENSOR_TYPE: TensorType = TensorType::Q8_0;
 
@@ -34,14 +34,14 @@ impl Block for Q8_0 {
     }
 
     #[inline]
-    fn dot(&self, x: &Q8x32) -> f32 {
+    fn dot(&self, x: &Q16x32) -> f32 {
         let sum: i32 = self
             .q
             .iter()
             .zip(x.q)
             .map(|(w, x)| i32::from(*w) * i32::from(x))
             .sum();
-        // CAST: At most 32 * 128 * 128.
+        // CAST: At most 32 * 128 * 32512.
         float16::from_bytes(self.scale) * x.scale.scale * sum as f32
     }
 }

@@ -7,17 +7,19 @@ use core::arch::x86_64::*;
 use llamux_abi as abi;
 
 use self::vector::{abs, exp, first_lanes, max, sum};
-use crate::activation::{Activations, Q8x256, Q8x32, Q8x32Scale};
+use crate::activation::{Activations, Planes, Q16x32, Q16x32Scale, Q8x256, Q16_MAX};
 use crate::kernels::{name, Table, Units};
 use crate::{attention, elementary, elementwise, float16, rope, sampling, types};
 
 mod heads;
+mod quads;
 mod rows;
 mod tile;
 mod vector;
 
 #[cfg(llamux_avx512)]
 pub(super) use self::{
+    quads::{by_rows, four, hadd_rows, scales_of, Scales},
     tile::{transpose, KHeader},
     vector::{prefetch, sum as sum_lanes, widen, AHEAD},
 };
@@ -56,9 +58,9 @@ pub(super) unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
         match (op.tensor_type, op.tokens) {
             (Type::F32, _) => rows::mat_mul::<types::F32>(op, units),
             (Type::F16, _) => rows::mat_mul::<types::F16>(op, units),
-            (Type::Q4_0, 1) => rows::mat_mul::<types::Q4_0>(op, units),
-            (Type::Q4_1, 1) => rows::mat_mul::<types::Q4_1>(op, units),
-            (Type::Q8_0, 1) => rows::mat_mul::<types::Q8_0>(op, units),
+            (Type::Q4_0, 1) => quads::mat_mul::<types::Q4_0>(op, units),
+            (Type::Q4_1, 1) => quads::mat_mul::<types::Q4_1>(op, units),
+            (Type::Q8_0, 1) => quads::mat_mul::<types::Q8_0>(op, units),
             (Type::Q4_K, 1) => rows::mat_mul::<types::Q4K>(op, units),
             (Type::Q5_K, 1) => rows::mat_mul::<types::Q5K>(op, units),
             (Type::Q6_K, 1) => rows::mat_mul::<types::Q6K>(op, units),
@@ -140,26 +142,26 @@ pub(super) unsafe fn quantize(op: &abi::Quantize, units: Units) {
             let x = op.x.add(row * columns);
             match op.activation {
                 abi::Activation::F32 => {}
-                abi::Activation::Q8x32 => {
-                    let blocks = columns / Q8x32::LEN;
-                    let to = op.out.add(row * blocks * Q8x32::BYTES);
-                    let scales = to.add(32 * blocks).cast::<Q8x32Scale>();
+                abi::Activation::Q16x32 => {
+                    let blocks = columns / Q16x32::LEN;
+                    let to = op.out.add(row * Q16x32::row_bytes(blocks));
+                    let scales = Q16x32::scales(to, blocks);
                     for i in 0..blocks {
-                        let x = x.add(32 * i);
-                        let (scale, inverse) = scale_of::<4>(x);
-                        let (q, sums) = quantize32(x, inverse);
-                        _mm256_storeu_si256(to.add(32 * i).cast(), q);
-                        // CAST: At most 32 * 128.
-                        let sum = scale * (sums[0] + sums[1]) as f32;
-                        scales.add(i).write(Q8x32Scale { scale, sum });
+                        let planes = &mut *to.cast::<Planes>().add(i / 4);
+                        scales.add(i).write(split32(x.add(32 * i), planes, i % 4));
+                    }
+                    for i in blocks..blocks.next_multiple_of(4) {
+                        Q16x32::quantize(&[0.0; 32]).write(to, i + 1, i);
                     }
                 }
                 abi::Activation::Q8x256 => {
                     let blocks = columns / Q8x256::LEN;
-                    let to = op.out.add(row * blocks * Q8x256::BYTES).cast::<Q8x256>();
+                    let to = op.out.add(row * Q8x256::row_bytes(blocks)).cast::<Q8x256>();
                     for i in 0..blocks {
                         let (x, to) = (x.add(256 * i), &mut *to.add(i));
-                        let (scale, inverse) = scale_of::<32>(x);
+                        let largest = largest_of::<32>(x);
+                        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+                        let scale = largest / 127.0;
                         to.scale = scale;
                         for group in 0..8 {
                             let (q, sums) = quantize32(x.add(32 * group), inverse);
@@ -176,23 +178,78 @@ pub(super) unsafe fn quantize(op: &abi::Quantize, units: Units) {
     }
 }
 
-/// The scale for `8 * N` values, and its inverse.
+/// The largest magnitude of `8 * N` values.
 ///
 /// # Safety
 ///
 /// The processor has AVX2; so many can be read.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn scale_of<const N: usize>(x: *const f32) -> (f32, f32) {
+unsafe fn largest_of<const N: usize>(x: *const f32) -> f32 {
     // SAFETY: As the caller's.
     unsafe {
         let mut largest = _mm256_setzero_ps();
         for i in 0..N {
             largest = _mm256_max_ps(abs(_mm256_loadu_ps(x.add(8 * i))), largest);
         }
-        let largest = max(largest);
-        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-        (largest / 127.0, inverse)
+        max(largest)
+    }
+}
+
+/// Quantizes 32 values into block `block` of four.
+///
+/// # Safety
+///
+/// The processor has AVX2; so many can be read; `block < 4`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn split32(x: *const f32, planes: &mut Planes, block: usize) -> Q16x32Scale {
+    // SAFETY: As the caller's.
+    unsafe {
+        let largest = largest_of::<4>(x);
+        let inverse = _mm256_set1_ps(Q16x32::inverse(largest));
+        let mut high = [_mm256_setzero_si256(); 4];
+        let mut low = high;
+        let mut sums = _mm256_setzero_si256();
+        for i in 0..4 {
+            let q = _mm256_mul_ps(_mm256_loadu_ps(x.add(8 * i)), inverse);
+            let q = _mm256_cvtps_epi32(q);
+            high[i] = _mm256_srai_epi32::<8>(_mm256_add_epi32(q, _mm256_set1_epi32(128)));
+            let upper = _mm256_slli_epi32::<8>(high[i]);
+            low[i] = _mm256_max_epi32(_mm256_sub_epi32(q, upper), _mm256_set1_epi32(-127));
+            sums = _mm256_add_epi32(sums, _mm256_add_epi32(upper, low[i]));
+        }
+        for (plane, q) in planes.iter_mut().zip([high, low]) {
+            let q = pack(q);
+            let halves = [_mm256_castsi256_si128(q), _mm256_extracti128_si256::<1>(q)];
+            for (half, q) in plane.iter_mut().zip(halves) {
+                _mm_storeu_si128(half[block].as_mut_ptr().cast(), q);
+            }
+        }
+        let scale = largest / Q16_MAX;
+        // Exact: at most 32 * 32512.
+        let sum = scale * sum(_mm256_cvtepi32_ps(sums));
+        Q16x32Scale { scale, sum }
+    }
+}
+
+/// Packs four times eight integers into bytes, in order.
+///
+/// # Safety
+///
+/// The processor has AVX2.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn pack(x: [__m256i; 4]) -> __m256i {
+    // SAFETY: As the caller's.
+    unsafe {
+        // Packing works in each half: the result's dwords come in the order 0, 2, 4, 6, 1, 3, 5, 7.
+        let low = _mm256_packs_epi32(x[0], x[1]);
+        let high = _mm256_packs_epi32(x[2], x[3]);
+        _mm256_permutevar8x32_epi32(
+            _mm256_packs_epi16(low, high),
+            _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7),
+        )
     }
 }
 
@@ -209,13 +266,7 @@ unsafe fn quantize32(x: *const f32, inverse: f32) -> (__m256i, [i32; 2]) {
         let inverse = _mm256_set1_ps(inverse);
         let load =
             |i: usize| _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x.add(8 * i)), inverse));
-        // Packing works in each half: the result's dwords come in the order 0, 2, 4, 6, 1, 3, 5, 7.
-        let low = _mm256_packs_epi32(load(0), load(1));
-        let high = _mm256_packs_epi32(load(2), load(3));
-        let q = _mm256_permutevar8x32_epi32(
-            _mm256_packs_epi16(low, high),
-            _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7),
-        );
+        let q = pack([load(0), load(1), load(2), load(3)]);
         let pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), q);
         let fours = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
         let eights = _mm256_add_epi32(fours, _mm256_srli_epi64::<32>(fours));

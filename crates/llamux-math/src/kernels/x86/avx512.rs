@@ -9,6 +9,7 @@ use super::avx2;
 use crate::kernels::{name, Table, Units};
 use crate::types;
 
+mod quads;
 mod rows;
 mod tile;
 
@@ -39,7 +40,9 @@ unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
     unsafe {
         match (op.tensor_type, op.tokens) {
             (Type::F32 | Type::F16, _) => avx2::mat_mul(op, units),
-            (Type::Q4_0 | Type::Q4_1 | Type::Q8_0, 1) => avx2::mat_mul(op, units),
+            (Type::Q4_0, 1) => quads::mat_mul::<types::Q4_0>(op, units),
+            (Type::Q4_1, 1) => quads::mat_mul::<types::Q4_1>(op, units),
+            (Type::Q8_0, 1) => quads::mat_mul::<types::Q8_0>(op, units),
             (Type::Q4_K, 1) => rows::mat_mul::<types::Q4K>(op, units),
             (Type::Q5_K, 1) => rows::mat_mul::<types::Q5K>(op, units),
             (Type::Q6_K, 1) => rows::mat_mul::<types::Q6K>(op, units),

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Matrix times one token: each row's dot product, reading the weights once and in order.
+//! Matrix times one token, for floats and super-blocks: each row's dot product, reading the weights once and in order.
 
 use core::arch::x86_64::*;
 use core::mem::size_of;
 
 use llamux_abi as abi;
 
-use super::vector::{load16, load16x2, load32, load_f16, prefetch, sum, widen, AHEAD};
+use super::vector::{load16, load32, load_f16, prefetch, sum, widen, AHEAD};
 use crate::activation::{Activations, Q8x256};
 use crate::kernels::Units;
 use crate::types::q4_k::unpack_groups;
-use crate::types::{Block, F16, F32, Q4K, Q4_0, Q4_1, Q5K, Q6K, Q8_0};
+use crate::types::{Block, F16, F32, Q4K, Q5K, Q6K};
 
 /// A type whose rows can be multiplied.
 pub(super) trait Row: Block {
@@ -36,7 +36,7 @@ pub(super) unsafe fn mat_mul<B: Row>(op: &abi::MatMul, units: Units) {
             // SAFETY: The rows are within the matrix, the activations, the bias and the output.
             unsafe {
                 let weights = op.weights.cast::<B>().add(row * blocks);
-                let x = op.x.add(token * blocks * B::Activation::BYTES);
+                let x = op.x.add(token * B::Activation::row_bytes(blocks));
                 let out = op.out.add(token * op.out_stride as usize + row);
                 let mut total = B::row_dot(weights, x, blocks);
                 if !op.bias.is_null() {
@@ -47,200 +47,6 @@ pub(super) unsafe fn mat_mul<B: Row>(op: &abi::MatMul, units: Units) {
                 }
                 *out = total;
             }
-        }
-    }
-}
-
-/// Four blocks of 32 weights, what they are to be multiplied with, and how far they count.
-struct Four<B> {
-    blocks: [*const B; 4],
-    q: [*const u8; 4],
-    /// Scale and sum of each.
-    scales: __m256,
-}
-
-/// Calls `add` for each four blocks of a row. Where fewer are left, the last one repeats with a scale
-/// and a sum of zero.
-///
-/// # Safety
-///
-/// The processor has AVX2; both rows can be read.
-#[inline(always)]
-unsafe fn by_fours<B>(row: *const B, x: *const u8, blocks: usize, mut add: impl FnMut(Four<B>)) {
-    // SAFETY: As the caller's; the scales follow the 32 bytes of each block.
-    unsafe {
-        let scales = x.add(32 * blocks).cast::<f32>();
-        let mut i = 0;
-        while i + 4 <= blocks {
-            let ahead = row.add(i).cast::<u8>().wrapping_add(AHEAD);
-            prefetch(ahead, 4 * size_of::<B>());
-            add(Four {
-                blocks: [row.add(i), row.add(i + 1), row.add(i + 2), row.add(i + 3)],
-                q: [32 * i, 32 * i + 32, 32 * i + 64, 32 * i + 96].map(|at| x.add(at)),
-                scales: _mm256_loadu_ps(scales.add(2 * i)),
-            });
-            i += 4;
-        }
-        if i < blocks {
-            let at = [i, i + 1, i + 2, i + 3].map(|at| at.min(blocks - 1));
-            add(Four {
-                blocks: at.map(|at| row.add(at)),
-                q: at.map(|at| x.add(32 * at)),
-                scales: _mm256_maskload_ps(
-                    scales.add(2 * i),
-                    super::vector::first_lanes(2 * (blocks - i)),
-                ),
-            });
-        }
-    }
-}
-
-/// The dwords at four pointers.
-///
-/// # Safety
-///
-/// The processor has AVX2; four bytes can be read at each pointer.
-#[inline(always)]
-unsafe fn gather(at: [*const u8; 4]) -> __m128i {
-    // SAFETY: As the caller's.
-    unsafe {
-        let [a, b, c, d] = at.map(|at| at.cast::<i32>().read_unaligned());
-        _mm_setr_epi32(a, b, c, d)
-    }
-}
-
-/// Adds up neighbouring lanes of products of four blocks: `[0, 0, 2, 2, 1, 1, 3, 3]` from pairs of
-/// blocks of which the second is in the upper half.
-///
-/// # Safety
-///
-/// The processor has AVX2.
-#[inline(always)]
-unsafe fn fold(first: __m256i, second: __m256i) -> __m256 {
-    // SAFETY: As the caller's.
-    unsafe {
-        let ones = _mm256_set1_epi16(1);
-        let (first, second) = (
-            _mm256_madd_epi16(first, ones),
-            _mm256_madd_epi16(second, ones),
-        );
-        _mm256_cvtepi32_ps(_mm256_hadd_epi32(first, second))
-    }
-}
-
-/// Sixteen-bit products of two blocks of 4-bit weights with their activations.
-///
-/// # Safety
-///
-/// The processor has AVX2; 16 bytes can be read at each `w`, 32 at each `x`.
-#[inline(always)]
-unsafe fn nibble_products(w: [*const u8; 2], x: [*const u8; 2]) -> __m256i {
-    // SAFETY: As the caller's.
-    unsafe {
-        let mask = _mm256_set1_epi8(15);
-        let w = load16x2(w[0], w[1]);
-        let low = _mm256_and_si256(w, mask);
-        let high = _mm256_and_si256(_mm256_srli_epi16::<4>(w), mask);
-        _mm256_add_epi16(
-            _mm256_maddubs_epi16(low, load16x2(x[0], x[1])),
-            _mm256_maddubs_epi16(high, load16x2(x[0].add(16), x[1].add(16))),
-        )
-    }
-}
-
-/// Picks the scales of four blocks, of which each pair of lanes holds scale and sum, for [`fold`].
-///
-/// # Safety
-///
-/// The processor has AVX2.
-#[inline(always)]
-unsafe fn spread(scales: __m256) -> __m256 {
-    // SAFETY: As the caller's.
-    unsafe { _mm256_permutevar8x32_ps(scales, _mm256_setr_epi32(0, 0, 4, 4, 2, 2, 6, 6)) }
-}
-
-impl Row for Q4_0 {
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn row_dot(row: *const Self, x: *const u8, blocks: usize) -> f32 {
-        // SAFETY: As the caller's.
-        unsafe {
-            let (mut total, mut sums) = (_mm256_setzero_ps(), _mm256_setzero_ps());
-            by_fours(row, x, blocks, |four| {
-                let w = four.blocks.map(|block| (*block).q.as_ptr());
-                // A scale and, in the lane of the sum, the scale again.
-                let [a, b, c, d] = four
-                    .blocks
-                    .map(|block| i32::from(u16::from_le_bytes((*block).scale)));
-                let scales = _mm_setr_epi32(a, b, c, d);
-                let scales = _mm_or_si128(scales, _mm_slli_epi32::<16>(scales));
-                let scales = _mm256_mul_ps(_mm256_cvtph_ps(scales), four.scales);
-                let products = fold(
-                    nibble_products([w[0], w[1]], [four.q[0], four.q[1]]),
-                    nibble_products([w[2], w[3]], [four.q[2], four.q[3]]),
-                );
-                total = _mm256_fmadd_ps(products, spread(scales), total);
-                sums = _mm256_add_ps(sums, scales);
-            });
-            sum(total) - 8.0 * sum(_mm256_blend_ps::<0x55>(sums, _mm256_setzero_ps()))
-        }
-    }
-}
-
-impl Row for Q4_1 {
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn row_dot(row: *const Self, x: *const u8, blocks: usize) -> f32 {
-        // SAFETY: As the caller's.
-        unsafe {
-            let (mut total, mut sums) = (_mm256_setzero_ps(), _mm256_setzero_ps());
-            by_fours(row, x, blocks, |four| {
-                let w = four.blocks.map(|block| (*block).q.as_ptr());
-                // Scale and minimum lie as scale and sum of the activations do.
-                let scales = gather(four.blocks.map(|block| block.cast()));
-                let scales = _mm256_mul_ps(_mm256_cvtph_ps(scales), four.scales);
-                let products = fold(
-                    nibble_products([w[0], w[1]], [four.q[0], four.q[1]]),
-                    nibble_products([w[2], w[3]], [four.q[2], four.q[3]]),
-                );
-                total = _mm256_fmadd_ps(products, spread(scales), total);
-                sums = _mm256_add_ps(sums, scales);
-            });
-            sum(total) + sum(_mm256_blend_ps::<0x55>(sums, _mm256_setzero_ps()))
-        }
-    }
-}
-
-impl Row for Q8_0 {
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn row_dot(row: *const Self, x: *const u8, blocks: usize) -> f32 {
-        // SAFETY: As the caller's.
-        unsafe {
-            let ones = _mm256_set1_epi16(1);
-            let mut total = _mm256_setzero_ps();
-            by_fours(row, x, blocks, |four| {
-                let products = |i: usize| {
-                    let w = load32((*four.blocks[i]).q.as_ptr().cast());
-                    let x = _mm256_sign_epi8(load32(four.q[i]), w);
-                    _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(w), x), ones)
-                };
-                // Lane i of either half belongs to block i.
-                let products = _mm256_hadd_epi32(
-                    _mm256_hadd_epi32(products(0), products(1)),
-                    _mm256_hadd_epi32(products(2), products(3)),
-                );
-                let [a, b, c, d] = four
-                    .blocks
-                    .map(|block| i32::from(u16::from_le_bytes((*block).scale)));
-                let scales = _mm256_cvtph_ps(_mm_setr_epi32(a, b, c, d));
-                let scales = _mm256_permutevar8x32_ps(
-                    _mm256_mul_ps(scales, four.scales),
-                    _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6),
-                );
-                total = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), scales, total);
-            });
-            sum(total)
         }
     }
 }

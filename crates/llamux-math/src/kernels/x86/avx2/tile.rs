@@ -12,7 +12,7 @@ use core::mem::size_of;
 use llamux_abi as abi;
 
 use super::vector::{first_lanes, load16x2, prefetch, repeat_f32, repeat_i32, widen8};
-use crate::activation::{Activations, Group, Q8x256, Q8x32};
+use crate::activation::{Activations, Group, Q16x32, Q8x256};
 use crate::kernels::Units;
 use crate::types::q4_k::unpack_groups;
 use crate::types::{Block, Q4K, Q4_0, Q4_1, Q5K, Q6K, Q8_0};
@@ -44,6 +44,8 @@ pub(super) trait Tile: Block {
     const CHAIN: usize;
     /// Whether `q` is signed, which only goes with a chain of 1.
     const SIGNED: bool = false;
+    /// Whether the activations have low bytes, and the integer scales are those of the high ones.
+    const PLANES: bool = false;
     /// Whether there is an offset.
     const OFFSET: bool = false;
     /// Whether there is a minimum.
@@ -104,7 +106,7 @@ unsafe fn tile<B: Tile>(
     count: usize,
 ) {
     let tokens = (op.tokens as usize).min(abi::MAX_BATCH as usize);
-    let stride = blocks * B::Activation::BYTES;
+    let stride = B::Activation::row_bytes(blocks);
     // SAFETY: The blocks are within their rows, and each group of activations within its token's;
     // each token has room for `count` results from `row` on.
     unsafe {
@@ -122,7 +124,11 @@ unsafe fn tile<B: Tile>(
                 let at = B::activations(blocks, block * B::GROUPS + group);
                 let mut x = op.x;
                 for sum in &mut sums[..tokens] {
-                    let mut units = product::<B>(&weights, x.add(at.q));
+                    let mut units = product::<B>(&weights, &weights.scales, x, at, 0);
+                    if B::PLANES {
+                        let low = product::<B>(&weights, &[_mm256_set1_epi16(1); 2], x, at, at.low);
+                        units = _mm256_add_epi32(units, low);
+                    }
                     if B::OFFSET {
                         let halves = repeat_i32(x.add(at.halves));
                         units = _mm256_sub_epi32(units, _mm256_madd_epi16(halves, weights.offset));
@@ -162,23 +168,31 @@ unsafe fn tile<B: Tile>(
     }
 }
 
-/// The integer dot products of a group with 32 activations.
+/// The integer dot products of a group with 32 activations, `plane` bytes from those at `at`.
 ///
 /// # Safety
 ///
-/// The processor has AVX2; 32 bytes can be read at `x`.
+/// The processor has AVX2; the group is within the row at `x`.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn product<B: Tile>(weights: &Weights, x: *const u8) -> __m256i {
+unsafe fn product<B: Tile>(
+    weights: &Weights,
+    scales: &[__m256i; 2],
+    x: *const u8,
+    at: Group,
+    plane: usize,
+) -> __m256i {
     // SAFETY: As the caller's.
     unsafe {
+        let x = x.add(at.q + plane);
         let mut total = _mm256_setzero_si256();
         let mut i = 0;
         while i < 8 {
             let mut pairs = _mm256_setzero_si256();
             let mut link = 0;
             while link < B::CHAIN {
-                let (q, x) = (weights.q[i], repeat_i32(x.add(4 * i)));
+                let x = repeat_i32(x.add(i / 4 * at.half + i % 4 * 4));
+                let q = weights.q[i];
                 let products = if B::SIGNED {
                     _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(x, q))
                 } else {
@@ -192,7 +206,7 @@ unsafe fn product<B: Tile>(weights: &Weights, x: *const u8) -> __m256i {
                 link += 1;
                 i += 1;
             }
-            let scaled = _mm256_madd_epi16(pairs, weights.scales[(i - 1) / 4]);
+            let scaled = _mm256_madd_epi16(pairs, scales[(i - 1) / 4]);
             total = if i == B::CHAIN {
                 scaled
             } else {
@@ -373,7 +387,7 @@ impl KHeader {
     }
 }
 
-/// The weights of a group of a type without integer scales.
+/// The weights of a group of a type without integer scales: those of the high bytes are 256.
 ///
 /// # Safety
 ///
@@ -385,7 +399,7 @@ unsafe fn plain(q: [__m256i; 8], scale: __m256, minimum: __m256) -> Weights {
         let offset = _mm256_setzero_si256();
         Weights {
             q,
-            scales: [_mm256_set1_epi16(1); 2],
+            scales: [_mm256_set1_epi16(256); 2],
             offset,
             scale,
             minimum,
@@ -396,6 +410,7 @@ unsafe fn plain(q: [__m256i; 8], scale: __m256, minimum: __m256) -> Weights {
 impl Tile for Q4_0 {
     type Header = ();
     const GROUPS: usize = 1;
+    const PLANES: bool = true;
     const CHAIN: usize = 8;
     const MINIMUM: bool = true;
 
@@ -418,13 +433,14 @@ impl Tile for Q4_0 {
 
     #[inline(always)]
     fn activations(blocks: usize, group: usize) -> Group {
-        Q8x32::group(blocks, group)
+        Q16x32::group(blocks, group)
     }
 }
 
 impl Tile for Q4_1 {
     type Header = ();
     const GROUPS: usize = 1;
+    const PLANES: bool = true;
     const CHAIN: usize = 8;
     const MINIMUM: bool = true;
 
@@ -447,13 +463,14 @@ impl Tile for Q4_1 {
 
     #[inline(always)]
     fn activations(blocks: usize, group: usize) -> Group {
-        Q8x32::group(blocks, group)
+        Q16x32::group(blocks, group)
     }
 }
 
 impl Tile for Q8_0 {
     type Header = ();
     const GROUPS: usize = 1;
+    const PLANES: bool = true;
     const CHAIN: usize = 1;
     const SIGNED: bool = true;
 
@@ -472,7 +489,7 @@ impl Tile for Q8_0 {
 
     #[inline(always)]
     fn activations(blocks: usize, group: usize) -> Group {
-        Q8x32::group(blocks, group)
+        Q16x32::group(blocks, group)
     }
 }
 

@@ -10,7 +10,7 @@ use core::mem::size_of;
 
 use llamux_abi as abi;
 
-use crate::activation::{Activations, Group, Q8x256, Q8x32};
+use crate::activation::{Activations, Group, Q16x32, Q8x256};
 use crate::kernels::x86::avx2::{prefetch, transpose, KHeader};
 use crate::kernels::Units;
 use crate::types::{Block, Q4K, Q4_0, Q4_1, Q5K, Q6K, Q8_0};
@@ -38,6 +38,8 @@ pub(super) trait Tile<const G: usize>: Block {
     const STEPS: usize;
     /// Whether the halves of a group have scales of their own, and the weights are 32 less than `q`.
     const HALVES: bool = false;
+    /// Whether the activations have low bytes.
+    const PLANES: bool = false;
     /// Whether there is a minimum.
     const MINIMUM: bool = false;
 
@@ -104,7 +106,7 @@ unsafe fn tile<const G: usize, B: Tile<G>>(
     units: Units,
     tokens: Units,
 ) {
-    let stride = blocks * B::Activation::BYTES;
+    let stride = B::Activation::row_bytes(blocks);
     // SAFETY: The blocks are within their rows, and each group of activations within its token's;
     // each token has room for the results.
     unsafe {
@@ -191,7 +193,16 @@ unsafe fn product<B: Tile<G>, const G: usize>(
         }
         for i in 0..4 {
             low = _mm512_dpbusd_epi32(low, q[i], repeat(at.q + 4 * i));
-            high = _mm512_dpbusd_epi32(high, q[i + 4], repeat(at.q + 16 + 4 * i));
+            high = _mm512_dpbusd_epi32(high, q[i + 4], repeat(at.q + at.half + 4 * i));
+        }
+        if B::PLANES {
+            low = _mm512_slli_epi32::<8>(low);
+            high = _mm512_slli_epi32::<8>(high);
+            for i in 0..4 {
+                let at_low = at.q + at.low + 4 * i;
+                low = _mm512_dpbusd_epi32(low, q[i], repeat(at_low));
+                high = _mm512_dpbusd_epi32(high, q[i + 4], repeat(at_low + at.half));
+            }
         }
         [low, high]
     }
@@ -311,6 +322,7 @@ unsafe fn nibbles(rows: [*const u8; ROWS]) -> [__m512i; 8] {
 impl Tile<1> for Q4_0 {
     type Header = ();
     const STEPS: usize = 1;
+    const PLANES: bool = true;
     const MINIMUM: bool = true;
 
     #[inline(always)]
@@ -333,13 +345,14 @@ impl Tile<1> for Q4_0 {
 
     #[inline(always)]
     fn activations(blocks: usize, block: usize, _step: usize) -> [Group; 1] {
-        [Q8x32::group(blocks, block)]
+        [Q16x32::group(blocks, block)]
     }
 }
 
 impl Tile<1> for Q4_1 {
     type Header = ();
     const STEPS: usize = 1;
+    const PLANES: bool = true;
     const MINIMUM: bool = true;
 
     #[inline(always)]
@@ -362,13 +375,14 @@ impl Tile<1> for Q4_1 {
 
     #[inline(always)]
     fn activations(blocks: usize, block: usize, _step: usize) -> [Group; 1] {
-        [Q8x32::group(blocks, block)]
+        [Q16x32::group(blocks, block)]
     }
 }
 
 impl Tile<1> for Q8_0 {
     type Header = ();
     const STEPS: usize = 1;
+    const PLANES: bool = true;
     const MINIMUM: bool = true;
 
     #[inline(always)]
@@ -394,7 +408,7 @@ impl Tile<1> for Q8_0 {
 
     #[inline(always)]
     fn activations(blocks: usize, block: usize, _step: usize) -> [Group; 1] {
-        [Q8x32::group(blocks, block)]
+        [Q16x32::group(blocks, block)]
     }
 }
 
