@@ -84,14 +84,14 @@ fn time(table: &abi::Kernels, shape: [usize; 3], tensor_type: abi::TensorType) -
     let x: Vec<f32> = (0..tokens * columns)
         .map(|i| (i % 13) as f32 - 6.0)
         .collect();
-    let mut activations = vec![0_u64; tokens * columns / 4 + 64];
+    let mut activations = vec![0_u64; tokens * columns / 2 + 64];
     let quantize = abi::Op::Quantize(abi::Quantize {
         x: x.as_ptr(),
         out: activations.as_mut_ptr().cast(),
         columns: columns as u32,
         activation: block.activation,
     });
-    // SAFETY: Two bytes for each value are more than any layout takes.
+    // SAFETY: Four bytes for each value are more than any layout takes.
     unsafe { (table.run)(&quantize, 0, tokens as u32) };
     let mut out = vec![0.0_f32; rows * tokens];
     let mut slices = Vec::new();
