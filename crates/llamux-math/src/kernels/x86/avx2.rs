@@ -19,7 +19,7 @@ mod vector;
 
 #[cfg(llamux_avx512)]
 pub(super) use self::{
-    quads::{by_rows, four, hadd_rows, scales_of, Scales},
+    quads::{add_up, by_rows, four, minimum_lanes, scales_of, Scales},
     tile::{transpose, KHeader},
     vector::{prefetch, sum as sum_lanes, widen, AHEAD},
 };

@@ -112,15 +112,18 @@ unsafe fn dot<B: Quad>(rows: [*const B; ROWS], x: *const u8, blocks: usize) -> _
     // scales of its repetitions are zero.
     unsafe {
         let scales = Q16x32::scales(x.cast_mut(), blocks).cast::<f32>();
+        let minimums = minimum_lanes(B::MINIMUM);
         let mut totals = [_mm256_setzero_ps(); ROWS];
-        let mut sums = totals;
+        // The rows follow each other, so this is in the order of memory.
+        let mut ahead = rows[0].cast::<u8>().wrapping_add(AHEAD);
         let mut i = 0;
         while i < blocks {
+            prefetch(ahead, 16 * size_of::<B>());
+            ahead = ahead.wrapping_add(16 * size_of::<B>());
             let planes = x.add(i / 4 * size_of::<Planes>());
             let scales = _mm256_loadu_ps(scales.add(2 * i));
-            for (row, (total, sum)) in rows.iter().zip(totals.iter_mut().zip(&mut sums)) {
+            for (row, total) in rows.iter().zip(&mut totals) {
                 let at = four(*row, i, blocks);
-                prefetch(at[0].cast::<u8>().wrapping_add(AHEAD), 4 * size_of::<B>());
                 let scales = _mm256_mul_ps(_mm256_cvtph_ps(scales_of(at)), scales);
                 // Neighbouring lanes of pairs of blocks, the second of which is in the upper half:
                 // blocks 0, 0, 2, 2, 1, 1, 3, 3.
@@ -130,12 +133,12 @@ unsafe fn dot<B: Quad>(rows: [*const B; ROWS], x: *const u8, blocks: usize) -> _
                 );
                 let spread =
                     _mm256_permutevar8x32_ps(scales, _mm256_setr_epi32(0, 0, 4, 4, 2, 2, 6, 6));
+                *total = _mm256_fmadd_ps(scales, minimums, *total);
                 *total = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), spread, *total);
-                *sum = _mm256_add_ps(*sum, scales);
             }
             i += 4;
         }
-        hadd_rows(totals, sums, B::MINIMUM)
+        add_up(totals)
     }
 }
 
@@ -163,29 +166,30 @@ pub(in crate::kernels::x86) unsafe fn scales_of<B: Scales>(blocks: [*const B; 4]
     }
 }
 
-/// Adds up, for each of four rows, the lanes of `totals`, and `minimum` times those of `sums` in which a
-/// minimum was multiplied.
+/// The sums of the lanes of each of four rows.
 ///
 /// # Safety
 ///
 /// The processor has AVX2.
 #[inline(always)]
-pub(in crate::kernels::x86) unsafe fn hadd_rows(
-    totals: [__m256; ROWS],
-    sums: [__m256; ROWS],
-    minimum: f32,
-) -> __m128 {
+pub(in crate::kernels::x86) unsafe fn add_up(totals: [__m256; ROWS]) -> __m128 {
     // SAFETY: As the caller's.
     unsafe {
-        let minimums = _mm256_blend_ps::<0xaa>(_mm256_setzero_ps(), _mm256_set1_ps(minimum));
-        let row = |i: usize| _mm256_fmadd_ps(sums[i], minimums, totals[i]);
-        let (a, b) = (
-            _mm256_hadd_ps(row(0), row(1)),
-            _mm256_hadd_ps(row(2), row(3)),
-        );
-        let all = _mm256_hadd_ps(a, b);
+        let [a, b, c, d] = totals;
+        let all = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
         _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps::<1>(all))
     }
+}
+
+/// `minimum` in the lanes in which [`scales_of`] has minimums, which are the odd ones.
+///
+/// # Safety
+///
+/// The processor has AVX2.
+#[inline(always)]
+pub(in crate::kernels::x86) unsafe fn minimum_lanes(minimum: f32) -> __m256 {
+    // SAFETY: As the caller's.
+    unsafe { _mm256_blend_ps::<0xaa>(_mm256_setzero_ps(), _mm256_set1_ps(minimum)) }
 }
 
 /// Products of two blocks with their activations, the first half of which is at `planes`: four lanes of

@@ -9,16 +9,35 @@ use core::mem::size_of;
 use llamux_abi as abi;
 
 use crate::activation::{Planes, Q16x32};
-use crate::kernels::x86::avx2::{by_rows, four, hadd_rows, prefetch, scales_of, Scales, AHEAD};
+use crate::kernels::x86::avx2::{
+    add_up, by_rows, four, minimum_lanes, prefetch, scales_of, Scales, AHEAD,
+};
 use crate::kernels::Units;
 use crate::types::{Q4_0, Q4_1, Q8_0};
 
+/// Four blocks, unpacked.
+pub(super) struct Quad {
+    /// Scale and minimum of each as 16-bit floats, or twice the scale.
+    scales: __m128i,
+    /// The weights as unsigned bytes, in the order of the activations.
+    w: [__m512i; 2],
+}
+
 /// A type whose blocks can be multiplied.
-pub(super) trait Quad: Scales {
+pub(super) trait Quads: Scales {
+    /// Whether a register holds two whole blocks, instead of halves of four.
+    const PAIRS: bool = false;
     /// How often the second number of `scales` is added for each unit of the activations' sum.
     const MINIMUM: f32;
 
-    /// The first and the second halves of four blocks, in unsigned bytes.
+    /// Unpacks four blocks that follow each other.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX-512; the blocks can be read.
+    unsafe fn quad(first: *const Self) -> Quad;
+
+    /// Unpacks the weights of any four blocks.
     ///
     /// # Safety
     ///
@@ -32,7 +51,7 @@ pub(super) trait Quad: Scales {
 ///
 /// As [`abi::Kernels::run`]; the processor has AVX-512 with VNNI; `B` is the operation's type.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub(super) unsafe fn mat_mul<B: Quad>(op: &abi::MatMul, units: Units) {
+pub(super) unsafe fn mat_mul<B: Quads>(op: &abi::MatMul, units: Units) {
     // SAFETY: As the caller's; `dot` is given rows of so many blocks.
     unsafe { by_rows(op, units, |rows, x, blocks| dot::<B>(rows, x, blocks)) }
 }
@@ -44,41 +63,122 @@ pub(super) unsafe fn mat_mul<B: Quad>(op: &abi::MatMul, units: Units) {
 /// The processor has AVX-512 with VNNI; the rows can be read.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn dot<B: Quad>(rows: [*const B; 4], x: *const u8, blocks: usize) -> __m128 {
+unsafe fn dot<B: Quads>(rows: [*const B; 4], x: *const u8, blocks: usize) -> __m128 {
     // SAFETY: As the caller's; where fewer than four blocks are left, the last one repeats, and the
     // scales of its repetitions are zero.
     unsafe {
         let scales = Q16x32::scales(x.cast_mut(), blocks).cast::<f32>();
-        let spread = _mm512_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4, 6, 6, 6, 6);
+        let at = |i: usize| X::new::<B>(x.add(i / 4 * size_of::<Planes>()), scales.add(2 * i));
         let mut totals = [_mm512_setzero_ps(); 4];
-        let mut sums = [_mm256_setzero_ps(); 4];
+        // The rows follow each other, so this is in the order of memory.
+        let mut ahead = rows[0].cast::<u8>().wrapping_add(AHEAD);
         let mut i = 0;
-        while i < blocks {
-            let planes = x.add(i / 4 * size_of::<Planes>());
-            let x = [0, 64, 128, 192].map(|at| _mm512_loadu_si512(planes.add(at).cast()));
-            let scales = _mm256_loadu_ps(scales.add(2 * i));
-            for (row, (total, sum)) in rows.iter().zip(totals.iter_mut().zip(&mut sums)) {
-                let at = four(*row, i, blocks);
-                prefetch(at[0].cast::<u8>().wrapping_add(AHEAD), 4 * size_of::<B>());
-                let scales = _mm256_mul_ps(_mm256_cvtph_ps(scales_of(at)), scales);
-                let w = B::weights(at);
-                let units = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w[0], x[0]);
-                let units = _mm512_dpbusd_epi32(units, w[1], x[1]);
-                let units = _mm512_slli_epi32::<8>(units);
-                let units = _mm512_dpbusd_epi32(units, w[0], x[2]);
-                let units = _mm512_dpbusd_epi32(units, w[1], x[3]);
-                let spread = _mm512_permutexvar_ps(spread, _mm512_castps256_ps512(scales));
-                *total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(units), spread, *total);
-                *sum = _mm256_add_ps(*sum, scales);
+        while i + 4 <= blocks {
+            prefetch(ahead, 16 * size_of::<B>());
+            ahead = ahead.wrapping_add(16 * size_of::<B>());
+            let x = at(i);
+            for (row, total) in rows.iter().zip(&mut totals) {
+                *total = x.add::<B>(B::quad(row.add(i)), *total);
             }
             i += 4;
         }
-        let totals = totals.map(|total| {
+        if i < blocks {
+            let x = at(i);
+            for (row, total) in rows.iter().zip(&mut totals) {
+                let at = four(*row, i, blocks);
+                let (scales, w) = (scales_of(at), B::weights(at));
+                *total = x.add::<B>(Quad { scales, w }, *total);
+            }
+        }
+        add_up(totals.map(|total| {
             let high = _mm512_extractf32x8_ps::<1>(total);
             _mm256_add_ps(_mm512_castps512_ps256(total), high)
-        });
-        hadd_rows(totals, sums, B::MINIMUM)
+        }))
     }
+}
+
+/// The activations of four blocks.
+struct X {
+    /// High bytes, then low bytes, in the order of the weights.
+    q: [__m512i; 4],
+    /// Scale and sum of each block.
+    scales: __m256,
+}
+
+impl X {
+    /// Reads them.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX-512; `planes` are [`Planes`], `scales` four pairs.
+    #[inline(always)]
+    unsafe fn new<B: Quads>(planes: *const u8, scales: *const f32) -> Self {
+        // SAFETY: As the caller's.
+        unsafe {
+            let q = [0, 64, 128, 192].map(|at| _mm512_loadu_si512(planes.add(at).cast()));
+            let scales = _mm256_loadu_ps(scales);
+            if !B::PAIRS {
+                return Self { q, scales };
+            }
+            let [low, high] = [
+                _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11),
+                _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15),
+            ];
+            let pair = |plane: usize, order| {
+                _mm512_permutex2var_epi64(q[2 * plane], order, q[2 * plane + 1])
+            };
+            let q = [pair(0, low), pair(0, high), pair(1, low), pair(1, high)];
+            Self { q, scales }
+        }
+    }
+
+    /// Adds the products of four blocks, and what their minimums contribute.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX-512 with VNNI.
+    #[inline(always)]
+    unsafe fn add<B: Quads>(&self, quad: Quad, total: __m512) -> __m512 {
+        // SAFETY: As the caller's.
+        unsafe {
+            let scales = _mm256_mul_ps(_mm256_cvtph_ps(quad.scales), self.scales);
+            let scales = _mm512_zextps256_ps512(scales);
+            let minimums = _mm512_zextps256_ps512(minimum_lanes(B::MINIMUM));
+            let mut total = _mm512_fmadd_ps(scales, minimums, total);
+            let zero = _mm512_setzero_si512();
+            let high = [0, 1].map(|i| _mm512_dpbusd_epi32(zero, quad.w[i], self.q[i]));
+            if B::PAIRS {
+                let orders = [
+                    _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2),
+                    _mm512_setr_epi32(4, 4, 4, 4, 4, 4, 4, 4, 6, 6, 6, 6, 6, 6, 6, 6),
+                ];
+                for i in 0..2 {
+                    let units = _mm512_slli_epi32::<8>(high[i]);
+                    let units = _mm512_dpbusd_epi32(units, quad.w[i], self.q[i + 2]);
+                    let spread = _mm512_permutexvar_ps(orders[i], scales);
+                    total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(units), spread, total);
+                }
+                return total;
+            }
+            let order = _mm512_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4, 6, 6, 6, 6);
+            let units = _mm512_slli_epi32::<8>(_mm512_add_epi32(high[0], high[1]));
+            let units = _mm512_dpbusd_epi32(units, quad.w[0], self.q[2]);
+            let units = _mm512_dpbusd_epi32(units, quad.w[1], self.q[3]);
+            let spread = _mm512_permutexvar_ps(order, scales);
+            _mm512_fmadd_ps(_mm512_cvtepi32_ps(units), spread, total)
+        }
+    }
+}
+
+/// 64 bytes.
+///
+/// # Safety
+///
+/// The processor has AVX-512; they can be read.
+#[inline(always)]
+unsafe fn load64(at: *const u8) -> __m512i {
+    // SAFETY: As the caller's.
+    unsafe { _mm512_loadu_si512(at.cast()) }
 }
 
 /// 16 bytes at each of four pointers.
@@ -98,17 +198,16 @@ unsafe fn load16x4(at: [*const u8; 4]) -> __m512i {
     }
 }
 
-/// The halves of four blocks of 4-bit weights.
+/// The low and the high four bits of each byte.
 ///
 /// # Safety
 ///
-/// The processor has AVX-512; 16 bytes can be read at each pointer.
+/// The processor has AVX-512.
 #[inline(always)]
-unsafe fn nibbles(at: [*const u8; 4]) -> [__m512i; 2] {
+unsafe fn nibbles(w: __m512i) -> [__m512i; 2] {
     // SAFETY: As the caller's.
     unsafe {
         let mask = _mm512_set1_epi8(15);
-        let w = load16x4(at);
         [
             _mm512_and_si512(w, mask),
             _mm512_and_si512(_mm512_srli_epi16::<4>(w), mask),
@@ -116,40 +215,118 @@ unsafe fn nibbles(at: [*const u8; 4]) -> [__m512i; 2] {
     }
 }
 
-impl Quad for Q4_0 {
+/// Which `i16` lanes of two registers, of which the second begins four words after the first, are those of the weights
+/// of four blocks of nine words, of which the first is no weight.
+static NINTHS: [u16; 32] = {
+    let mut table = [0; 32];
+    let mut i = 0;
+    while i < 32 {
+        // CAST: At most 35.
+        let word = (i / 8 * 9 + 1 + i % 8) as u16;
+        table[i] = if word < 32 { word } else { 32 + word - 4 };
+        i += 1;
+    }
+    table
+};
+
+impl Quads for Q4_0 {
     const MINIMUM: f32 = -8.0;
 
     #[inline(always)]
-    unsafe fn weights(blocks: [*const Self; 4]) -> [__m512i; 2] {
-        // SAFETY: As the caller's.
-        unsafe { nibbles(blocks.map(|block| (*block).q.as_ptr())) }
+    unsafe fn quad(first: *const Self) -> Quad {
+        // SAFETY: As the caller's: there are 72 bytes.
+        unsafe {
+            let first = first.cast::<u8>();
+            let (a, b) = (load64(first), load64(first.add(8)));
+            let scales = _mm512_setr_epi64(
+                0x0009_0009_0000_0000,
+                0x001b_001b_0012_0012,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+            );
+            let order = load64(NINTHS.as_ptr().cast());
+            Quad {
+                scales: _mm512_castsi512_si128(_mm512_permutexvar_epi16(scales, a)),
+                w: nibbles(_mm512_permutex2var_epi16(a, order, b)),
+            }
+        }
     }
-}
-
-impl Quad for Q4_1 {
-    const MINIMUM: f32 = 1.0;
 
     #[inline(always)]
     unsafe fn weights(blocks: [*const Self; 4]) -> [__m512i; 2] {
         // SAFETY: As the caller's.
-        unsafe { nibbles(blocks.map(|block| (*block).q.as_ptr())) }
+        unsafe { nibbles(load16x4(blocks.map(|block| (*block).q.as_ptr()))) }
     }
 }
 
-impl Quad for Q8_0 {
+impl Quads for Q4_1 {
+    const MINIMUM: f32 = 1.0;
+
+    #[inline(always)]
+    unsafe fn quad(first: *const Self) -> Quad {
+        // SAFETY: As the caller's: there are 80 bytes, twenty dwords, every fifth of scale and minimum.
+        // The second register begins four dwords after the first.
+        unsafe {
+            let first = first.cast::<u8>();
+            let (a, b) = (load64(first), load64(first.add(16)));
+            let scales = _mm512_setr_epi32(0, 5, 10, 15, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+            let order = _mm512_setr_epi32(1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13, 14, 28, 29, 30, 31);
+            Quad {
+                scales: _mm512_castsi512_si128(_mm512_permutexvar_epi32(scales, a)),
+                w: nibbles(_mm512_permutex2var_epi32(a, order, b)),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn weights(blocks: [*const Self; 4]) -> [__m512i; 2] {
+        // SAFETY: As the caller's.
+        unsafe { nibbles(load16x4(blocks.map(|block| (*block).q.as_ptr()))) }
+    }
+}
+
+impl Quads for Q8_0 {
+    const PAIRS: bool = true;
     /// Unsigned by adding 128.
     const MINIMUM: f32 = -128.0;
+
+    #[inline(always)]
+    unsafe fn quad(first: *const Self) -> Quad {
+        // SAFETY: As the caller's: there are 136 bytes, 17 words a block.
+        unsafe {
+            let (a, b) = (load64(first.cast()), load64(first.cast::<u8>().add(64)));
+            let scales = _mm512_setr_epi64(
+                0x0011_0011_0000_0000,
+                0x0033_0033_0022_0022,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+            );
+            let scales = _mm512_permutex2var_epi16(a, scales, b);
+            Quad {
+                scales: _mm512_castsi512_si128(scales),
+                w: Self::weights([0, 1, 2, 3].map(|i| first.add(i))),
+            }
+        }
+    }
 
     #[inline(always)]
     unsafe fn weights(blocks: [*const Self; 4]) -> [__m512i; 2] {
         // SAFETY: As the caller's; a block has 32 bytes.
         unsafe {
-            let at = blocks.map(|block| (*block).q.as_ptr().cast::<u8>());
+            let [a, b, c, d] = blocks.map(|block| _mm256_loadu_si256((*block).q.as_ptr().cast()));
             let flip = _mm512_set1_epi8(-128);
-            [
-                _mm512_xor_si512(load16x4(at), flip),
-                _mm512_xor_si512(load16x4(at.map(|at| at.add(16))), flip),
-            ]
+            [(a, b), (c, d)].map(|(low, high)| {
+                let both = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
+                _mm512_xor_si512(both, flip)
+            })
         }
     }
 }
