@@ -63,6 +63,18 @@ const NEEDS: &[Need] = &[
         debian13: &["rustc", "rust-src"],
         arch: &["rust", "rust-src"],
     },
+    Need {
+        what: "clippy for that rustc",
+        // A toolchain of rustup's has the components that its owner gave it.
+        found: |_| {
+            toolchain::rustc().is_none_or(|rustc| {
+                !rustc.path.starts_with("/usr/bin") || rustc.clippy_driver().is_some()
+            })
+        },
+        debian12: &["rust-web-clippy"],
+        debian13: &["rust-clippy"],
+        arch: &["rust"],
+    },
     need(
         "clang, lld and llvm, version 17 or newer, with libclang",
         |_| toolchain::llvm().is_some_and(|llvm| llvm.libclang.is_some()),

@@ -385,7 +385,7 @@ fn without(lab: &Lab<'_>) -> Result<Found> {
 
 fn clippy_driver(lab: &Lab<'_>) -> Result<Found> {
     let toolchain = Toolchain::find(lab.cx)?;
-    if toolchain.clippy_driver().is_none() {
+    if toolchain.rustc.clippy_driver().is_none() {
         return Found::skipped(&format!(
             "there is no clippy-driver beside {}, and only the kernel's own compiler can see the driver",
             toolchain.rustc.path.display()

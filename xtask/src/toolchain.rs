@@ -98,15 +98,10 @@ impl Toolchain {
             "KBUILD_BUILD_TIMESTAMP=2026-01-01".to_owned(),
             "KBUILD_BUILD_VERSION=1".to_owned(),
         ];
-        if let Some(clippy) = self.clippy_driver() {
+        if let Some(clippy) = self.rustc.clippy_driver() {
             variables.push(format!("CLIPPY_DRIVER={}", clippy.display()));
         }
         variables
-    }
-
-    /// clippy for exactly this compiler, where it is installed.
-    pub(crate) fn clippy_driver(&self) -> Option<PathBuf> {
-        Some(self.rustc.path.with_file_name("clippy-driver")).filter(|path| path.is_file())
     }
 
     /// An LLVM program, such as `llvm-nm-19`.
@@ -149,6 +144,13 @@ pub(crate) fn llvm() -> Option<Llvm> {
         major,
         libclang,
     })
+}
+
+impl Rustc {
+    /// clippy for exactly this compiler, where it is installed.
+    pub(crate) fn clippy_driver(&self) -> Option<PathBuf> {
+        Some(self.path.with_file_name("clippy-driver")).filter(|path| path.is_file())
+    }
 }
 
 /// The distribution's compiler first, then rustup's; only one with `library/core` will do.
