@@ -10,7 +10,6 @@
 //!
 //! Lock order: `Shared::sleep` is a leaf.
 
-use core::ptr::null;
 
 use kernel::prelude::*;
 use kernel::processor::cpu_relax;
@@ -212,7 +211,7 @@ impl Shared {
     fn help(&self) {
         self.inside.fetch_add(1, Full);
         let job = self.job.load(Relaxed) as *const Job<'static>;
-        if job != null() {
+        if !job.is_null() {
             // SAFETY: By the invariants the job lives until this thread is counted out.
             let job = unsafe { &*job };
             while slice(job) {}

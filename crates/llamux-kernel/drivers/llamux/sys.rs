@@ -110,8 +110,11 @@ pub(crate) trait Thread: Send + Sync + 'static {
 
 /// Starts a kernel thread.
 pub(crate) fn start_thread<T: Thread>(body: Arc<T>, name: &CStr) -> Result {
+    /// # Safety
+    ///
+    /// `data` is what `Arc::into_raw` returned, and is passed once.
     unsafe extern "C" fn function<T: Thread>(data: *mut c_void) -> c_int {
-        // SAFETY: `data` is what `Arc::into_raw` returned below, and is taken once.
+        // SAFETY: As the caller's.
         let body = unsafe { Arc::from_raw(data.cast::<T>()) };
         body.run();
         0

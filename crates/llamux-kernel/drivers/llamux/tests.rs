@@ -14,7 +14,7 @@ const COLUMNS: usize = 256;
 const TOKENS: usize = 3;
 
 #[kunit_tests(llamux_pool)]
-mod tests {
+mod products {
     use super::*;
 
     use llamux_abi::{Activation, TensorType};

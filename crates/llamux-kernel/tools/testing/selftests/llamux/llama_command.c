@@ -897,7 +897,8 @@ TEST_F(model, timeout_after_the_first_token_gives_what_there_is)
 	uint64_t start, took;
 
 	command.max_tokens = FOREVER;
-	command.timeout_ms = 3 * self->first_token_ms + 200;
+	/* A busy machine may take many times as long as before. */
+	command.timeout_ms = 10 * self->first_token_ms + 1000;
 	start = now_ms();
 	ask(command, a);
 	took = now_ms() - start;
@@ -906,7 +907,7 @@ TEST_F(model, timeout_after_the_first_token_gives_what_there_is)
 	EXPECT_LT(0, a->command.response_tokens);
 	EXPECT_EQ(a->ret, strlen(a->text));
 	EXPECT_LE(command.timeout_ms, took);
-	EXPECT_LT(took, command.timeout_ms + 2 * self->first_token_ms + 2000);
+	EXPECT_LT(took, command.timeout_ms + 10 * self->first_token_ms + 5000);
 }
 
 TEST_F(model, timeout_counts_the_time_in_the_queue)
