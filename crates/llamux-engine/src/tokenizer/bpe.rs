@@ -7,11 +7,11 @@
 //! the one that is first in the list, and of several of these the leftmost, becomes one symbol; and
 //! so on. The pairs wait in a heap, so a word of n bytes takes O(n log n) steps, however long.
 
+use super::heap::{heap_entries, Heap};
 use super::pretokenize::PreTokenizer;
-use super::{
-    as_u64, finish_hash, free_slot, probe, table_slots, Carver, Occupied, Output, Parts, Tokens,
-    MERGES_KEY,
-};
+use super::table::{finish_hash, free_slot, probe, table_slots, Occupied};
+use super::tokens::Tokens;
+use super::{as_u64, Carver, Output, Parts, MERGES_KEY};
 use crate::error::Error;
 
 /// What a pre-tokenizer's name says.
@@ -160,10 +160,7 @@ impl<'a> Bpe<'a> {
             let id = self.bytes.get(usize::from(byte)).copied();
             symbols.set(index, id.unwrap_or(UNKNOWN), index);
         }
-        let mut heap = Heap {
-            entries: heap,
-            len: 0,
-        };
+        let mut heap = Heap::new(heap);
         for left in 0..symbols.len() {
             self.propose(&symbols, Some(left), &mut heap)
                 .ok_or(too_short)?;
@@ -300,79 +297,6 @@ impl Symbols<'_> {
     }
 }
 
-/// Room for all pairs of a word, and a fourth of it more for those that are no longer there.
-const fn heap_entries(bytes: usize) -> usize {
-    bytes.saturating_add(bytes / 4 + 1)
-}
-
-/// A heap whose root is the smallest entry.
-struct Heap<'s> {
-    entries: &'s mut [u64],
-    len: usize,
-}
-
-impl Heap<'_> {
-    /// Adds an entry. When there is no room, those that `keep` refuses go first; as they are at
-    /// least a fifth of all, that happens a bounded number of times per word. `None` if all stay.
-    fn push(&mut self, entry: u64, keep: impl Fn(u64) -> bool) -> Option<()> {
-        if self.len == self.entries.len() {
-            let mut kept = 0;
-            for i in 0..self.len {
-                let entry = self.get(i);
-                if keep(entry) {
-                    *self.entries.get_mut(kept)? = entry;
-                    kept += 1;
-                }
-            }
-            self.len = kept;
-            for i in (0..self.len / 2).rev() {
-                self.sift_down(i);
-            }
-        }
-        *self.entries.get_mut(self.len)? = entry;
-        self.len += 1;
-        let mut child = self.len - 1;
-        while child > 0 {
-            let parent = (child - 1) / 2;
-            if self.get(parent) <= self.get(child) {
-                break;
-            }
-            self.entries.swap(parent, child);
-            child = parent;
-        }
-        Some(())
-    }
-
-    fn pop(&mut self) -> Option<u64> {
-        self.len = self.len.checked_sub(1)?;
-        self.entries.swap(0, self.len);
-        self.sift_down(0);
-        Some(self.get(self.len))
-    }
-
-    fn sift_down(&mut self, mut parent: usize) {
-        loop {
-            // OVERFLOW: Indices of a slice of 8-byte words.
-            let mut child = 2 * parent + 1;
-            if child >= self.len {
-                return;
-            }
-            if child + 1 < self.len && self.get(child + 1) < self.get(child) {
-                child += 1;
-            }
-            if self.get(parent) <= self.get(child) {
-                return;
-            }
-            self.entries.swap(parent, child);
-            parent = child;
-        }
-    }
-
-    fn get(&self, index: usize) -> u64 {
-        self.entries.get(index).copied().unwrap_or(u64::MAX)
-    }
-}
-
 /// The character that stands for a byte in the texts of tokens: itself if it can be seen in Latin-1,
 /// else one of those from U+0100 on, in order.
 fn char_of(byte: u8) -> char {
@@ -429,21 +353,5 @@ mod tests {
         assert_eq!(char_of(b'\n'), 'Ċ');
         assert_eq!(byte_of(' '), None);
         assert_eq!(byte_of('\u{144}'), None);
-    }
-
-    #[test]
-    fn a_full_heap_drops_what_is_stale_and_stays_a_heap() {
-        let mut entries = [0; 8];
-        let mut heap = Heap {
-            entries: &mut entries,
-            len: 0,
-        };
-        for entry in [9, 3, 7, 1, 8, 2, 6, 4] {
-            heap.push(entry, |_| true).unwrap();
-        }
-        assert!(heap.push(5, |_| true).is_none());
-        heap.push(5, |entry| entry % 2 == 1).unwrap();
-        let popped: Vec<_> = core::iter::from_fn(|| heap.pop()).collect();
-        assert_eq!(popped, [1, 3, 5, 7, 9]);
     }
 }
