@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Texts are encoded with a small vocabulary by every pre-tokenizer; decoded, they are what they
-//! were, but for bytes that the vocabulary lacks. Bytes of any kind are put together to text as they
-//! come.
+//! Texts are encoded with a small vocabulary by every pre-tokenizer, and with one of SentencePiece's;
+//! decoded, they are what they were, but for bytes that the vocabulary lacks. Bytes of any kind are put
+//! together to text as they come.
 
 #![no_main]
 
@@ -18,34 +18,53 @@ use llamux_engine::tokenizer::{Options, Utf8Assembler, Vocab};
 
 struct Setup {
     vocab: Vocab<'static>,
-    chat: Chat<'static>,
+    chat: Option<Chat<'static>>,
     /// Whether the vocabulary has a token for a byte.
     known: [bool; 256],
+    /// Whether a space becomes U+2581, and may come in front.
+    spaces: bool,
+}
+
+impl Setup {
+    fn new(file: Vec<u8>, spaces: bool) -> Self {
+        let gguf = Gguf::parse(file.leak()).unwrap();
+        let memory = vec![0; Vocab::plan(&gguf).unwrap()].leak();
+        let vocab = Vocab::load(&gguf, memory).unwrap();
+        let mut known = [false; 256];
+        for id in 0..vocab.len() as u32 {
+            let piece: Vec<u8> = vocab.piece(id, false).collect();
+            if let [byte] = piece[..] {
+                known[usize::from(byte)] = true;
+            }
+        }
+        let chat = Chat::recognise(&gguf, &vocab).ok();
+        Setup {
+            vocab,
+            chat,
+            known,
+            spaces,
+        }
+    }
 }
 
 fn setups() -> &'static [Setup] {
     static SETUPS: OnceLock<Vec<Setup>> = OnceLock::new();
     SETUPS.get_or_init(|| {
-        ["gpt-2", "smollm", "qwen2", "llama-bpe"]
-            .map(|pre| {
-                let (tokens, types) = common::small_tokens();
-                let file = common::small_vocabulary(tokens, types)
-                    .set("tokenizer.ggml.pre", Some(pre.into()))
-                    .build();
-                let gguf = Gguf::parse(file.leak()).unwrap();
-                let memory = vec![0; Vocab::plan(&gguf).unwrap()].leak();
-                let vocab = Vocab::load(&gguf, memory).unwrap();
-                let mut known = [false; 256];
-                for id in 0..vocab.len() as u32 {
-                    let piece: Vec<u8> = vocab.piece(id, false).collect();
-                    if let [byte] = piece[..] {
-                        known[usize::from(byte)] = true;
-                    }
-                }
-                let chat = Chat::recognise(&gguf, &vocab).unwrap();
-                Setup { vocab, chat, known }
-            })
-            .into()
+        let bpe = ["gpt-2", "smollm", "qwen2", "llama-bpe"].map(|pre| {
+            let (tokens, types) = common::small_tokens();
+            let file = common::small_vocabulary(tokens, types);
+            let file = file.set("tokenizer.ggml.pre", Some(pre.into()));
+            Setup::new(file.build(), false)
+        });
+        let spm = [0, 1].map(|prefix| {
+            let file = common::piece_vocabulary(common::small_pieces());
+            let file = file.key(
+                "tokenizer.ggml.add_space_prefix",
+                common::Meta::Bool(prefix),
+            );
+            Setup::new(file.build(), true)
+        });
+        bpe.into_iter().chain(spm).collect()
     })
 }
 
@@ -63,31 +82,44 @@ fuzz_target!(|data: &[u8]| {
     assembler.finish(|s| assembled.push_str(s));
     assert_eq!(assembled, text);
 
-    let setup = &setups()[usize::from(mode % 4)];
+    let setups = setups();
+    let setup = &setups[usize::from(mode & 15) % setups.len()];
     let vocab = &setup.vocab;
     let options = Options {
         add_special: false,
-        parse_special: mode & 4 != 0,
+        parse_special: mode & 16 != 0,
     };
     let mut scratch = vec![u64::from(mode); Chat::scratch(text.len())];
-    let mut out = vec![0; text.len() + 100];
+    let mut out = vec![0; 6 * text.len() + 100];
     let len = vocab
         .encode(&text, options, &mut scratch, &mut out)
         .unwrap();
-    assert!(len <= text.len());
-    let decoded: Vec<u8> = out[..len]
-        .iter()
-        .flat_map(|&id| vocab.piece(id, true))
-        .collect();
-    let known = |byte: &u8| setup.known[usize::from(*byte)];
-    assert!(decoded.iter().copied().eq(text.bytes().filter(known)));
+    let tokens = &out[..len];
+    let mut decoded = String::new();
+    let mut decoder = vocab.decoder(true);
+    for &id in tokens {
+        decoder.push(vocab, id, true, |s| decoded.push_str(s));
+    }
+    decoder.finish(|s| decoded.push_str(s));
+    if setup.spaces {
+        // A space also comes behind what is special, and only there.
+        let bare = |text: &str| text.replace(['\u{2581}', ' '], "");
+        assert_eq!(bare(&decoded), bare(&text));
+    } else {
+        assert!(len <= text.len());
+        let known = |byte: &u8| setup.known[usize::from(*byte)];
+        let bytes: Vec<u8> = text.bytes().filter(known).collect();
+        assert_eq!(decoded, String::from_utf8_lossy(&bytes));
+    }
     if !options.parse_special {
-        assert!(!out[..len].iter().any(|&id| vocab.is_control(id)));
+        assert!(!tokens.iter().any(|&id| vocab.is_control(id)));
     }
 
+    let Some(chat) = &setup.chat else {
+        return;
+    };
     let ends = |tokens: &[u32]| tokens.iter().filter(|&&id| vocab.is_end(id)).count();
-    let len = setup
-        .chat
+    let len = chat
         .encode(vocab, Turn::First, &text, &mut scratch, &mut out)
         .unwrap();
     assert_eq!(ends(&out[..len]), 1);

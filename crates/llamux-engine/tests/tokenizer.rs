@@ -41,8 +41,13 @@ fn encode(vocab: &Vocab<'_>, text: &str, options: Options) -> Vec<u32> {
 }
 
 fn decode(vocab: &Vocab<'_>, ids: &[u32]) -> String {
-    let bytes: Vec<u8> = ids.iter().flat_map(|&id| vocab.piece(id, true)).collect();
-    String::from_utf8_lossy(&bytes).into_owned()
+    let mut decoder = vocab.decoder(true);
+    let mut text = String::new();
+    for &id in ids {
+        decoder.push(vocab, id, true, |s| text.push_str(s));
+    }
+    decoder.finish(|s| text.push_str(s));
+    text
 }
 
 fn unescape(line: &str) -> String {
@@ -84,7 +89,9 @@ fn compare(path: Option<PathBuf>, expected: &str, lossless: bool) {
             let tokens = encode(vocab, &text, PLAIN);
             assert_eq!(tokens, ids(plain), "{line}");
             if lossless {
-                assert_eq!(decode(vocab, &tokens), text);
+                // To SentencePiece, U+2581 is a space.
+                let spaced = |text: &str| text.replace('\u{2581}', " ");
+                assert_eq!(spaced(&decode(vocab, &tokens)), spaced(&text));
             }
         }
     })
@@ -121,6 +128,47 @@ fn gpt_2_equals_llama_cpp() {
 fn llama_bpe_equals_llama_cpp() {
     let expected = include_str!("fixtures/ggml-vocab-llama-bpe.ids");
     compare(vocabulary("ggml-vocab-llama-bpe.gguf"), expected, true);
+}
+
+#[test]
+fn qwen2_vocabulary_equals_llama_cpp() {
+    let expected = include_str!("fixtures/ggml-vocab-qwen2.ids");
+    compare(vocabulary("ggml-vocab-qwen2.gguf"), expected, true);
+}
+
+#[test]
+fn llama_spm_equals_llama_cpp() {
+    let expected = include_str!("fixtures/ggml-vocab-llama-spm.ids");
+    compare(vocabulary("ggml-vocab-llama-spm.gguf"), expected, true);
+}
+
+/// llama.cpp's own test texts lie beside its vocabularies, with their tokens.
+#[test]
+fn texts_of_llama_cpp_have_their_tokens() {
+    for name in [
+        "llama-spm",
+        "phi-3",
+        "llama-bpe",
+        "qwen2",
+        "gpt-2",
+        "refact",
+        "starcoder",
+    ] {
+        let Some(path) = vocabulary(&format!("ggml-vocab-{name}.gguf")) else {
+            continue;
+        };
+        let beside = |end: &str| std::fs::read_to_string(path.with_extension(end)).unwrap();
+        let (texts, tokens) = (beside("gguf.inp"), beside("gguf.out"));
+        let texts: Vec<_> = texts.split("\n__ggml_vocab_test__\n").collect();
+        let tokens: Vec<_> = tokens.lines().collect();
+        assert!(texts.len() > 40 && tokens.len() >= texts.len() - 1);
+        with_vocab(&common::map(&path), |vocab| {
+            for (text, expected) in texts.iter().zip(tokens) {
+                assert_eq!(encode(vocab, text, PLAIN), ids(expected), "{name} {text:?}");
+            }
+        })
+        .unwrap();
+    }
 }
 
 #[test]
@@ -309,6 +357,173 @@ fn long_words_take_no_quadratic_time() {
     })
     .unwrap();
     assert!(start.elapsed().as_secs() < 30);
+}
+
+fn pieces() -> GgufBuilder {
+    common::piece_vocabulary(common::small_pieces())
+}
+
+#[test]
+fn merges_by_score() {
+    let file = pieces().key("tokenizer.ggml.add_space_prefix", Meta::Bool(0));
+    // "bc" has a higher score than "ab", and "abc" comes of it.
+    check(&file, "abc", PLAIN, &["abc"]);
+    check(&file, "abx", PLAIN, &["ab", "x"]);
+    // "▁a" is higher than "ab", but "bc" is higher still.
+    check(&file, " ab", PLAIN, &["▁a", "b"]);
+    check(&file, " abc", PLAIN, &["▁", "abc"]);
+    // Of equal scores the leftmost, and one token may merge on.
+    check(&file, "llllll", PLAIN, &["ll", "ll", "ll"]);
+    check(&file, "lllll", PLAIN, &["ll", "lll"]);
+    check(&file, "é漢", PLAIN, &["é漢"]);
+    check(&file, "", PLAIN, &[]);
+}
+
+#[test]
+fn a_space_comes_first_and_behind_special_tokens() {
+    let file = pieces();
+    check(&file, "a", PLAIN, &["▁a"]);
+    check(&file, " a", PLAIN, &["▁", "▁a"]);
+    check(&file, "b a", PLAIN, &["▁", "b", "▁a"]);
+    check(&file, "", PLAIN, &[]);
+    check(
+        &file,
+        "a<turn>a<--a",
+        SPECIAL,
+        &["<s>", "▁a", "<turn>", "▁a", "<--", "▁a"],
+    );
+    check(&file, "<turn><turn>", SPECIAL, &["<s>", "<turn>", "<turn>"]);
+}
+
+#[test]
+fn what_is_no_token_becomes_bytes() {
+    let file = pieces().key("tokenizer.ggml.add_space_prefix", Meta::Bool(0));
+    check(&file, "a\n", PLAIN, &["a", "<0x0A>"]);
+    check(&file, "漢字", PLAIN, &["漢", "<0xE5>", "<0xAD>", "<0x97>"]);
+    // A byte's token may be the byte itself, and one without any is left out.
+    let mut pieces = common::small_pieces();
+    pieces[3 + 10].0 = b"\n".to_vec();
+    pieces[3 + 13].0 = b"gone".to_vec();
+    let file = common::piece_vocabulary(pieces);
+    check(&file, "a\r\n", PLAIN, &["▁a", "\n"]);
+}
+
+#[test]
+fn control_tokens_do_not_come_out_of_merges() {
+    check(&pieces(), "</s>", PLAIN, &["▁", "</s", ">"]);
+    check(&pieces(), "</s>", SPECIAL, &["<s>", "</s>"]);
+}
+
+#[test]
+fn pieces_become_the_text_again() {
+    with_vocab(&pieces().build(), |vocab| {
+        assert_eq!((vocab.bos(), vocab.eos()), (Some(1), Some(2)));
+        assert!(vocab.add_bos() && vocab.is_end(2));
+        for text in ["", "a", " a  b ", "漢字\n", "b--->", "</s>x"] {
+            assert_eq!(decode(vocab, &encode(vocab, text, PLAIN)), text);
+        }
+        // In the midst of a text, the space is the text's own.
+        let mut text = String::new();
+        let mut decoder = vocab.decoder(false);
+        for id in encode(vocab, "a", PLAIN) {
+            decoder.push(vocab, id, false, |s| text.push_str(s));
+        }
+        assert_eq!(text, " a");
+        // A byte waits for those that complete its character.
+        let byte = |text: &str| vocab.find(text).unwrap();
+        let mut decoder = vocab.decoder(true);
+        let mut text = String::new();
+        for id in [1, byte("<0xE5>"), byte("<0xAD>")] {
+            decoder.push(vocab, id, false, |s| text.push_str(s));
+        }
+        assert_eq!(text, "");
+        decoder.push(vocab, byte("<0x97>"), false, |s| text.push_str(s));
+        assert_eq!(text, "字");
+    })
+    .unwrap();
+}
+
+#[test]
+fn pairs_that_come_and_go_stay_within_the_memory() {
+    // With each merge of "a"s, another pair of the same score in front of them replaces the last.
+    let mut pieces = common::small_pieces();
+    for n in 2..=300 {
+        pieces.push((vec![b'p'; n], 1, n as f32));
+    }
+    for n in 1..=300 {
+        pieces.push((
+            format!("q{}", "p".repeat(n)).into_bytes(),
+            1,
+            -100.0 - (n % 2) as f32,
+        ));
+    }
+    let file = common::piece_vocabulary(pieces).build();
+    let text = format!("q{}", "p".repeat(299)).repeat(50);
+    with_vocab(&file, |vocab| {
+        let tokens = encode(vocab, &text, PLAIN);
+        assert_eq!(tokens.len(), 51);
+        assert_eq!(decode(vocab, &tokens), text);
+    })
+    .unwrap();
+}
+
+#[test]
+fn long_texts_take_no_quadratic_time() {
+    let text = "abc lll é漢字".repeat(60_000);
+    let start = std::time::Instant::now();
+    with_vocab(&pieces().build(), |vocab| {
+        assert_eq!(decode(vocab, &encode(vocab, &text, PLAIN)), text);
+    })
+    .unwrap();
+    assert!(start.elapsed().as_secs() < 30);
+}
+
+#[test]
+fn refuses_scores_that_are_not_there() {
+    let name = "tokenizer.ggml.scores";
+    assert_eq!(
+        refused(&pieces().set(name, None)),
+        Error::Missing {
+            what: "key",
+            name: name.into()
+        }
+    );
+    let count = common::small_pieces().len();
+    let scores = |scores| pieces().set(name, Some(Meta::F32s(scores)));
+    assert!(matches!(
+        refused(&scores(vec![0.0; count - 1])),
+        Error::Invalid { what: "number of scores", value, .. } if value == count as u64 - 1
+    ));
+    let mut wrong = vec![0.0; count];
+    wrong[2] = f32::NAN;
+    assert!(matches!(
+        refused(&scores(wrong)),
+        Error::Invalid { what: "bits of a score", name, .. } if name == "</s>".into()
+    ));
+    let integers = Meta::I32s(vec![0; count]);
+    assert!(matches!(
+        refused(&pieces().set(name, Some(integers))),
+        Error::KeyType { .. }
+    ));
+}
+
+#[test]
+fn refuses_a_piece_that_is_too_long() {
+    let with_piece = |len: usize| {
+        let mut pieces = common::small_pieces();
+        pieces.push((vec![b'z'; len], 1, 0.0));
+        common::piece_vocabulary(pieces)
+    };
+    assert!(matches!(
+        refused(&with_piece(1025)),
+        Error::Limit {
+            what: "length of a token",
+            value: 1025,
+            limit: 1024,
+            ..
+        }
+    ));
+    assert!(with_vocab(&with_piece(1024).build(), |_| ()).is_ok());
 }
 
 #[track_caller]

@@ -9,9 +9,10 @@
 
 use super::heap::{heap_entries, Heap};
 use super::pretokenize::PreTokenizer;
+use super::symbols::Symbols;
 use super::table::{finish_hash, free_slot, probe, table_slots, Occupied};
 use super::tokens::Tokens;
-use super::{as_u64, Carver, Output, Parts, MERGES_KEY};
+use super::{as_u64, BpeParts, Carver, Output, MERGES_KEY};
 use crate::error::Error;
 
 /// What a pre-tokenizer's name says.
@@ -78,7 +79,7 @@ impl<'a> Bpe<'a> {
 
     /// Resolves the merges to tokens.
     pub(super) fn load(
-        parts: &Parts<'a>,
+        parts: &BpeParts<'a>,
         tokens: &Tokens<'a>,
         carver: &mut Carver<'a>,
     ) -> Result<Self, Error> {
@@ -112,13 +113,13 @@ impl<'a> Bpe<'a> {
                 entry.copy_from_slice(&resolved);
             }
         }
-        let longest = parts.tokens.strings().into_iter().flatten();
+        let lengths = (0..tokens.id_end()).map(|id| tokens.text(id).map_or(0, <[u8]>::len));
         Ok(Self {
             pre: parts.pre,
             bytes,
             merges,
             slots,
-            longest: longest.map(<[u8]>::len).max().unwrap_or(0),
+            longest: lengths.max().unwrap_or(0),
         })
     }
 
@@ -155,10 +156,10 @@ impl<'a> Bpe<'a> {
             have: as_u64(scratch.len()),
         };
         let (symbols, heap) = scratch.split_at_mut_checked(word.len()).ok_or(too_short)?;
-        let mut symbols = Symbols(symbols);
+        let mut symbols = Symbols::new(symbols);
         for (index, &byte) in (0..).zip(word) {
             let id = self.bytes.get(usize::from(byte)).copied();
-            symbols.set(index, id.unwrap_or(UNKNOWN), index);
+            symbols.set(index, index, id.unwrap_or(UNKNOWN));
         }
         let mut heap = Heap::new(heap);
         for left in 0..symbols.len() {
@@ -169,19 +170,15 @@ impl<'a> Bpe<'a> {
             let Some((left, right, merged)) = self.valid(&symbols, entry) else {
                 continue;
             };
-            let last = symbols.extent(right);
-            symbols.set(right, MERGED, last);
-            symbols.set(left, merged, last);
-            if last > left {
-                symbols.set_extent(last, left);
-            }
+            symbols.set_tag(right, MERGED);
+            symbols.set(left, symbols.extent(right), merged);
             for left in [symbols.before(left), Some(left)] {
                 self.propose(&symbols, left, &mut heap).ok_or(too_short)?;
             }
         }
         let mut index = 0;
         while index < symbols.len() {
-            let id = symbols.id(index);
+            let id = symbols.tag(index);
             if id != UNKNOWN {
                 out.push(id);
             }
@@ -200,7 +197,7 @@ impl<'a> Bpe<'a> {
         let Some(right) = symbols.after(left) else {
             return Some(());
         };
-        let pair = (symbols.id(left), symbols.id(right));
+        let pair = (symbols.tag(left), symbols.tag(right));
         let rank = probe(self.slots, hash_pair(pair.0, pair.1)).find(|&rank| {
             merge(self.merges, rank).is_some_and(|[left, right, _]| (left, right) == pair)
         });
@@ -217,11 +214,11 @@ impl<'a> Bpe<'a> {
         // CAST: The halves that `propose` put together.
         let (rank, left) = ((entry >> 32) as u32, entry as u32);
         let [left_id, right_id, merged] = merge(self.merges, rank)?;
-        if symbols.id(left) != left_id {
+        if symbols.tag(left) != left_id {
             return None;
         }
         let right = symbols.after(left)?;
-        (symbols.id(right) == right_id).then_some((left, right, merged))
+        (symbols.tag(right) == right_id).then_some((left, right, merged))
     }
 }
 
@@ -246,55 +243,6 @@ fn resolve(string: &[u8], tokens: &Tokens<'_>) -> Option<[u32; 3]> {
 
 fn hash_pair(left: u32, right: u32) -> u64 {
     finish_hash(u64::from(left) << 32 | u64::from(right))
-}
-
-/// The symbols of a word. Each begins at the index of its first byte; there, the upper half of a
-/// word is its token and the lower half, its extent, the index of its last byte. At its last byte,
-/// the extent is the index of its first.
-struct Symbols<'s>(&'s mut [u64]);
-
-impl Symbols<'_> {
-    fn len(&self) -> u32 {
-        // CAST: `Vocab::encode` refuses texts of 4 GiB.
-        self.0.len() as u32
-    }
-
-    fn get(&self, index: u32) -> u64 {
-        // CAST: `usize` has at least 32 bits.
-        let word = self.0.get(index as usize);
-        word.copied().unwrap_or(u64::MAX)
-    }
-
-    fn id(&self, index: u32) -> u32 {
-        // CAST: The upper half.
-        (self.get(index) >> 32) as u32
-    }
-
-    fn extent(&self, index: u32) -> u32 {
-        // CAST: The lower half.
-        self.get(index) as u32
-    }
-
-    fn set(&mut self, index: u32, id: u32, extent: u32) {
-        if let Some(word) = self.0.get_mut(index as usize) {
-            *word = u64::from(id) << 32 | u64::from(extent);
-        }
-    }
-
-    fn set_extent(&mut self, index: u32, extent: u32) {
-        self.set(index, self.id(index), extent);
-    }
-
-    /// Where the symbol behind the one at `index` begins.
-    fn after(&self, index: u32) -> Option<u32> {
-        let after = self.extent(index).checked_add(1)?;
-        (after < self.len()).then_some(after)
-    }
-
-    /// Where the symbol in front of the one at `index` begins.
-    fn before(&self, index: u32) -> Option<u32> {
-        Some(self.extent(index.checked_sub(1)?))
-    }
 }
 
 /// The character that stands for a byte in the texts of tokens: itself if it can be seen in Latin-1,

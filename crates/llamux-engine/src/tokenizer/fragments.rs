@@ -41,55 +41,60 @@ impl<'t, 's> Fragments<'t, 's> {
         fragments
     }
 
-    /// Finds the special tokens: first all of the longest one, then, in what they leave over, all of
+    /// Finds the special tokens: first all of the longest ones, then, in what they leave over, all of
     /// the next. User-defined tokens are found whether or not control tokens are asked for.
+    ///
+    /// A vocabulary has some thousands of them, but only some tens of lengths.
     fn mark(&mut self, vocab: &Vocab<'_>, parse_special: bool) {
         self.covered.clear();
         self.begins.clear();
-        let text = self.text.as_bytes();
-        let mut has_byte = [false; 256];
-        for &byte in text {
-            if let Some(has) = has_byte.get_mut(usize::from(byte)) {
-                *has = true;
-            }
-        }
-        for &id in vocab.specials {
+        let spelling = |id| vocab.tokens.text(id).unwrap_or(&[]);
+        let wanted = |id| {
             let marks = vocab.tokens.marks(id);
-            if !parse_special && marks & (mark::CONTROL | mark::UNKNOWN) != 0 {
+            marks & mark::SPECIAL != 0
+                && (parse_special || marks & (mark::CONTROL | mark::UNKNOWN) == 0)
+        };
+        let same_len = |&a: &u32, &b: &u32| spelling(a).len() == spelling(b).len();
+        let mut there = Bytes::default();
+        self.text.bytes().for_each(|byte| there.add(byte));
+        for ids in vocab.specials.chunk_by(same_len) {
+            let len = ids.first().map_or(0, |&id| spelling(id).len());
+            let (mut first, mut last) = (Bytes::default(), Bytes::default());
+            for &id in ids.iter().filter(|&&id| wanted(id)) {
+                if let (Some(&a), Some(&b)) = (spelling(id).first(), spelling(id).last()) {
+                    first.add(a);
+                    last.add(b);
+                }
+            }
+            if !there.meets(&first) {
                 continue;
             }
-            let spelling = vocab.tokens.text(id).unwrap_or(&[]);
-            let all_there = spelling
-                .iter()
-                .all(|&byte| has_byte.get(usize::from(byte)) == Some(&true));
-            if spelling.is_empty() || !all_there {
-                continue;
-            }
-            self.mark_all(spelling);
+            self.mark_all(len, |part| {
+                let ends = part.first().zip(part.last());
+                ends.is_some_and(|(&a, &b)| first.has(a) && last.has(b))
+                    && vocab.tokens.find(part.iter().copied()).is_some_and(wanted)
+            });
         }
     }
 
-    fn mark_all(&mut self, spelling: &[u8]) {
-        let Some(&first) = spelling.first() else {
+    /// Marks all parts of `len` bytes that `is_special` finds to be.
+    fn mark_all(&mut self, len: usize, is_special: impl Fn(&[u8]) -> bool) {
+        if len == 0 {
             return;
-        };
+        }
         let text = self.text.as_bytes();
-        let mut position = 0;
-        while let Some(found) = text
-            .get(position..)
-            .and_then(|rest| rest.iter().position(|&byte| byte == first))
-        {
-            // OVERFLOW: Positions in the text.
-            let begin = position + found;
-            let end = begin + spelling.len();
-            let matches = text.get(begin..end) == Some(spelling)
-                && !(begin..end).any(|i| self.covered.get(i));
-            if matches {
+        let mut begin = 0;
+        // OVERFLOW: Positions in the text, and the length of a token.
+        while let Some(part) = text.get(begin..begin + len) {
+            let end = begin + len;
+            // What comes first rules out most.
+            let is_free = |i| !self.covered.get(i);
+            if is_free(begin) && is_free(end - 1) && is_special(part) && (begin..end).all(is_free) {
                 (begin..end).for_each(|i| self.covered.set(i));
                 self.begins.set(begin);
-                position = end;
+                begin = end;
             } else {
-                position = begin + 1;
+                begin += 1;
             }
         }
     }
@@ -113,6 +118,27 @@ impl<'t, 's> Fragments<'t, 's> {
         } else {
             Fragment::Text(fragment)
         })
+    }
+}
+
+/// A set of bytes.
+#[derive(Default)]
+struct Bytes([u64; 4]);
+
+impl Bytes {
+    fn add(&mut self, byte: u8) {
+        if let Some(word) = self.0.get_mut(usize::from(byte / 64)) {
+            *word |= 1 << (byte % 64);
+        }
+    }
+
+    fn has(&self, byte: u8) -> bool {
+        let word = self.0.get(usize::from(byte / 64));
+        word.is_some_and(|word| word >> (byte % 64) & 1 != 0)
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
     }
 }
 

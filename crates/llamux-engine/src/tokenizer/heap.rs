@@ -19,8 +19,9 @@ impl<'s> Heap<'s> {
         Self { entries, len: 0 }
     }
 
-    /// Adds an entry. When there is no room, those that `keep` refuses go first; as they are at
-    /// least a fifth of all, that happens a bounded number of times per word. `None` if all stay.
+    /// Adds an entry. When there is no room, those that `keep` refuses go first, and all but one of
+    /// those that are equal; as they are at least a fifth of all, that happens a bounded number of
+    /// times per text. `None` if all stay.
     pub(super) fn push(&mut self, entry: u64, keep: impl Fn(u64) -> bool) -> Option<()> {
         if self.len == self.entries.len() {
             let mut kept = 0;
@@ -31,10 +32,18 @@ impl<'s> Heap<'s> {
                     kept += 1;
                 }
             }
-            self.len = kept;
-            for i in (0..self.len / 2).rev() {
-                self.sift_down(i);
+            // What is sorted is a heap.
+            let entries = self.entries.get_mut(..kept)?;
+            entries.sort_unstable();
+            let mut unique = 0;
+            for i in 0..entries.len() {
+                let entry = *entries.get(i)?;
+                if unique == 0 || entries.get(unique - 1) != Some(&entry) {
+                    *entries.get_mut(unique)? = entry;
+                    unique += 1;
+                }
             }
+            self.len = unique;
         }
         *self.entries.get_mut(self.len)? = entry;
         self.len += 1;
@@ -100,5 +109,16 @@ mod tests {
         heap.push(5, |entry| entry % 2 == 1).unwrap();
         let popped: Vec<_> = core::iter::from_fn(|| heap.pop()).collect();
         assert_eq!(popped, [1, 3, 5, 7, 9]);
+    }
+
+    #[test]
+    fn a_full_heap_keeps_one_of_equal_entries() {
+        let mut entries = [0; 6];
+        let mut heap = Heap::new(&mut entries);
+        for entry in [5, 2, 5, 2, 2, 9, 4] {
+            heap.push(entry, |_| true).unwrap();
+        }
+        let popped: Vec<_> = core::iter::from_fn(|| heap.pop()).collect();
+        assert_eq!(popped, [2, 4, 5, 9]);
     }
 }

@@ -10,14 +10,18 @@
 //! from the texts of tokens where the file says nothing.
 
 mod bpe;
+mod decoder;
 mod fragments;
 mod heap;
 mod pretokenize;
 mod special;
+mod spm;
+mod symbols;
 mod table;
 mod tokens;
 mod utf8;
 
+pub use decoder::Decoder;
 pub use utf8::Utf8Assembler;
 
 use crate::error::Error;
@@ -25,6 +29,7 @@ use crate::gguf::{Array, Gguf, Optional, ValueType};
 use bpe::Bpe;
 use fragments::{bitmap_words, Fragment, Fragments};
 use special::{list_specials, SpecialIds, MOST_SPELLED};
+use spm::Spm;
 use tokens::Tokens;
 
 /// Most tokens of a vocabulary.
@@ -42,6 +47,8 @@ mod mark {
     pub(super) const END: u8 = 1 << 4;
     /// Found in the text before it is split into words.
     pub(super) const SPECIAL: u8 = CONTROL | USER_DEFINED | UNKNOWN;
+    /// Stands for one byte.
+    pub(super) const BYTE: u8 = 1 << 5;
 }
 
 /// How a text is to be read.
@@ -69,6 +76,7 @@ pub struct Vocab<'a> {
 /// The kinds of tokenizers.
 enum Model<'a> {
     Bpe(Bpe<'a>),
+    Spm(Spm<'a>),
 }
 
 impl<'a> Vocab<'a> {
@@ -91,11 +99,21 @@ impl<'a> Vocab<'a> {
         };
 
         let mut tokens = Tokens::load(&parts, &mut carver)?;
-        let special_ids = SpecialIds::read(gguf, &tokens)?;
+        let mut special_ids = SpecialIds::read(gguf, &tokens)?;
+        let (model, adds_bos) = match &parts.model {
+            ModelParts::Bpe(parts) => (
+                Model::Bpe(Bpe::load(parts, &tokens, &mut carver)?),
+                parts.pre.add_bos,
+            ),
+            ModelParts::Spm(parts) => {
+                // What they are in all of these vocabularies, if no key says otherwise.
+                special_ids.default_to(&tokens, 1, 2);
+                (Model::Spm(Spm::load(parts, &tokens, &mut carver)?), true)
+            }
+        };
         special_ids.mark(&mut tokens);
         let specials = carver.take(parts.special_capacity)?;
         let specials = list_specials(&tokens, specials);
-        let model = Model::Bpe(Bpe::load(&parts, &tokens, &mut carver)?);
 
         let add_bos = gguf.bool("tokenizer.ggml.add_bos_token").optional()?;
         let add_eos = gguf.bool("tokenizer.ggml.add_eos_token").optional()?;
@@ -104,7 +122,7 @@ impl<'a> Vocab<'a> {
             specials,
             bos: special_ids.bos,
             eos: special_ids.eos,
-            add_bos: add_bos.unwrap_or(parts.pre.add_bos),
+            add_bos: add_bos.unwrap_or(adds_bos),
             add_eos: add_eos.unwrap_or(false),
             model,
         };
@@ -124,8 +142,10 @@ impl<'a> Vocab<'a> {
 
     /// How many 64-bit words of scratch memory a text of `bytes` needs.
     pub const fn scratch(bytes: usize) -> usize {
-        // Two bitmaps, and what the model needs.
-        Bpe::scratch(bytes).saturating_add(bitmap_words(bytes) * 2)
+        let (bpe, spm) = (Bpe::scratch(bytes), Spm::scratch(bytes));
+        let model = if bpe > spm { bpe } else { spm };
+        // Two bitmaps more.
+        model.saturating_add(bitmap_words(bytes) * 2)
     }
 
     /// Number of tokens.
@@ -184,10 +204,22 @@ impl<'a> Vocab<'a> {
         } else if marks & mark::NORMAL != 0 {
             match &self.model {
                 Model::Bpe(_) => Piece::mapped(text),
+                Model::Spm(_) => Piece(Bytes::Spaced(text)),
             }
+        } else if marks & mark::BYTE != 0 {
+            Piece(Bytes::One(spm::byte_of(text)))
         } else {
             Piece::raw(&[])
         }
+    }
+
+    /// Turns tokens into text, from a text's beginning or from somewhere in it.
+    pub fn decoder(&self, beginning: bool) -> Decoder {
+        let prefix = match &self.model {
+            Model::Bpe(_) => false,
+            Model::Spm(spm) => spm.add_space_prefix,
+        };
+        Decoder::new(beginning && prefix)
     }
 
     /// Writes the tokens of `text` to `out` and returns how many they are.
@@ -211,23 +243,34 @@ impl<'a> Vocab<'a> {
         }
         let words = bitmap_words(text.len());
         let (covered, rest) = scratch.split_at_mut_checked(words).ok_or_else(too_long)?;
-        let (begins, scratch) = rest.split_at_mut_checked(words).ok_or_else(too_long)?;
+        let (starts, scratch) = rest.split_at_mut_checked(words).ok_or_else(too_long)?;
 
         let mut out = Output { out, len: 0 };
         if let (true, true, Some(bos)) = (options.add_special, self.add_bos, self.bos) {
             out.push(bos);
         }
-        let mut fragments = Fragments::of(self, text, options.parse_special, covered, begins);
+        let mut fragments = Fragments::of(self, text, options.parse_special, covered, starts);
+        // What is behind a special token begins like a text of its own.
+        let mut begins = true;
         while let Some(fragment) = fragments.next() {
             match fragment {
                 Fragment::Special(spelling) => {
                     if let Some(id) = self.find(spelling) {
                         out.push(id);
                     }
+                    begins = true;
                 }
-                Fragment::Text(text) => match &self.model {
-                    Model::Bpe(bpe) => bpe.encode(&self.tokens, text, scratch, &mut out)?,
-                },
+                Fragment::Text(text) => {
+                    let tokens = &self.tokens;
+                    match &self.model {
+                        Model::Bpe(bpe) => bpe.encode(tokens, text, scratch, &mut out)?,
+                        Model::Spm(spm) => {
+                            let prefix = begins && spm.add_space_prefix;
+                            spm.encode(tokens, text, prefix, scratch, &mut out)?;
+                        }
+                    }
+                    begins = false;
+                }
             }
         }
         if let (true, true, Some(eos)) = (options.add_special, self.add_eos, self.eos) {
@@ -239,25 +282,32 @@ impl<'a> Vocab<'a> {
 
 /// Iterator over the bytes of a token.
 #[derive(Clone)]
-pub struct Piece<'a> {
-    raw: core::slice::Iter<'a, u8>,
-    mapped: core::str::Chars<'a>,
+pub struct Piece<'a>(Bytes<'a>);
+
+/// The bytes that are left of a token, and how they are spelled.
+#[derive(Clone)]
+enum Bytes<'a> {
+    /// As they are.
+    Raw(core::slice::Iter<'a, u8>),
+    /// By the characters that stand for bytes.
+    Mapped(core::str::Chars<'a>),
+    /// As they are but for spaces.
+    Spaced(&'a [u8]),
+    /// By their number.
+    One(Option<u8>),
+    /// The rest of a character that stands for itself among those that stand for bytes, and what is
+    /// behind it.
+    Itself(core::slice::Iter<'a, u8>, core::str::Chars<'a>),
 }
 
 impl<'a> Piece<'a> {
     fn raw(bytes: &'a [u8]) -> Self {
-        Self {
-            raw: bytes.iter(),
-            mapped: "".chars(),
-        }
+        Self(Bytes::Raw(bytes.iter()))
     }
 
     fn mapped(bytes: &'a [u8]) -> Self {
         match core::str::from_utf8(bytes) {
-            Ok(text) => Self {
-                raw: [].iter(),
-                mapped: text.chars(),
-            },
+            Ok(text) => Self(Bytes::Mapped(text.chars())),
             Err(_) => Self::raw(bytes),
         }
     }
@@ -267,16 +317,36 @@ impl Iterator for Piece<'_> {
     type Item = u8;
 
     fn next(&mut self) -> Option<u8> {
-        if let Some(&byte) = self.raw.next() {
-            return Some(byte);
+        match &mut self.0 {
+            Bytes::Raw(bytes) => bytes.next().copied(),
+            Bytes::One(byte) => byte.take(),
+            Bytes::Spaced(bytes) => {
+                if let Some(rest) = bytes.strip_prefix(spm::SPACE) {
+                    *bytes = rest;
+                    return Some(b' ');
+                }
+                let (&byte, rest) = bytes.split_first()?;
+                *bytes = rest;
+                Some(byte)
+            }
+            Bytes::Mapped(chars) => {
+                let rest = chars.as_str();
+                let c = chars.next()?;
+                if let Some(byte) = bpe::byte_of(c) {
+                    return Some(byte);
+                }
+                let itself = rest.as_bytes().get(..c.len_utf8())?.iter();
+                self.0 = Bytes::Itself(itself, chars.clone());
+                self.next()
+            }
+            Bytes::Itself(bytes, chars) => match bytes.next() {
+                Some(&byte) => Some(byte),
+                None => {
+                    self.0 = Bytes::Mapped(chars.clone());
+                    self.next()
+                }
+            },
         }
-        let rest = self.mapped.as_str();
-        let c = self.mapped.next()?;
-        bpe::byte_of(c).or_else(|| {
-            // Not one of the characters that stand for bytes: it stands for itself.
-            self.raw = rest.as_bytes().get(..c.len_utf8())?.iter();
-            self.raw.next().copied()
-        })
     }
 }
 
@@ -291,7 +361,8 @@ impl Output<'_> {
         if let Some(slot) = self.out.get_mut(self.len) {
             *slot = id;
         }
-        // OVERFLOW: There are no more tokens than bytes of the text, and two.
+        // OVERFLOW: There are at most six tokens for a byte of the text: three if it is a space, and as
+        // many for the space that is put in front of it.
         self.len += 1;
     }
 
@@ -322,35 +393,50 @@ fn text_capacity(words: usize) -> usize {
 
 const TOKENS_KEY: &str = "tokenizer.ggml.tokens";
 const TYPES_KEY: &str = "tokenizer.ggml.token_type";
+const SCORES_KEY: &str = "tokenizer.ggml.scores";
 const MERGES_KEY: &str = "tokenizer.ggml.merges";
 const BOS_KEY: &str = "tokenizer.ggml.bos_token_id";
 const EOS_KEY: &str = "tokenizer.ggml.eos_token_id";
 
 /// What the file has for the tokenizer.
 struct Parts<'a> {
-    pre: bpe::Pre,
     tokens: Array<'a>,
     types: Option<Array<'a>>,
-    merges: Array<'a>,
     special_capacity: usize,
+    model: ModelParts<'a>,
+}
+
+/// What it has for the tokenizer's kind.
+enum ModelParts<'a> {
+    Bpe(BpeParts<'a>),
+    Spm(SpmParts<'a>),
+}
+
+struct BpeParts<'a> {
+    pre: bpe::Pre,
+    merges: Array<'a>,
+}
+
+struct SpmParts<'a> {
+    scores: Array<'a>,
+    add_space_prefix: bool,
 }
 
 impl<'a> Parts<'a> {
     fn find(gguf: &Gguf<'a>) -> Result<Self, Error> {
         let model = gguf.str("tokenizer.ggml.model")?;
-        if model != "gpt2" {
-            return Err(Error::Unsupported {
-                what: "tokenizer",
-                name: model.into(),
-            });
-        }
-        let pre = gguf.str("tokenizer.ggml.pre")?;
-        let pre = bpe::Pre::from_name(pre).ok_or(Error::Unsupported {
-            what: "pre-tokenizer",
-            name: pre.into(),
-        })?;
         let tokens = gguf.array(TOKENS_KEY, ValueType::String)?;
         check_len(TOKENS_KEY, tokens.len(), MAX_TOKENS)?;
+        let model = match model {
+            "gpt2" => ModelParts::Bpe(BpeParts::find(gguf)?),
+            "llama" => ModelParts::Spm(SpmParts::find(gguf, tokens.len())?),
+            _ => {
+                return Err(Error::Unsupported {
+                    what: "tokenizer",
+                    name: model.into(),
+                })
+            }
+        };
         if tokens.is_empty() {
             return Err(Error::Invalid {
                 what: "number of tokens",
@@ -377,8 +463,6 @@ impl<'a> Parts<'a> {
                 expected: "one for each token",
             });
         }
-        let merges = gguf.array(MERGES_KEY, ValueType::String)?;
-        check_len(MERGES_KEY, merges.len(), MAX_MERGES)?;
 
         let special = types.map_or(0, |types| {
             (0..tokens.len())
@@ -386,18 +470,53 @@ impl<'a> Parts<'a> {
                 .count()
         });
         Ok(Self {
-            pre,
             tokens,
             types,
-            merges,
+            model,
             // Some more become special for how they are spelled.
             special_capacity: special + MOST_SPELLED,
         })
     }
 
     fn words(&self) -> usize {
+        let model = match &self.model {
+            ModelParts::Bpe(parts) => Bpe::words(parts.merges.len()),
+            ModelParts::Spm(_) => Spm::WORDS,
+        };
         // OVERFLOW: `MAX_TOKENS` and `MAX_MERGES` bound all of it.
-        Tokens::words(self.tokens.len()) + self.special_capacity + Bpe::words(self.merges.len())
+        Tokens::words(self.tokens.len()) + self.special_capacity + model
+    }
+}
+
+impl<'a> BpeParts<'a> {
+    fn find(gguf: &Gguf<'a>) -> Result<Self, Error> {
+        let pre = gguf.str("tokenizer.ggml.pre")?;
+        let pre = bpe::Pre::from_name(pre).ok_or(Error::Unsupported {
+            what: "pre-tokenizer",
+            name: pre.into(),
+        })?;
+        let merges = gguf.array(MERGES_KEY, ValueType::String)?;
+        check_len(MERGES_KEY, merges.len(), MAX_MERGES)?;
+        Ok(Self { pre, merges })
+    }
+}
+
+impl<'a> SpmParts<'a> {
+    fn find(gguf: &Gguf<'a>, tokens: usize) -> Result<Self, Error> {
+        let scores = gguf.array(SCORES_KEY, ValueType::F32)?;
+        if scores.len() < tokens {
+            return Err(Error::Invalid {
+                what: "number of scores",
+                name: SCORES_KEY.into(),
+                value: as_u64(scores.len()),
+                expected: "one for each token",
+            });
+        }
+        let add_space_prefix = gguf.bool("tokenizer.ggml.add_space_prefix").optional()?;
+        Ok(Self {
+            scores,
+            add_space_prefix: add_space_prefix.unwrap_or(true),
+        })
     }
 }
 
@@ -420,7 +539,8 @@ fn marks_of_type(number: Option<u32>) -> u8 {
         Some(2) => mark::UNKNOWN,
         Some(3) => mark::CONTROL,
         Some(4) => mark::USER_DEFINED,
-        // 5 is not used, 6 a byte of another kind of vocabulary.
+        Some(6) => mark::BYTE,
+        // 5 is not used.
         _ => 0,
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct SpecialIds {
     pub(super) bos: Option<u32>,
     pub(super) eos: Option<u32>,
     /// Tokens that end the answer because a key says so.
-    ends: [Option<u32>; 3],
+    ends: [Option<u32>; 2],
     /// For each of [`FIM`].
     fim: [Option<u32>; FIM.len()],
 }
@@ -154,12 +154,18 @@ impl SpecialIds {
             bos: id(BOS_KEY)?,
             eos,
             ends: [
-                eos,
                 id("tokenizer.ggml.eot_token_id")?,
                 id("tokenizer.ggml.eom_token_id")?,
             ],
             fim,
         })
+    }
+
+    /// Says which tokens begin and end a text where no key does.
+    pub(super) fn default_to(&mut self, tokens: &Tokens<'_>, bos: u32, eos: u32) {
+        let existing = |id| Some(id).filter(|&id| id < tokens.id_end());
+        self.bos = self.bos.or_else(|| existing(bos));
+        self.eos = self.eos.or_else(|| existing(eos));
     }
 
     /// Marks the tokens that end the answer, and those that are for control though their type does
@@ -178,7 +184,7 @@ impl SpecialIds {
                 tokens.mark(id, end | mark::CONTROL);
             }
         }
-        for id in self.ends.into_iter().flatten() {
+        for id in self.ends.into_iter().chain([self.eos]).flatten() {
             tokens.mark(id, mark::END);
         }
         for spelling in END_SPELLINGS {

@@ -25,6 +25,7 @@ pub enum Meta {
     String(Vec<u8>),
     Strings(Vec<Vec<u8>>),
     I32s(Vec<i32>),
+    F32s(Vec<f32>),
     Bools(Vec<u8>),
     U64(u64),
     I64(i64),
@@ -192,6 +193,10 @@ fn meta(out: &mut Vec<u8>, value: &Meta) {
             let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
             meta(out, &Meta::Array(5, values.len() as u64, bytes));
         }
+        Meta::F32s(values) => {
+            let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            meta(out, &Meta::Array(6, values.len() as u64, bytes));
+        }
         Meta::Bools(values) => {
             meta(out, &Meta::Array(7, values.len() as u64, values.clone()));
         }
@@ -277,4 +282,55 @@ pub fn small_vocabulary(tokens: Vec<Vec<u8>>, types: Vec<i32>) -> GgufBuilder {
         .key("tokenizer.ggml.tokens", Meta::Strings(tokens))
         .key("tokenizer.ggml.token_type", Meta::I32s(types))
         .key("tokenizer.ggml.merges", Meta::Strings(small_merges()))
+}
+
+/// The tokens of a small SentencePiece vocabulary, with types and scores. It has every byte.
+pub fn small_pieces() -> Vec<(Vec<u8>, i32, f32)> {
+    const NORMAL: i32 = 1;
+    let mut pieces: Vec<(String, i32, f32)> = vec![
+        ("<unk>".into(), 2, 0.0),
+        ("<s>".into(), 3, 0.0),
+        ("</s>".into(), 3, 0.0),
+    ];
+    for byte in 0..=255u8 {
+        pieces.push((format!("<0x{byte:02X}>"), 6, 0.0));
+    }
+    let more = [
+        ("<turn>", 3, 0.0),
+        ("<--", 4, 0.0),
+        ("--->", 4, 0.0),
+        ("unused", 5, -50.0),
+        ("\u{2581}", NORMAL, -20.0),
+        ("\u{2581}\u{2581}", NORMAL, -9.0),
+        ("\u{2581}a", NORMAL, -3.0),
+        ("ab", NORMAL, -4.0),
+        ("bc", NORMAL, -2.0),
+        ("abc", NORMAL, -1.5),
+        ("ll", NORMAL, -5.0),
+        ("lll", NORMAL, -6.0),
+        ("é漢", NORMAL, -7.0),
+        // Two that would merge to a control token.
+        ("</s", NORMAL, -8.0),
+        ("</", NORMAL, -8.0),
+    ];
+    pieces.extend(more.map(|(text, kind, score)| (text.to_string(), kind, score)));
+    for c in "abcdefghijklmnopqrstuvwxyz<>/-.é漢".chars() {
+        pieces.push((c.to_string(), NORMAL, -30.0));
+    }
+    pieces
+        .into_iter()
+        .map(|(text, kind, score)| (text.into_bytes(), kind, score))
+        .collect()
+}
+
+/// A file with a SentencePiece vocabulary.
+pub fn piece_vocabulary(pieces: Vec<(Vec<u8>, i32, f32)>) -> GgufBuilder {
+    let types = pieces.iter().map(|piece| piece.1).collect();
+    let scores = pieces.iter().map(|piece| piece.2).collect();
+    let tokens = pieces.into_iter().map(|piece| piece.0).collect();
+    GgufBuilder::default()
+        .key("tokenizer.ggml.model", "llama")
+        .key("tokenizer.ggml.tokens", Meta::Strings(tokens))
+        .key("tokenizer.ggml.token_type", Meta::I32s(types))
+        .key("tokenizer.ggml.scores", Meta::F32s(scores))
 }
