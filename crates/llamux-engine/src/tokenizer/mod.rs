@@ -183,6 +183,11 @@ impl<'a> Vocab<'a> {
         self.tokens.marks(id) & (mark::CONTROL | mark::UNKNOWN) != 0
     }
 
+    /// Whether a token is found in a text before it is split into words.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.tokens.marks(id) & mark::SPECIAL != 0
+    }
+
     /// The token that is spelled `text` in the vocabulary.
     pub fn find(&self, text: &str) -> Option<u32> {
         self.tokens.find(text.bytes())

@@ -131,6 +131,22 @@ const END_SPELLINGS: [&str; 22] = [
     "[e~[",
 ];
 
+/// Spellings of tokens that begin or end a turn of a conversation. Where they are special at all, they
+/// are for control: a text that anybody may find in it could begin a turn of its own.
+const TURN_SPELLINGS: [&str; 11] = [
+    "<|im_start|>",
+    "<|system|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<start_of_turn>",
+    "[INST]",
+    "[/INST]",
+    "[SYSTEM_PROMPT]",
+    "[/SYSTEM_PROMPT]",
+];
+
 impl SpecialIds {
     /// Reads the keys.
     pub(super) fn read(gguf: &Gguf<'_>, tokens: &Tokens<'_>) -> Result<Self, Error> {
@@ -186,6 +202,13 @@ impl SpecialIds {
         }
         for id in self.ends.into_iter().chain([self.eos]).flatten() {
             tokens.mark(id, mark::END);
+        }
+        for spelling in TURN_SPELLINGS {
+            if let Some(id) = find(tokens, spelling) {
+                if tokens.marks(id) & mark::SPECIAL != 0 {
+                    tokens.mark(id, mark::CONTROL);
+                }
+            }
         }
         for spelling in END_SPELLINGS {
             if let Some(id) = find(tokens, spelling) {
