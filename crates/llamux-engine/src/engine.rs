@@ -5,7 +5,7 @@
 use llamux_abi as abi;
 
 use crate::arena::Arena;
-use crate::chat::Chat;
+use crate::chat::{self, Chat};
 use crate::error::{Error, Name};
 use crate::generate::Outcome;
 use crate::gguf::{Gguf, Optional};
@@ -24,6 +24,8 @@ pub struct Options {
     pub context: u32,
     /// Bytes of the longest prompt that is accepted.
     pub prompt_bytes: usize,
+    /// The chat format; the file's own if none is named.
+    pub chat_format: Option<chat::Format>,
 }
 
 impl Default for Options {
@@ -31,6 +33,7 @@ impl Default for Options {
         Self {
             context: 0,
             prompt_bytes: 1 << 20,
+            chat_format: None,
         }
     }
 }
@@ -107,6 +110,8 @@ pub struct Info<'a> {
     pub context: u32,
     /// Tokens of the vocabulary.
     pub vocabulary: u32,
+    /// The chat format, and where it comes from; `None` if there is none.
+    pub chat: Option<Chat<'a>>,
     /// Bytes of the key and value cache.
     pub kv_bytes: usize,
     /// Bytes of the arena that are used.
@@ -192,7 +197,7 @@ impl<'a> Engine<'a> {
         let mut arena = Arena::new(arena);
         let mut parts = Parts::lay_out(&gguf, &hyper, options, &mut arena)?;
         let vocab = Vocab::load(&gguf, parts.vocabulary)?;
-        let chat = Chat::recognise(&gguf, &vocab);
+        let chat = Chat::new(&gguf, &vocab, options.chat_format);
         parts.model.prepare(&mut Run {
             kernels,
             executor,
@@ -209,6 +214,7 @@ impl<'a> Engine<'a> {
             layers: hyper.layers,
             context: parts.model.context(),
             vocabulary: hyper.vocabulary,
+            chat: chat.ok(),
             kv_bytes: parts.model.kv_bytes(),
             arena_bytes: arena.used(),
             tensor_bytes: totals.bytes,

@@ -138,6 +138,14 @@ impl Arena {
 #[derive(Default)]
 pub struct Words(Vec<u32>);
 
+impl Words {
+    /// Loads the vocabulary of a file.
+    pub fn vocab<'a>(&'a mut self, gguf: &Gguf<'a>) -> Result<Vocab<'a>, Error> {
+        self.0.resize(Vocab::plan(gguf)?, 0);
+        Vocab::load(gguf, &mut self.0)
+    }
+}
+
 /// A vocabulary without its model, which the file need not have.
 pub struct Tokenizer<'a> {
     file: &'a ModelFile,
@@ -149,9 +157,7 @@ impl<'a> Tokenizer<'a> {
     /// Loads the vocabulary of a file.
     pub fn load(file: &'a ModelFile, words: &'a mut Words) -> Result<Self> {
         let gguf = file.gguf()?;
-        let need = Vocab::plan(&gguf).map_err(|error| file.error(error))?;
-        words.0.resize(need, 0);
-        let vocab = Vocab::load(&gguf, &mut words.0).map_err(|error| file.error(error))?;
+        let vocab = words.vocab(&gguf).map_err(|error| file.error(error))?;
         Ok(Self { file, vocab })
     }
 
@@ -163,11 +169,15 @@ impl<'a> Tokenizer<'a> {
         };
         let mut scratch = vec![0; Vocab::scratch(text.len())];
         let mut tokens = vec![0; text.len() + 2];
-        let count = self
-            .vocab
-            .encode(text, options, &mut scratch, &mut tokens)
-            .map_err(|error| self.file.error(error))?;
-        tokens.truncate(count);
-        Ok(tokens)
+        loop {
+            match self.vocab.encode(text, options, &mut scratch, &mut tokens) {
+                Ok(count) => {
+                    tokens.truncate(count);
+                    return Ok(tokens);
+                }
+                Err(Error::Context { need, .. }) => tokens.resize(usize::try_from(need)?, 0),
+                Err(error) => return Err(self.file.error(error)),
+            }
+        }
     }
 }

@@ -97,6 +97,40 @@ fn generates() {
 }
 
 #[test]
+fn writes_the_chat_format_that_is_named() {
+    let model = file("formats.gguf", &tiny().build());
+    let prompt_tokens = |more: &[&str]| {
+        let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![&"generate", &"--model", &model];
+        arguments.extend(more.iter().map(|a| -> &dyn AsRef<OsStr> { a }));
+        arguments.extend([
+            &"--prompt" as &dyn AsRef<OsStr>,
+            &"hello",
+            &"--max-tokens",
+            &"1",
+            &"--threads",
+            &"1",
+            &"--json",
+        ]);
+        json_of(&run(&arguments))["prompt_tokens"].clone()
+    };
+    let tokens = |text: &str| {
+        json_of(&run(&[
+            &"tokenize",
+            &"--model",
+            &model,
+            &"--escape",
+            &"--text",
+            &text,
+        ]))
+    };
+    let chatml = "<|im_start|>user\\nhello<|im_end|>\\n<|im_start|>assistant\\n";
+    assert_eq!(prompt_tokens(&[]), tokens(chatml));
+    // Its end is this vocabulary's, and its other marks are text to it.
+    let zephyr = "<|user|>\\nhello<|im_end|>\\n<|assistant|>\\n";
+    assert_eq!(prompt_tokens(&["--chat-format", "zephyr"]), tokens(zephyr));
+}
+
+#[test]
 fn chats() {
     let model = file("chats.gguf", &tiny().build());
     let output = run_with(
@@ -211,6 +245,9 @@ fn inspects() {
     assert_eq!(object["tensors"][0]["type"], "q8_0");
     let text = stdout(&run(&[&"inspect", &"--model", &model]));
     assert!(text.contains("key general.name: \"Tiny\\nmodel\""));
+    assert!(text.contains("chat format: chatml, since the file has no template\n"));
+    assert_eq!(object["chat"]["format"], "chatml");
+    assert_eq!(object["chat"]["known_template"], false);
 
     let (tokens, types) = small_tokens();
     let vocabulary = file("vocabulary.gguf", &small_vocabulary(tokens, types).build());
@@ -281,6 +318,7 @@ fn refuses_files() {
         }
     }
     let nowhere = Path::new("/nonexistent/model.gguf");
+    // Without a token that ends an answer there is no chat.
     let turns = ["<|im_start|>", "<|im_end|>"].map(String::from);
     let (mut tokens, _) = small_tokens();
     for token in &mut tokens {
@@ -288,10 +326,10 @@ fn refuses_files() {
             token.insert(1, b'_');
         }
     }
-    let no_chat = tiny().set(
-        "tokenizer.ggml.tokens",
-        Some(common::gguf::Meta::Strings(tokens)),
-    );
+    let tokens = common::gguf::Meta::Strings(tokens);
+    let no_chat = tiny()
+        .set("tokenizer.ggml.tokens", Some(tokens))
+        .set("tokenizer.ggml.eos_token_id", None);
     let path = file("no-chat.gguf", &no_chat.build());
     fails(
         &run(&[&"generate", &"--model", &path, &"--prompt", &"x"]),
@@ -309,7 +347,7 @@ fn refuses_files() {
 #[test]
 fn refuses_arguments() {
     let model = file("arguments.gguf", &tiny().build());
-    let wrong: [&[&str]; 9] = [
+    let wrong: [&[&str]; 10] = [
         &[],
         &["dance"],
         &["tokenize"],
@@ -319,6 +357,7 @@ fn refuses_arguments() {
         &["generate", "--prompt", "x", "--temperature", "-1"],
         &["generate", "--prompt", "x", "--temperature", "nan"],
         &["generate", "--prompt", "x", "--threads", "0"],
+        &["generate", "--prompt", "x", "--chat-format", "none"],
     ];
     for arguments in wrong {
         let mut all: Vec<&dyn AsRef<OsStr>> = vec![];

@@ -299,6 +299,7 @@ fn the_plan_is_what_loading_takes() {
         let options = Options {
             context,
             prompt_bytes: 100,
+            ..options()
         };
         let plan = Plan::new(file.bytes(), &options).unwrap();
         let parts = plan.kv_bytes() + plan.vocabulary_bytes() + plan.scratch_bytes();

@@ -82,6 +82,7 @@ fn compare(name: &str, golden: &str, bounds: &Bounds) {
     let options = Options {
         context: 1024,
         prompt_bytes: 0,
+        ..Options::default()
     };
     let mut arena = Arena::new(&file, options).unwrap();
     let kernels = Choice::Best.kernels().unwrap();

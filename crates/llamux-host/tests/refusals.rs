@@ -410,6 +410,7 @@ fn a_context_that_is_too_long() {
     let options = Options {
         context: 1 << 24,
         prompt_bytes: usize::MAX,
+        ..options()
     };
     assert!(matches!(
         Plan::new(file.bytes(), &options),

@@ -52,6 +52,7 @@ impl Bench {
         let options = Options {
             context: self.prefill.max(self.decode).max(1),
             prompt_bytes: 0,
+            ..Options::default()
         };
         let mut arena = Arena::new(&file, options)?;
         let mut engine = arena.load(&file, kernels, &pool)?;

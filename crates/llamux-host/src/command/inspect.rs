@@ -4,11 +4,13 @@
 
 use anyhow::Result;
 use clap::Args;
+use llamux_engine::chat::{Chat, Origin};
 use llamux_engine::gguf::{Gguf, Value};
-use llamux_engine::{Options, Plan};
+use llamux_engine::{Error, Options, Plan};
 use serde_json::{json, Map};
 
 use super::{print_json, print_line, FileArgs};
+use crate::model::Words;
 
 /// How many elements of an array are shown.
 const SHOWN: usize = 8;
@@ -29,8 +31,12 @@ impl Inspect {
         let gguf = file.gguf()?;
         // A file that only holds a vocabulary can not be planned for, and why is no failure here.
         let plan = Plan::new(file.bytes(), &Options::default());
+        let mut words = Words::default();
+        let chat = words
+            .vocab(&gguf)
+            .and_then(|vocab| Chat::recognise(&gguf, &vocab));
         if self.json {
-            return print_json(&describe(&gguf, &plan));
+            return print_json(&describe(&gguf, &plan, &chat));
         }
 
         print_line(&format!("version: {}", gguf.version()))?;
@@ -50,6 +56,14 @@ impl Inspect {
             ))?,
             Err(error) => print_line(&format!("not loadable: {error}"))?,
         }
+        match &chat {
+            Ok(chat) => print_line(&format!(
+                "chat format: {}, {}",
+                chat.format().name(),
+                origin(chat.origin())
+            ))?,
+            Err(error) => print_line(&format!("chat format: none, {error}"))?,
+        }
         for (key, value) in gguf.metadata() {
             print_line(&format!("key {}: {}", key.escape_ascii(), show(&value)))?;
         }
@@ -67,7 +81,21 @@ impl Inspect {
     }
 }
 
-fn describe(gguf: &Gguf<'_>, plan: &Result<Plan, llamux_engine::Error>) -> serde_json::Value {
+/// Why a file has its chat format.
+fn origin(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Named => "as asked for",
+        Origin::Template => "as the file's template writes it",
+        Origin::UnknownTemplate => "since the file's template is not known",
+        Origin::NoTemplate => "since the file has no template",
+    }
+}
+
+fn describe(
+    gguf: &Gguf<'_>,
+    plan: &Result<Plan, Error>,
+    chat: &Result<Chat<'_>, Error>,
+) -> serde_json::Value {
     let metadata: Map<_, _> = gguf
         .metadata()
         .map(|(key, value)| (String::from_utf8_lossy(key).into_owned(), as_json(&value)))
@@ -94,7 +122,16 @@ fn describe(gguf: &Gguf<'_>, plan: &Result<Plan, llamux_engine::Error>) -> serde
         }),
         Err(error) => json!({ "error": error.to_string() }),
     };
+    let chat = match chat {
+        Ok(chat) => json!({
+            "format": chat.format().name(),
+            "known_template": chat.origin() == Origin::Template,
+            "system": chat.system(),
+        }),
+        Err(error) => json!({ "error": error.to_string() }),
+    };
     json!({
+        "chat": chat,
         "version": gguf.version(),
         "alignment": gguf.alignment(),
         "bytes": gguf.file().len(),

@@ -28,6 +28,7 @@ impl Logits {
         let options = Options {
             context: u32::try_from(self.tokens.len())?,
             prompt_bytes: 0,
+            ..Options::default()
         };
         let mut arena = Arena::new(&file, options)?;
         let mut engine = arena.load(&file, self.compute.kernels()?, &pool)?;

@@ -15,7 +15,9 @@ use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Context as _, Result};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use llamux_engine::chat::Format;
 use llamux_engine::generate::Sampling;
 use llamux_engine::math::Kernels;
 use llamux_engine::Options;
@@ -112,6 +114,9 @@ struct ContextArgs {
     /// Tokens of the context [default: the model's own, but at most 4096]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     context: Option<u32>,
+    /// The form to put prompts in [default: what the file's template writes]
+    #[arg(long, value_name = "NAME", value_parser = format_parser())]
+    chat_format: Option<Format>,
 }
 
 impl ContextArgs {
@@ -119,8 +124,15 @@ impl ContextArgs {
         Options {
             context: self.context.unwrap_or(0),
             prompt_bytes,
+            chat_format: self.chat_format,
         }
     }
+}
+
+/// Takes the names of chat formats.
+fn format_parser() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(Format::ALL.map(Format::name))
+        .map(|name| Format::from_name(&name).expect("a name of the list"))
 }
 
 /// How to choose tokens.

@@ -51,6 +51,7 @@ impl Perplexity {
         let options = Options {
             context: u32::try_from(longest)?,
             prompt_bytes: 0,
+            ..Options::default()
         };
         let mut arena = Arena::new(&file, options)?;
         let mut engine = arena.load(&file, self.compute.kernels()?, &pool)?;

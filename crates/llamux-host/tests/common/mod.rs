@@ -162,6 +162,7 @@ pub fn options() -> Options {
     Options {
         context: 0,
         prompt_bytes: 4096,
+        ..Options::default()
     }
 }
 

@@ -211,6 +211,7 @@ impl Service {
         let options = Options {
             context: self.settings.context,
             prompt_bytes: PROMPT_BYTES,
+            ..Options::default()
         };
         let image = &*image;
         let refused = |error: EngineError| reason(fmt!("{path}: {}", Shown(&error)));
