@@ -209,9 +209,10 @@ impl<'a> Chat<'a> {
     /// are. With `answer`, the beginning of the model's turn is behind them, and what the model
     /// generates is the conversation's next message.
     ///
-    /// However the messages are divided among calls, the tokens are the same; but where a format puts
-    /// the system prompt into the user's turn (Llama 2, Mistral, Gemma), the two must come in one call
-    /// to be split into words as one text. On an error, the conversation is where it was.
+    /// The text of one call is split into words apart from that of the next. Where the format has a
+    /// special token between two messages, which Llama 2 has behind answers alone, it is all the same
+    /// how they are divided among calls; a system prompt that is put into the user's turn (Llama 2,
+    /// Mistral, Gemma) should come with the question. On an error, the conversation is where it was.
     pub fn append(
         &self,
         vocab: &Vocab<'_>,
