@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
 //! Files, either made up from nothing or right ones with some bytes replaced, are read as far as the
-//! engine reads a file before it touches the weights.
+//! engine reads a file before it touches the weights; alone, or as a part of a split model.
 
 #![no_main]
 
@@ -20,10 +20,16 @@ fuzz_target!(|data: &[u8]| {
     let Some((&mode, data)) = data.split_first() else {
         return;
     };
-    let result = if mode % 2 == 0 {
-        read(data)
+    let result = if mode % 4 == 0 {
+        read(&[data])
     } else {
-        let mut file = right_file().to_vec();
+        let [first, second] = right_parts();
+        let edited = match mode % 4 {
+            1 => right_file(),
+            2 => first,
+            _ => second,
+        };
+        let mut file = edited.to_vec();
         for edit in data.chunks_exact(3) {
             let offset = usize::from(u16::from_le_bytes([edit[0], edit[1]]));
             let len = file.len();
@@ -36,7 +42,11 @@ fuzz_target!(|data: &[u8]| {
                 break;
             }
         }
-        read(&file)
+        match mode % 4 {
+            1 => read(&[&file]),
+            2 => read(&[&file, second]),
+            _ => read(&[first, &file]),
+        }
     };
     if let Err(error) = result {
         // It is one line, and no file makes it a long one.
@@ -65,8 +75,28 @@ fn right_file() -> &'static [u8] {
     })
 }
 
-fn read(file: &[u8]) -> Result<(), Error> {
-    let gguf = Gguf::parse(file)?;
+fn right_parts() -> &'static [&'static [u8]; 2] {
+    static PARTS: OnceLock<[&[u8]; 2]> = OnceLock::new();
+    PARTS.get_or_init(|| {
+        [0, 1].map(|number| {
+            let file = if number == 0 {
+                common::piece_vocabulary(common::small_pieces())
+            } else {
+                common::GgufBuilder::default()
+            };
+            let file = file
+                .key("split.no", common::Meta::U16(number))
+                .key("split.count", common::Meta::U16(2))
+                .key("split.tensors.count", common::Meta::I32(2))
+                .tensor(["first", "second"][usize::from(number)], 0, &[8], &[0; 32])
+                .build();
+            &*file.leak()
+        })
+    })
+}
+
+fn read(files: &[&[u8]]) -> Result<(), Error> {
+    let gguf = Gguf::parse_split(files)?;
     for (key, value) in gguf.metadata() {
         if let Value::Array(array) = value {
             assert_eq!(array.iter().count(), array.len());

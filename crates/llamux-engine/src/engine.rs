@@ -52,10 +52,14 @@ impl Plan {
     /// Plans for a file and refuses it if it can not be loaded, as far as that can be told without
     /// memory.
     pub fn new(image: &[u8], options: &Options) -> Result<Self, Error> {
-        let gguf = Gguf::parse(image)?;
-        let hyper = Hyper::read(&gguf)?;
+        Self::of(&Gguf::parse(image)?, options)
+    }
+
+    /// The same for a file, or the files of a split model, that have been parsed.
+    pub fn of(gguf: &Gguf<'_>, options: &Options) -> Result<Self, Error> {
+        let hyper = Hyper::read(gguf)?;
         let mut arena = Arena::counting();
-        let parts = Parts::lay_out(&gguf, &hyper, options, &mut arena)?;
+        let parts = Parts::lay_out(gguf, &hyper, options, &mut arena)?;
         let kv = parts.model.kv_bytes();
         let vocabulary = parts.vocabulary_bytes;
         Ok(Self {
@@ -193,11 +197,22 @@ impl<'a> Engine<'a> {
         executor: &dyn Executor,
     ) -> Result<Self, Error> {
         let gguf = Gguf::parse(image)?;
-        let hyper = Hyper::read(&gguf)?;
+        Self::load_parsed(&gguf, arena, options, kernels, executor)
+    }
+
+    /// The same for a file, or the files of a split model, that have been parsed.
+    pub fn load_parsed(
+        gguf: &Gguf<'a>,
+        arena: &'a mut [u8],
+        options: &Options,
+        kernels: Kernels,
+        executor: &dyn Executor,
+    ) -> Result<Self, Error> {
+        let hyper = Hyper::read(gguf)?;
         let mut arena = Arena::new(arena);
-        let mut parts = Parts::lay_out(&gguf, &hyper, options, &mut arena)?;
-        let vocab = Vocab::load(&gguf, parts.vocabulary)?;
-        let chat = Chat::new(&gguf, &vocab, options.chat_format);
+        let mut parts = Parts::lay_out(gguf, &hyper, options, &mut arena)?;
+        let vocab = Vocab::load(gguf, parts.vocabulary)?;
+        let chat = Chat::new(gguf, &vocab, options.chat_format);
         parts.model.prepare(&mut Run {
             kernels,
             executor,
@@ -210,7 +225,7 @@ impl<'a> Engine<'a> {
             name: Name::new(name.ok().flatten().unwrap_or(hyper.architecture.name)),
             architecture: hyper.architecture.name,
             parameters: totals.parameters,
-            quantization: quantization::name(&gguf),
+            quantization: quantization::name(gguf),
             layers: hyper.layers,
             context: parts.model.context(),
             vocabulary: hyper.vocabulary,

@@ -146,6 +146,17 @@ pub enum Error {
         /// Where the one before it ends.
         end: u64,
     },
+    /// A file is not the part of a split model that it should be.
+    Part {
+        /// Which one it should be, from 1.
+        part: u64,
+        /// The key that says otherwise.
+        key: &'static str,
+        /// Its value.
+        value: u64,
+        /// What it should be.
+        expected: u64,
+    },
     /// The memory does not hold the model.
     Memory {
         /// Bytes that are needed.
@@ -287,6 +298,14 @@ impl fmt::Display for Error {
                 f,
                 "tensor {tensor}: offset {offset:#x} is inside of another tensor, which ends at {end:#x}"
             ),
+            Error::Part {
+                part,
+                key,
+                value,
+                expected,
+            } => {
+                write!(f, "file {part} of the model: {key} is {value}, expected {expected}")
+            }
             Error::Memory { need, have } => {
                 write!(f, "the model needs {need} bytes of memory, there are {have}")
             }

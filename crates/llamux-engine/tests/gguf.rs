@@ -544,3 +544,191 @@ fn reads_real_files() {
         }
     }
 }
+
+/// A model in three files. The second has no tensors, and the third another alignment.
+fn split() -> [GgufBuilder; 3] {
+    let part = |number, file: GgufBuilder| {
+        file.key("split.no", Meta::U16(number))
+            .key("split.count", Meta::U16(3))
+            .key("split.tensors.count", Meta::I32(3))
+    };
+    [
+        part(0, GgufBuilder::default().key("general.name", "Split"))
+            .tensor("first", 0, &[4, 2], &[1; 32])
+            .tensor("second", 0, &[2], &[2; 8]),
+        part(1, GgufBuilder::default()),
+        part(
+            2,
+            GgufBuilder::default().key("general.alignment", Meta::U32(64)),
+        )
+        .with_alignment(64)
+        .tensor("third", 1, &[3], &[3; 6]),
+    ]
+}
+
+fn parse_split<T>(parts: &[GgufBuilder], test: impl FnOnce(&Gguf<'_>) -> T) -> Result<T, Error> {
+    let files: Vec<_> = parts.iter().map(GgufBuilder::build).collect();
+    let files: Vec<_> = files.iter().map(|file| &file[..]).collect();
+    Gguf::parse_split(&files).map(|gguf| test(&gguf))
+}
+
+#[test]
+fn reads_a_model_that_is_split() {
+    parse_split(&split(), |gguf| {
+        let tensors: Vec<_> = gguf
+            .tensors()
+            .map(|tensor| (tensor.name(), tensor.part(), tensor.data()))
+            .collect();
+        assert_eq!(
+            tensors,
+            [
+                (&b"first"[..], 0, &[1; 32][..]),
+                (b"second", 0, &[2; 8]),
+                (b"third", 2, &[3; 6])
+            ]
+        );
+        assert_eq!(gguf.tensor("third").unwrap().dimensions(), [3]);
+        assert_eq!(gguf.str("general.name"), Ok("Split"));
+        assert_eq!(gguf.parts().iter().count(), 3);
+        assert!(gguf.parts().get(2).is_some() && gguf.parts().get(3).is_none());
+        let third = gguf.tensor("third").unwrap().data().as_ptr_range();
+        let file = gguf.parts().get(2).unwrap().as_ptr_range();
+        assert!(file.start < third.start && third.end <= file.end);
+    })
+    .unwrap();
+    // One file is a model too, be it marked as the only part or not.
+    let whole = [good()];
+    parse_split(&whole, |gguf| assert_eq!(gguf.tensors().count(), 3)).unwrap();
+    let only = [good()
+        .key("split.no", Meta::U16(0))
+        .key("split.count", Meta::U16(1))];
+    parse_split(&only, |gguf| assert_eq!(gguf.tensors().count(), 3)).unwrap();
+}
+
+#[test]
+fn refuses_parts_that_do_not_belong_together() {
+    let refused = |parts: &[GgufBuilder]| parse_split(parts, |_| ()).unwrap_err();
+    let part = |part, key, value, expected| Error::Part {
+        part,
+        key,
+        value,
+        expected,
+    };
+    let [first, second, third] = split();
+    let set = |file: &GgufBuilder, key: &str, value| file.clone().set(key, value);
+    assert_eq!(refused(&[]), Error::EmptyFile);
+    // Missing ones.
+    let alone = Gguf::parse(&first.build()).map(|_| ()).unwrap_err();
+    assert_eq!(alone, part(1, "split.count", 3, 1));
+    assert_eq!(
+        alone.to_string(),
+        "file 1 of the model: split.count is 3, expected 1"
+    );
+    assert_eq!(
+        refused(&[first.clone(), second.clone()]),
+        part(1, "split.count", 3, 2)
+    );
+    // The wrong order.
+    assert_eq!(
+        refused(&[first.clone(), third.clone(), second.clone()]),
+        part(2, "split.no", 2, 1)
+    );
+    assert_eq!(
+        refused(&[third.clone(), second.clone(), first.clone()]),
+        part(1, "split.no", 2, 0)
+    );
+    // One of another model.
+    let other = set(&second, "split.count", Some(Meta::U16(4)));
+    assert_eq!(
+        refused(&[first.clone(), other, third.clone()]),
+        part(2, "split.count", 4, 3)
+    );
+    // Too many.
+    let whole = [good(), third.clone()];
+    assert_eq!(refused(&whole), part(1, "split.count", 1, 2));
+    let many = vec![first.clone(); gguf::MAX_PARTS + 1];
+    assert!(matches!(
+        refused(&many),
+        Error::Limit { what: "number of parts", value, .. } if value == many.len() as u64
+    ));
+    // No part at all.
+    for key in ["split.no", "split.count"] {
+        let unmarked = set(&second, key, None);
+        assert_eq!(
+            refused(&[first.clone(), unmarked, third.clone()]),
+            Error::Missing {
+                what: "key",
+                name: key.into()
+            }
+        );
+    }
+    let damaged = [first.clone(), second.clone(), {
+        let mut damaged = third.clone();
+        damaged.magic = *b"GGML";
+        damaged
+    }];
+    assert!(matches!(refused(&damaged), Error::NotGguf { .. }));
+}
+
+#[test]
+fn refuses_parts_whose_tensors_contradict() {
+    let refused = |parts: &[GgufBuilder]| parse_split(parts, |_| ()).unwrap_err();
+    let [first, second, third] = split();
+    let twice = second.clone().tensor("first", 0, &[1], &[0; 4]);
+    assert_eq!(
+        refused(&[first.clone(), twice, third.clone()]),
+        Error::Duplicate {
+            what: "tensor",
+            name: "first".into()
+        }
+    );
+    let more = second.clone().tensor("fourth", 0, &[1], &[0; 4]);
+    assert!(matches!(
+        refused(&[first.clone(), more, third.clone()]),
+        Error::Invalid {
+            what: "number of tensors in all parts",
+            value: 4,
+            ..
+        }
+    ));
+    let negative = first
+        .clone()
+        .set("split.tensors.count", Some(Meta::I32(-1)));
+    assert!(matches!(
+        refused(&[negative, second.clone(), third.clone()]),
+        Error::Invalid {
+            what: "number of tensors in all parts",
+            value: 3,
+            ..
+        }
+    ));
+    let uncounted = first.clone().set("split.tensors.count", None);
+    assert_eq!(
+        refused(&[uncounted, second.clone(), third.clone()]),
+        Error::Missing {
+            what: "key",
+            name: "split.tensors.count".into()
+        }
+    );
+    // Those of each file lie in it.
+    let mut cut = third.clone();
+    cut.data.truncate(5);
+    assert!(matches!(
+        refused(&[first.clone(), second.clone(), cut]),
+        Error::PastEnd { tensor, .. } if tensor == "third".into()
+    ));
+    // What describes the model is in the first.
+    let array = second.clone().key("tokens", strings(1));
+    assert!(matches!(
+        refused(&[first.clone(), array, third.clone()]),
+        Error::Unsupported { name, .. } if name == "tokens".into()
+    ));
+    let mut keys = second.clone();
+    for i in 0..62 {
+        keys = keys.key(&format!("key.{i}"), Meta::U8(0));
+    }
+    assert!(matches!(
+        refused(&[first, keys, third]),
+        Error::Limit { value: 65, .. }
+    ));
+}

@@ -6,4 +6,5 @@ pub mod command;
 pub mod kernels;
 pub mod model;
 pub mod pool;
+pub mod split;
 pub mod text;

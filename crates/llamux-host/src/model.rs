@@ -12,42 +12,48 @@ use llamux_engine::tokenizer::{self, Vocab};
 use llamux_engine::{Engine, Error, Options, Plan};
 use memmap2::{Advice, Mmap, MmapMut, MmapOptions};
 
-/// A model file, mapped into memory.
+use crate::split;
+
+/// A model file, mapped into memory; or all files of a model that is split.
+///
+/// # Invariants
+///
+/// `images` are the bytes of `maps`, or empty.
 pub struct ModelFile {
     path: PathBuf,
-    /// `None` for a file without a byte, which can not be mapped.
-    map: Option<Mmap>,
+    images: Vec<&'static [u8]>,
+    /// None for a file without a byte, which can not be mapped.
+    maps: Vec<Mmap>,
 }
 
 impl ModelFile {
-    /// Opens a file.
+    /// Opens a file. One that is named like a part of a split model stands for all of them.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).with_context(|| {
-            format!("{}: cannot open; --model takes a GGUF file", path.display())
-        })?;
-        let metadata = file
-            .metadata()
-            .with_context(|| format!("{}: cannot read", path.display()))?;
-        let map = if metadata.is_file() && metadata.len() == 0 {
-            None
-        } else {
-            let options = MmapOptions::new();
-            // SAFETY: As with every mapped file, one who truncates it meanwhile ends this process.
-            // What others write to it is read as weights or indices that are checked when used.
-            let map = unsafe { options.map(&file) };
-            Some(map.with_context(|| {
-                format!("{}: cannot map; --model takes a GGUF file", path.display())
-            })?)
-        };
-        Ok(Self {
+        let mut file = Self {
             path: path.to_owned(),
-            map,
-        })
+            images: vec![],
+            maps: vec![],
+        };
+        for part in split::parts(path).unwrap_or_else(|| vec![path.to_owned()]) {
+            match map(&part)? {
+                Some(map) => {
+                    // SAFETY: The bytes of a map stay where they are until it is dropped, which it is
+                    // with this struct; `images` hands them out for no longer than that.
+                    let image = unsafe { std::slice::from_raw_parts(map.as_ptr(), map.len()) };
+                    // INVARIANT: The bytes of the map that follows.
+                    file.images.push(image);
+                    file.maps.push(map);
+                }
+                // INVARIANT: Empty.
+                None => file.images.push(&[]),
+            }
+        }
+        Ok(file)
     }
 
-    /// The file's bytes.
-    pub fn bytes(&self) -> &[u8] {
-        self.map.as_deref().unwrap_or(&[])
+    /// The bytes of the files.
+    pub fn images(&self) -> &[&[u8]] {
+        &self.images
     }
 
     /// The file's path.
@@ -57,7 +63,7 @@ impl ModelFile {
 
     /// Reads its directory.
     pub fn gguf(&self) -> Result<Gguf<'_>> {
-        Gguf::parse(self.bytes()).map_err(|error| self.error(error))
+        Gguf::parse_split(self.images()).map_err(|error| self.error(error))
     }
 
     /// An error of the engine, with the file's name and what can be done about it.
@@ -75,6 +81,9 @@ impl ModelFile {
             Error::Unsupported { .. } | Error::TensorType { .. } => {
                 "; choose another model or quantization"
             }
+            Error::Part { .. } => {
+                "; all parts belong beside each other, as NAME-00001-of-00002.gguf and so on"
+            }
             Error::Context { .. } => "; raise --context or shorten the text",
             _ => "",
         };
@@ -83,13 +92,32 @@ impl ModelFile {
 
     /// Has the whole file read ahead, since all weights will be.
     fn read_ahead(&self) {
-        if let Some(map) = &self.map {
+        for map in &self.maps {
             // Only hints.
             let _ = map.advise(Advice::WillNeed);
             #[cfg(target_os = "linux")]
             let _ = map.advise(Advice::PopulateRead);
         }
     }
+}
+
+/// Maps a file; `None` if it has no bytes.
+fn map(path: &Path) -> Result<Option<Mmap>> {
+    let file = File::open(path)
+        .with_context(|| format!("{}: cannot open; --model takes a GGUF file", path.display()))?;
+    let metadata = file
+        .metadata()
+        .with_context(|| format!("{}: cannot read", path.display()))?;
+    if metadata.is_file() && metadata.len() == 0 {
+        return Ok(None);
+    }
+    let options = MmapOptions::new();
+    // SAFETY: As with every mapped file, one who truncates it meanwhile ends this process. What others
+    // write to it is read as weights or indices that are checked when used.
+    let map = unsafe { options.map(&file) };
+    let map =
+        map.with_context(|| format!("{}: cannot map; --model takes a GGUF file", path.display()))?;
+    Ok(Some(map))
 }
 
 /// The memory of one loaded model.
@@ -101,7 +129,7 @@ pub struct Arena {
 impl Arena {
     /// Maps as much memory as the model needs.
     pub fn new(file: &ModelFile, options: Options) -> Result<Self> {
-        let plan = Plan::new(file.bytes(), &options).map_err(|error| file.error(error))?;
+        let plan = Plan::of(&file.gguf()?, &options).map_err(|error| file.error(error))?;
         let bytes = plan.arena_bytes();
         let map = MmapMut::map_anon(bytes).with_context(|| {
             format!(
@@ -123,14 +151,9 @@ impl Arena {
         executor: &dyn Executor,
     ) -> Result<Engine<'a>> {
         file.read_ahead();
-        Engine::load(
-            file.bytes(),
-            &mut self.map,
-            &self.options,
-            kernels,
-            executor,
-        )
-        .map_err(|error| file.error(error))
+        let gguf = file.gguf()?;
+        Engine::load_parsed(&gguf, &mut self.map, &self.options, kernels, executor)
+            .map_err(|error| file.error(error))
     }
 }
 

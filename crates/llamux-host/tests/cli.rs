@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use common::gguf::{small_tokens, small_vocabulary};
+use common::gguf::{small_tokens, small_vocabulary, GgufBuilder, Meta};
 use common::{file, tiny};
 use serde_json::{json, Value};
 
@@ -256,6 +256,84 @@ fn inspects() {
     assert!(text.contains("not loadable: key general.architecture: is missing\n"));
 }
 
+/// The tiny model in two files, of which the first has so many tensors.
+fn split_tiny(tensors: usize) -> [Vec<u8>; 2] {
+    let whole = tiny();
+    let count = Meta::I32(whole.tensors.len() as i32);
+    let parts = [0, 1].map(|number| {
+        let mut part = GgufBuilder {
+            keys: if number == 0 {
+                whole.keys.clone()
+            } else {
+                vec![]
+            },
+            ..GgufBuilder::default()
+        };
+        part = part
+            .key("split.no", Meta::U16(number))
+            .key("split.count", Meta::U16(2))
+            .key("split.tensors.count", count.clone());
+        let ends = whole.tensors.iter().skip(1).map(|next| next.offset);
+        let ends = ends.chain([whole.data.len() as u64]);
+        for (i, (tensor, end)) in whole.tensors.iter().zip(ends).enumerate() {
+            if (i < tensors) == (number == 0) {
+                let name = String::from_utf8(tensor.name.clone()).unwrap();
+                let data = &whole.data[tensor.offset as usize..end as usize];
+                part = part.tensor(&name, tensor.type_number, &tensor.dimensions, data);
+            }
+        }
+        part
+    });
+    parts.map(|part| part.build())
+}
+
+#[test]
+fn runs_a_model_that_is_split() {
+    let whole = file("whole.gguf", &tiny().build());
+    let answer = |model: &Path| {
+        let output = run(&[
+            &"generate",
+            &"--model",
+            &model,
+            &"--prompt",
+            &"hello",
+            &"--temperature",
+            &"0",
+            &"--max-tokens",
+            &"8",
+            &"--threads",
+            &"1",
+            &"--json",
+        ]);
+        json_of(&output)["tokens"].clone()
+    };
+    for tensors in [0, 1, 9] {
+        let [first, second] = split_tiny(tensors);
+        let first = file(&format!("split{tensors}-00001-of-00002.gguf"), &first);
+        let second = file(&format!("split{tensors}-00002-of-00002.gguf"), &second);
+        // Any part stands for the model.
+        for part in [&first, &second] {
+            assert_eq!(answer(part), answer(&whole));
+            let object = json_of(&run(&[&"inspect", &"--model", part, &"--json"]));
+            assert_eq!(object["files"], 2);
+            assert!(object["memory"]["arena_bytes"].is_u64());
+        }
+        std::fs::remove_file(&second).unwrap();
+        let missing = format!("split{tensors}-00002-of-00002.gguf");
+        fails(
+            &run(&[&"inspect", &"--model", &first]),
+            1,
+            &[&missing, "cannot open"],
+        );
+        let renamed = file("renamed.gguf", &std::fs::read(&first).unwrap());
+        fails(
+            &run(&[&"inspect", &"--model", &renamed]),
+            1,
+            &["renamed.gguf", "split.count is 2, expected 1", "beside"],
+        );
+    }
+}
+
 #[test]
 fn measures_its_speed() {
     let model = file("bench.gguf", &tiny().build());
@@ -326,7 +404,7 @@ fn refuses_files() {
             token.insert(1, b'_');
         }
     }
-    let tokens = common::gguf::Meta::Strings(tokens);
+    let tokens = Meta::Strings(tokens);
     let no_chat = tiny()
         .set("tokenizer.ggml.tokens", Some(tokens))
         .set("tokenizer.ggml.eos_token_id", None);

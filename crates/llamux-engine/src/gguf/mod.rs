@@ -8,11 +8,16 @@
 //! named limit and by the bytes that are left, and refuses what it does not understand; what it
 //! returns can then be read without a further check. There is no index: a look-up walks the entries,
 //! which is done at load only, and whose cost the limits bound.
+//!
+//! A model may be split into several files, `NAME-00001-of-00003.gguf` and so on. All have tensors; the
+//! keys that describe the model are in the first.
 
 mod reader;
+mod split;
 mod tensor;
 mod value;
 
+pub use split::{Parts, MAX_PARTS};
 pub use tensor::Tensor;
 pub use value::{Array, Elements, Strings, Value, ValueType};
 
@@ -55,6 +60,8 @@ const ALIGNMENT_KEY: &str = "general.alignment";
 #[derive(Clone)]
 pub struct Gguf<'a> {
     file: &'a [u8],
+    /// The other parts of a model that is split.
+    rest: &'a [&'a [u8]],
     version: u32,
     keys: u64,
     tensors: u64,
@@ -71,6 +78,13 @@ pub struct Gguf<'a> {
 impl<'a> Gguf<'a> {
     /// Reads and checks everything but the weights.
     pub fn parse(file: &'a [u8]) -> Result<Self, Error> {
+        let gguf = Self::parse_file(file)?;
+        gguf.check_split(1)?;
+        Ok(gguf)
+    }
+
+    /// Reads one file, be it a part or not.
+    fn parse_file(file: &'a [u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(file, 0);
         let version = header(file, &mut reader)?;
         let tensors = count(&mut reader, "number of tensors", MAX_TENSORS)?;
@@ -78,6 +92,7 @@ impl<'a> Gguf<'a> {
 
         let mut gguf = Self {
             file,
+            rest: &[],
             version,
             keys,
             tensors,
@@ -120,9 +135,12 @@ impl<'a> Gguf<'a> {
         self.version
     }
 
-    /// The file.
-    pub fn file(&self) -> &'a [u8] {
-        self.file
+    /// The files.
+    pub fn parts(&self) -> Parts<'a> {
+        Parts {
+            first: self.file,
+            rest: self.rest,
+        }
     }
 
     /// What the offsets of the tensors are multiples of.
@@ -135,12 +153,20 @@ impl<'a> Gguf<'a> {
         self.metadata_until(self.keys)
     }
 
-    /// The tensors, in the order of the file.
-    pub fn tensors(&self) -> Tensors<'_, 'a> {
+    /// The tensors, in the order of the files.
+    pub fn tensors(&self) -> Tensors<'a> {
+        self.tensors_until(self.tensors)
+    }
+
+    /// Those of the first `left` of this file, and all of the other parts.
+    fn tensors_until(&self, left: u64) -> Tensors<'a> {
         Tensors {
-            gguf: self,
             reader: Reader::new(self.file, self.tensors_offset),
-            left: self.tensors,
+            left,
+            file: self.file,
+            data_offset: self.data_offset,
+            part: 0,
+            rest: self.rest,
         }
     }
 
@@ -174,6 +200,22 @@ impl<'a> Gguf<'a> {
             key: Name::new(key),
             found: value.value_type().name(),
             wanted,
+        })
+    }
+
+    /// The value of a key of type `u16`.
+    pub fn u16(&self, key: impl AsRef<[u8]>) -> Result<u16, Error> {
+        self.typed(key, "u16", |value| match value {
+            Value::U16(value) => Some(value),
+            _ => None,
+        })
+    }
+
+    /// The value of a key of type `i32`.
+    pub fn i32(&self, key: impl AsRef<[u8]>) -> Result<i32, Error> {
+        self.typed(key, "i32", |value| match value {
+            Value::I32(value) => Some(value),
+            _ => None,
         })
     }
 
@@ -254,12 +296,11 @@ impl<'a> Gguf<'a> {
     fn check_tensors(&mut self, mut reader: Reader<'a>) -> Result<(), Error> {
         for index in 0..self.tensors {
             let tensor = check_tensor(&mut reader, self.alignment)?;
-            let before = Tensors {
-                gguf: self,
-                reader: Reader::new(self.file, self.tensors_offset),
-                left: index,
-            };
-            if before.entries().any(|other| other.name == tensor.name) {
+            if self
+                .tensors_until(index)
+                .entries()
+                .any(|other| other.name == tensor.name)
+            {
                 return Err(Error::Duplicate {
                     what: "tensor",
                     name: tensor.label(),
@@ -364,16 +405,21 @@ impl<'a> Iterator for Metadata<'_, 'a> {
     }
 }
 
-/// Iterator over the tensors of a file.
-pub struct Tensors<'g, 'a> {
-    gguf: &'g Gguf<'a>,
+/// Iterator over the tensors of a model.
+pub struct Tensors<'a> {
     reader: Reader<'a>,
     left: u64,
+    /// The part that it is in.
+    file: &'a [u8],
+    data_offset: u64,
+    part: usize,
+    /// The parts behind it.
+    rest: &'a [&'a [u8]],
 }
 
-impl<'g, 'a> Tensors<'g, 'a> {
-    /// The entries alone, without data.
-    fn entries(mut self) -> impl Iterator<Item = Tensor<'a>> + use<'g, 'a> {
+impl<'a> Tensors<'a> {
+    /// The entries of this part alone, without data.
+    fn entries(mut self) -> impl Iterator<Item = Tensor<'a>> + use<'a> {
         core::iter::from_fn(move || self.entry())
     }
 
@@ -391,20 +437,36 @@ impl<'g, 'a> Tensors<'g, 'a> {
             rank,
             type_number: self.reader.u32().ok()?,
             offset: self.reader.u64().ok()?,
+            part: self.part,
             data: &[],
         })
     }
+
+    /// Goes on with the next part.
+    fn turn_to_next(&mut self) -> Option<()> {
+        let (&file, rest) = self.rest.split_first()?;
+        let next = Gguf::reopen(file)?;
+        *self = Self {
+            part: self.part.checked_add(1)?,
+            rest,
+            ..next.tensors()
+        };
+        Some(())
+    }
 }
 
-impl<'a> Iterator for Tensors<'_, 'a> {
+impl<'a> Iterator for Tensors<'a> {
     type Item = Tensor<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        while self.left == 0 {
+            self.turn_to_next()?;
+        }
         let mut tensor = self.entry()?;
-        let begin = self.gguf.data_offset.checked_add(tensor.offset)?;
+        let begin = self.data_offset.checked_add(tensor.offset)?;
         let begin = usize::try_from(begin).ok()?;
         let bytes = usize::try_from(byte_size(&tensor).ok()?).ok()?;
-        tensor.data = self.gguf.file.get(begin..begin.checked_add(bytes)?)?;
+        tensor.data = self.file.get(begin..begin.checked_add(bytes)?)?;
         Some(tensor)
     }
 }
@@ -607,6 +669,7 @@ fn check_tensor<'a>(reader: &mut Reader<'a>, alignment: u32) -> Result<Tensor<'a
         rank: rank as usize,
         type_number,
         offset,
+        part: 0,
         data: &[],
     };
     byte_size(&tensor)?;

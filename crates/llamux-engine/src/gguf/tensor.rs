@@ -15,6 +15,7 @@ pub struct Tensor<'a> {
     pub(super) rank: usize,
     pub(super) type_number: u32,
     pub(super) offset: u64,
+    pub(super) part: usize,
     pub(super) data: &'a [u8],
 }
 
@@ -64,9 +65,14 @@ impl<'a> Tensor<'a> {
             })
     }
 
-    /// Where the data begins, from the beginning of the file's data.
+    /// Where the data begins, from the beginning of its file's data.
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Which of [`Gguf::parts`](super::Gguf::parts) it is in.
+    pub fn part(&self) -> usize {
+        self.part
     }
 
     /// The data, aligned in the file as [`Gguf::alignment`](super::Gguf::alignment) says. Empty if

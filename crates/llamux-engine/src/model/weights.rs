@@ -9,7 +9,7 @@ use zerocopy::FromBytes;
 use super::hyper::Hyper;
 use crate::arena::Arena;
 use crate::error::{Error, Name};
-use crate::gguf::{Gguf, Tensor};
+use crate::gguf::{self, Gguf, Tensor};
 use crate::math::{F32Bits, Matrix};
 use crate::size;
 
@@ -148,7 +148,8 @@ enum Part {
     Down,
 }
 
-/// Where a tensor is: offset in the file, bytes, and its type's number. No bytes for none.
+/// Where a tensor is: offset in its file, bytes, and its type's number, with the file's above it. No
+/// bytes for none.
 type Place = [u64; 3];
 
 const NOWHERE: Place = [0; 3];
@@ -176,7 +177,7 @@ pub struct Totals {
 
 /// All weights.
 pub(super) struct Weights<'a> {
-    file: &'a [u8],
+    files: gguf::Parts<'a>,
     hyper: Hyper,
     globals: [Place; GLOBALS.len()],
     layers: &'a [Places],
@@ -228,7 +229,7 @@ impl<'a> Weights<'a> {
         let layers = arena.slice::<Places>(size(hyper.layers))?;
         layers.fill([NOWHERE; PARTS.len()]);
         let mut weights = Self {
-            file: gguf.file(),
+            files: gguf.parts(),
             hyper: *hyper,
             globals: [NOWHERE; GLOBALS.len()],
             layers: &[],
@@ -358,13 +359,15 @@ impl<'a> Weights<'a> {
     }
 
     fn bytes(&self, place: &Place) -> Option<(&'a [u8], abi::TensorType)> {
-        let &[offset, bytes, number] = place;
+        let &[offset, bytes, file] = place;
+        let (file, number) = (file >> 32, file & u64::from(u32::MAX));
+        let file = self.files.get(usize::try_from(file).ok()?)?;
         let begin = usize::try_from(offset).ok()?;
         let end = begin.checked_add(usize::try_from(bytes).ok()?)?;
         let mut types = abi::BLOCKS.iter().map(|block| block.tensor_type);
         // CAST: The discriminants are the numbers of `enum ggml_type`.
         let tensor_type = types.find(|&t| u64::from(t as u32) == number)?;
-        Some((self.file.get(begin..end)?, tensor_type))
+        Some((file.get(begin..end)?, tensor_type))
     }
 
     fn matrix(&self, place: &Place, rows: u32, columns: u32) -> Result<Matrix<'a>, Error> {
@@ -411,14 +414,13 @@ fn find(tensor: &Tensor<'_>, hyper: &Hyper) -> Result<(Option<u32>, usize), Erro
 fn place(gguf: &Gguf<'_>, tensor: &Tensor<'_>) -> Result<Place, Error> {
     let number = tensor.tensor_type()? as u32;
     let data = tensor.data();
+    let file = gguf.parts().get(tensor.part());
     // Both are addresses in the same file, the data inside of it.
-    let offset = data
-        .as_ptr()
-        .addr()
-        .checked_sub(gguf.file().as_ptr().addr());
+    let offset = file.and_then(|file| data.as_ptr().addr().checked_sub(file.as_ptr().addr()));
     let offset = offset.ok_or(Error::Operation("place"))?;
     // CAST: `usize` is at most 64 bits wide.
-    Ok([offset as u64, data.len() as u64, number.into()])
+    let file = (tensor.part() as u64) << 32 | u64::from(number);
+    Ok([offset as u64, data.len() as u64, file])
 }
 
 /// Why a tensor cannot be read as floats.

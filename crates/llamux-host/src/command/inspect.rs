@@ -30,7 +30,7 @@ impl Inspect {
         let file = self.file.open()?;
         let gguf = file.gguf()?;
         // A file that only holds a vocabulary can not be planned for, and why is no failure here.
-        let plan = Plan::new(file.bytes(), &Options::default());
+        let plan = Plan::of(&gguf, &Options::default());
         let mut words = Words::default();
         let chat = words
             .vocab(&gguf)
@@ -40,7 +40,8 @@ impl Inspect {
         }
 
         print_line(&format!("version: {}", gguf.version()))?;
-        print_line(&format!("bytes: {}", file.bytes().len()))?;
+        print_line(&format!("files: {}", gguf.parts().iter().count()))?;
+        print_line(&format!("bytes: {}", bytes(&gguf)))?;
         print_line(&format!("alignment: {}", gguf.alignment()))?;
         print_line(&format!("tensors: {}", gguf.tensors().count()))?;
         print_line(&format!("parameters: {}", parameters(&gguf)))?;
@@ -134,12 +135,18 @@ fn describe(
         "chat": chat,
         "version": gguf.version(),
         "alignment": gguf.alignment(),
-        "bytes": gguf.file().len(),
+        "files": gguf.parts().iter().count(),
+        "bytes": bytes(gguf),
         "parameters": parameters(gguf),
         "memory": memory,
         "metadata": metadata,
         "tensors": tensors,
     })
+}
+
+/// Bytes of all files.
+fn bytes(gguf: &Gguf<'_>) -> usize {
+    gguf.parts().iter().map(<[u8]>::len).sum()
 }
 
 fn parameters(gguf: &Gguf<'_>) -> u64 {

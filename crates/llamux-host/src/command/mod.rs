@@ -70,7 +70,7 @@ impl Cli {
 /// Which file.
 #[derive(Args)]
 struct FileArgs {
-    /// The GGUF file
+    /// The GGUF file; of a model that is split, any of its files
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
 }

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The names of the files of a split model: `NAME-00001-of-00003.gguf` and so on.
+
+use std::path::{Path, PathBuf};
+
+/// All parts of the model that a file belongs to by its name, in order; `None` if it is not named like
+/// a part.
+pub fn parts(path: &Path) -> Option<Vec<PathBuf>> {
+    let stem = path.file_name()?.to_str()?.strip_suffix(".gguf")?;
+    let (stem, count) = stem.rsplit_once("-of-")?;
+    let (name, number) = stem.rsplit_once('-')?;
+    let (number, count) = (number_of(number)?, number_of(count)?);
+    if number == 0 || number > count {
+        return None;
+    }
+    let part = |i| path.with_file_name(format!("{name}-{i:05}-of-{count:05}.gguf"));
+    Some((1..=count).map(part).collect())
+}
+
+fn number_of(digits: &str) -> Option<u16> {
+    let plain = digits.len() == 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_parts_of_a_name() {
+        let all = |path: &str| {
+            let parts = parts(Path::new(path))?;
+            let names = parts.iter().map(|part| part.to_str().unwrap());
+            Some(names.collect::<Vec<_>>().join(" "))
+        };
+        let both = "d/a-b-00001-of-00002.gguf d/a-b-00002-of-00002.gguf";
+        assert_eq!(all("d/a-b-00001-of-00002.gguf").as_deref(), Some(both));
+        assert_eq!(all("d/a-b-00002-of-00002.gguf").as_deref(), Some(both));
+        for other in [
+            "a.gguf",
+            "a-00000-of-00002.gguf",
+            "a-00003-of-00002.gguf",
+            "a-1-of-2.gguf",
+            "a-+0001-of-00002.gguf",
+            "a-00001-of-00002.bin",
+            "a-00001-of-99999.gguf",
+        ] {
+            assert_eq!(all(other), None, "{other}");
+        }
+    }
+}
