@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use libfuzzer_sys::fuzz_target;
 use llamux_engine::chat::{Chat, Conversation, Format, Message, Role};
 use llamux_engine::gguf::Gguf;
-use llamux_engine::tokenizer::{Options, Utf8Assembler, Vocab};
+use llamux_engine::tokenizer::{Options, Utf8Assembler, Vocab, Work};
 
 struct Setup {
     vocab: Vocab<'static>,
@@ -134,7 +134,10 @@ fuzz_target!(|data: &[u8]| {
                     &mut conversation,
                     messages,
                     false,
-                    &mut scratch,
+                    &mut Work {
+                        scratch: &mut scratch,
+                        pause: &mut || false,
+                    },
                     &mut out,
                 )
                 .unwrap();

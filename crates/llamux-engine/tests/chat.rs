@@ -13,7 +13,7 @@ use common::{GgufBuilder, Meta};
 use llamux_engine::chat::{Chat, Conversation, Format, Message, Origin, Role, Turn};
 use llamux_engine::error::Error;
 use llamux_engine::gguf::Gguf;
-use llamux_engine::tokenizer::{Options, Vocab};
+use llamux_engine::tokenizer::{Options, Vocab, Work};
 
 fn with_chat<T>(file: &[u8], test: impl FnOnce(&Vocab<'_>, &Chat<'_>) -> T) -> Result<T, Error> {
     let gguf = Gguf::parse(file)?;
@@ -246,7 +246,10 @@ fn append(
             conversation,
             messages,
             answer,
-            &mut scratch,
+            &mut Work {
+                scratch: &mut scratch,
+                pause: &mut || false,
+            },
             &mut out,
         )
         .unwrap();

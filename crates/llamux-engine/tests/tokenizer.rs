@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use common::{GgufBuilder, Meta};
 use llamux_engine::error::Error;
 use llamux_engine::gguf::Gguf;
-use llamux_engine::tokenizer::{Options, Vocab};
+use llamux_engine::tokenizer::{Options, Vocab, Work};
 
 const PLAIN: Options = Options {
     add_special: false,
@@ -524,6 +524,41 @@ fn refuses_a_piece_that_is_too_long() {
         }
     ));
     assert!(with_vocab(&with_piece(1024).build(), |_| ()).is_ok());
+}
+
+#[test]
+fn pauses_and_gives_up_when_told_to() {
+    for file in [small(), pieces()] {
+        with_vocab(&file.build(), |vocab| {
+            let text = "abc ab--->lll ".repeat(5000);
+            let mut scratch = vec![0; Vocab::scratch(text.len())];
+            let mut out = vec![0; 2 * text.len()];
+            let mut encode = |most: usize| {
+                let mut pauses = 0;
+                let result = vocab.encode_with(
+                    &text,
+                    PLAIN,
+                    &mut Work {
+                        scratch: &mut scratch,
+                        pause: &mut || {
+                            pauses += 1;
+                            pauses > most
+                        },
+                    },
+                    &mut out,
+                );
+                (result, pauses)
+            };
+            let (result, pauses) = encode(usize::MAX);
+            let len = result.unwrap();
+            assert!(pauses > 50 && len > 5000);
+            for most in [0, 1, pauses / 2, pauses - 1] {
+                assert_eq!(encode(most), (Err(Error::Interrupted), most + 1));
+            }
+            assert_eq!(encode(pauses), (Ok(len), pauses));
+        })
+        .unwrap();
+    }
 }
 
 #[track_caller]

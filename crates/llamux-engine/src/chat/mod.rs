@@ -18,7 +18,7 @@ pub use format::Format;
 
 use crate::error::{Error, Name};
 use crate::gguf::{Gguf, Optional};
-use crate::tokenizer::Vocab;
+use crate::tokenizer::{Vocab, Work};
 use format::{Around, Style};
 use template::{default_system, Literal};
 use writer::Writer;
@@ -202,7 +202,9 @@ impl<'a> Chat<'a> {
             role: Role::User,
             text: question,
         };
-        self.append(vocab, &mut conversation, &[question], true, scratch, out)
+        let pause = &mut || false;
+        let work = &mut Work { scratch, pause };
+        self.append(vocab, &mut conversation, &[question], true, work, out)
     }
 
     /// Writes the tokens of messages that continue a conversation to `out` and returns how many they
@@ -219,11 +221,11 @@ impl<'a> Chat<'a> {
         conversation: &mut Conversation,
         messages: &[Message<'_>],
         answer: bool,
-        scratch: &mut [u64],
+        work: &mut Work<'_>,
         out: &mut [u32],
     ) -> Result<usize, Error> {
         let mut state = *conversation;
-        let mut writer = Writer::new(vocab, self.end, scratch, out);
+        let mut writer = Writer::new(vocab, self.end, work, out);
         if !state.begun {
             state.begun = true;
             if let (true, Some(bos)) = (vocab.add_bos(), vocab.bos()) {

@@ -7,7 +7,7 @@ use zerocopy::IntoBytes;
 use super::format::Part;
 use super::template::Literal;
 use crate::error::Error;
-use crate::tokenizer::{Options, Vocab};
+use crate::tokenizer::{Options, Vocab, Work};
 
 /// More than a format writes around texts between two special tokens.
 const AROUND: usize = 64;
@@ -21,7 +21,7 @@ pub(super) struct Writer<'w, 'v> {
     copy: &'w mut [u8],
     copied: usize,
     /// For the tokenizer.
-    scratch: &'w mut [u64],
+    work: Work<'w>,
     out: &'w mut [u32],
     len: usize,
 }
@@ -36,9 +36,10 @@ impl<'w, 'v> Writer<'w, 'v> {
     pub(super) fn new(
         vocab: &'w Vocab<'v>,
         end: u32,
-        scratch: &'w mut [u64],
+        work: &'w mut Work<'_>,
         out: &'w mut [u32],
     ) -> Self {
+        let Work { scratch, pause } = work;
         let words = match capacity(scratch.len()) {
             Some(bytes) => bytes.saturating_add(AROUND).div_ceil(8),
             None => 0,
@@ -49,7 +50,7 @@ impl<'w, 'v> Writer<'w, 'v> {
             end,
             copy: copy.as_mut_bytes(),
             copied: 0,
-            scratch,
+            work: Work { scratch, pause },
             out,
             len: 0,
         }
@@ -107,7 +108,7 @@ impl<'w, 'v> Writer<'w, 'v> {
         let text = core::str::from_utf8(text).unwrap_or("");
         let room = self.out.get_mut(self.len..).unwrap_or_default();
         let options = Options::default();
-        let tokens = match self.vocab.encode(text, options, self.scratch, room) {
+        let tokens = match self.vocab.encode_with(text, options, &mut self.work, room) {
             Ok(tokens) => tokens,
             // Counted on, so that the last error says how many they are in all.
             Err(Error::Context { need, .. }) => usize::try_from(need).unwrap_or(usize::MAX),

@@ -12,6 +12,7 @@ use super::pretokenize::PreTokenizer;
 use super::symbols::Symbols;
 use super::table::{finish_hash, free_slot, probe, table_slots, Occupied};
 use super::tokens::Tokens;
+use super::work::Pacer;
 use super::{as_u64, BpeParts, Carver, Output, MERGES_KEY};
 use crate::error::Error;
 
@@ -130,10 +131,11 @@ impl<'a> Bpe<'a> {
         tokens: &Tokens<'_>,
         text: &str,
         scratch: &mut [u64],
+        pacer: &mut Pacer<'_>,
         out: &mut Output<'_>,
     ) -> Result<(), Error> {
         for word in self.pre.splitter.words(text) {
-            self.encode_word(tokens, word.as_bytes(), scratch, out)?;
+            self.encode_word(tokens, word.as_bytes(), scratch, pacer, out)?;
         }
         Ok(())
     }
@@ -143,8 +145,10 @@ impl<'a> Bpe<'a> {
         tokens: &Tokens<'_>,
         word: &[u8],
         scratch: &mut [u64],
+        pacer: &mut Pacer<'_>,
         out: &mut Output<'_>,
     ) -> Result<(), Error> {
+        pacer.step()?;
         if self.pre.ignore_merges && word.len() <= self.longest {
             if let Some(id) = tokens.find(spell(word)) {
                 out.push(id);
@@ -163,10 +167,12 @@ impl<'a> Bpe<'a> {
         }
         let mut heap = Heap::new(heap);
         for left in 0..symbols.len() {
+            pacer.step()?;
             self.propose(&symbols, Some(left), &mut heap)
                 .ok_or(too_short)?;
         }
         while let Some(entry) = heap.pop() {
+            pacer.step()?;
             let Some((left, right, merged)) = self.valid(&symbols, entry) else {
                 continue;
             };

@@ -2,7 +2,9 @@
 
 //! Finds the special tokens in a text.
 
+use super::work::Pacer;
 use super::{mark, Vocab};
+use crate::error::Error;
 
 /// The parts of a text: special tokens, and what is between them.
 pub(super) struct Fragments<'t, 's> {
@@ -28,24 +30,29 @@ impl<'t, 's> Fragments<'t, 's> {
         vocab: &Vocab<'_>,
         text: &'t str,
         parse_special: bool,
-        covered: &'s mut [u64],
-        begins: &'s mut [u64],
-    ) -> Self {
+        [covered, begins]: [&'s mut [u64]; 2],
+        pacer: &mut Pacer<'_>,
+    ) -> Result<Self, Error> {
         let mut fragments = Self {
             text,
             covered: Bitmap(covered),
             begins: Bitmap(begins),
             position: 0,
         };
-        fragments.mark(vocab, parse_special);
-        fragments
+        fragments.mark(vocab, parse_special, pacer)?;
+        Ok(fragments)
     }
 
     /// Finds the special tokens: first all of the longest ones, then, in what they leave over, all of
     /// the next. User-defined tokens are found whether or not control tokens are asked for.
     ///
     /// A vocabulary has some thousands of them, but only some tens of lengths.
-    fn mark(&mut self, vocab: &Vocab<'_>, parse_special: bool) {
+    fn mark(
+        &mut self,
+        vocab: &Vocab<'_>,
+        parse_special: bool,
+        pacer: &mut Pacer<'_>,
+    ) -> Result<(), Error> {
         self.covered.clear();
         self.begins.clear();
         let spelling = |id| vocab.tokens.text(id).unwrap_or(&[]);
@@ -69,23 +76,30 @@ impl<'t, 's> Fragments<'t, 's> {
             if !there.meets(&first) {
                 continue;
             }
-            self.mark_all(len, |part| {
+            self.mark_all(len, pacer, |part| {
                 let ends = part.first().zip(part.last());
                 ends.is_some_and(|(&a, &b)| first.has(a) && last.has(b))
                     && vocab.tokens.find(part.iter().copied()).is_some_and(wanted)
-            });
+            })?;
         }
+        Ok(())
     }
 
     /// Marks all parts of `len` bytes that `is_special` finds to be.
-    fn mark_all(&mut self, len: usize, is_special: impl Fn(&[u8]) -> bool) {
+    fn mark_all(
+        &mut self,
+        len: usize,
+        pacer: &mut Pacer<'_>,
+        is_special: impl Fn(&[u8]) -> bool,
+    ) -> Result<(), Error> {
         if len == 0 {
-            return;
+            return Ok(());
         }
         let text = self.text.as_bytes();
         let mut begin = 0;
         // OVERFLOW: Positions in the text, and the length of a token.
         while let Some(part) = text.get(begin..begin + len) {
+            pacer.step()?;
             let end = begin + len;
             // What comes first rules out most.
             let is_free = |i| !self.covered.get(i);
@@ -97,6 +111,7 @@ impl<'t, 's> Fragments<'t, 's> {
                 begin += 1;
             }
         }
+        Ok(())
     }
 
     /// The next part.

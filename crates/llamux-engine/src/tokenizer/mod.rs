@@ -20,9 +20,11 @@ mod symbols;
 mod table;
 mod tokens;
 mod utf8;
+mod work;
 
 pub use decoder::Decoder;
 pub use utf8::Utf8Assembler;
+pub use work::Work;
 
 use crate::error::Error;
 use crate::gguf::{Array, Gguf, Optional, ValueType};
@@ -31,6 +33,7 @@ use fragments::{bitmap_words, Fragment, Fragments};
 use special::{list_specials, SpecialIds, MOST_SPELLED};
 use spm::Spm;
 use tokens::Tokens;
+use work::Pacer;
 
 /// Most tokens of a vocabulary.
 pub const MAX_TOKENS: usize = 1 << 21;
@@ -238,6 +241,20 @@ impl<'a> Vocab<'a> {
         scratch: &mut [u64],
         out: &mut [u32],
     ) -> Result<usize, Error> {
+        let pause = &mut || false;
+        self.encode_with(text, options, &mut Work { scratch, pause }, out)
+    }
+
+    /// The same, with pauses: a megabyte takes a good part of a second.
+    pub fn encode_with(
+        &self,
+        text: &str,
+        options: Options,
+        work: &mut Work<'_>,
+        out: &mut [u32],
+    ) -> Result<usize, Error> {
+        let Work { scratch, pause } = work;
+        let pacer = &mut Pacer::new(pause);
         let have = scratch.len();
         let too_long = || Error::PromptLength {
             need: as_u64(text.len()),
@@ -254,7 +271,8 @@ impl<'a> Vocab<'a> {
         if let (true, true, Some(bos)) = (options.add_special, self.add_bos, self.bos) {
             out.push(bos);
         }
-        let mut fragments = Fragments::of(self, text, options.parse_special, covered, starts);
+        let mut fragments =
+            Fragments::of(self, text, options.parse_special, [covered, starts], pacer)?;
         // What is behind a special token begins like a text of its own.
         let mut begins = true;
         while let Some(fragment) = fragments.next() {
@@ -268,10 +286,12 @@ impl<'a> Vocab<'a> {
                 Fragment::Text(text) => {
                     let tokens = &self.tokens;
                     match &self.model {
-                        Model::Bpe(bpe) => bpe.encode(tokens, text, scratch, &mut out)?,
+                        Model::Bpe(bpe) => bpe.encode(tokens, text, scratch, pacer, &mut out)?,
                         Model::Spm(spm) => {
                             let prefix = begins && spm.add_space_prefix;
-                            spm.encode(tokens, text, prefix, scratch, &mut out)?;
+                            let mut merger = spm.merger(tokens, text, prefix, scratch)?;
+                            merger.merge(pacer)?;
+                            merger.write(pacer, &mut out)?;
                         }
                     }
                     begins = false;

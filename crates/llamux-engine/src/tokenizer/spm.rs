@@ -12,6 +12,7 @@
 use super::heap::{heap_entries, Heap};
 use super::symbols::Symbols;
 use super::tokens::Tokens;
+use super::work::Pacer;
 use super::{as_u64, mark, Carver, Output, SpmParts};
 use crate::error::{Error, Name};
 use crate::gguf::Array;
@@ -41,7 +42,7 @@ impl<'a> Spm<'a> {
     /// How much of the memory it takes.
     pub(super) const WORDS: usize = 256;
 
-    /// How many words of scratch memory [`encode`](Self::encode) needs.
+    /// How many words of scratch memory a [`merger`](Self::merger) needs.
     pub(super) const fn scratch(bytes: usize) -> usize {
         // The space in front.
         let bytes = bytes.saturating_add(1);
@@ -92,16 +93,15 @@ impl<'a> Spm<'a> {
         })
     }
 
-    /// Writes the tokens of a text without special tokens, with a space in front of it if there is a
+    /// Prepares the merging of a text without special tokens, with a space in front of it if there is a
     /// `prefix`. `scratch` has at least [`scratch`](Self::scratch) words for it.
-    pub(super) fn encode(
-        &self,
-        tokens: &Tokens<'_>,
-        text: &str,
+    pub(super) fn merger<'m, 's>(
+        &'m self,
+        tokens: &'m Tokens<'m>,
+        text: &'m str,
         prefix: bool,
-        scratch: &mut [u64],
-        out: &mut Output<'_>,
-    ) -> Result<(), Error> {
+        scratch: &'s mut [u64],
+    ) -> Result<Merger<'m, 's>, Error> {
         let text = Escaped {
             prefix: if prefix { " " } else { "" },
             text,
@@ -111,32 +111,14 @@ impl<'a> Spm<'a> {
             have: as_u64(scratch.len()),
         };
         let (symbols, heap) = scratch.split_at_mut_checked(text.len()).ok_or(too_short)?;
-        let mut merger = Merger {
+        Ok(Merger {
             spm: self,
             tokens,
             text,
             symbols: Symbols::new(symbols),
             heap: Heap::new(heap),
-        };
-        merger.merge().ok_or(too_short)?;
-
-        let mut begin = 0;
-        while begin < merger.symbols.len() {
-            // OVERFLOW: The extent is the index of a byte.
-            let end = merger.symbols.extent(begin).max(begin) + 1;
-            match self.find(tokens, &text, begin, end) {
-                Some(id) => out.push(id),
-                None => {
-                    let ids = text.bytes(begin, end).map(|byte| {
-                        let id = self.bytes.get(usize::from(byte));
-                        id.copied().unwrap_or(NONE)
-                    });
-                    ids.filter(|&id| id != NONE).for_each(|id| out.push(id));
-                }
-            }
-            begin = end;
-        }
-        Ok(())
+            too_short,
+        })
     }
 
     /// The token that a part of a text is, but for those that must not come out of a text.
@@ -201,17 +183,19 @@ impl Escaped<'_> {
 }
 
 /// A text whose symbols merge. The tag of a symbol is the token that it makes with the one behind it.
-struct Merger<'m, 's> {
+pub(super) struct Merger<'m, 's> {
     spm: &'m Spm<'m>,
     tokens: &'m Tokens<'m>,
     text: Escaped<'m>,
     symbols: Symbols<'s>,
     heap: Heap<'s>,
+    /// What to say if the memory is too little.
+    too_short: Error,
 }
 
 impl Merger<'_, '_> {
-    /// Merges until no pair is a token. `None` if there is too little memory.
-    fn merge(&mut self) -> Option<()> {
+    /// Merges until no pair is a token.
+    pub(super) fn merge(&mut self, pacer: &mut Pacer<'_>) -> Result<(), Error> {
         let Escaped { prefix, text } = self.text;
         let mut begin = 0;
         for c in prefix.chars().chain(text.chars()) {
@@ -222,38 +206,64 @@ impl Merger<'_, '_> {
         }
         let mut left = Some(0);
         while let Some(begin) = left {
+            pacer.step()?;
             self.propose(begin)?;
             left = self.symbols.after(begin);
         }
         while let Some(entry) = self.heap.pop() {
-            if !is_valid(self.spm, &self.symbols, entry) {
-                continue;
-            }
+            pacer.step()?;
             // CAST: The half that `propose` put there.
             let left = entry as u32;
-            let right = self.symbols.after(left)?;
+            let right = match self.symbols.after(left) {
+                Some(right) if is_valid(self.spm, &self.symbols, entry) => right,
+                _ => continue,
+            };
             self.symbols.set_tag(right, NONE);
             self.symbols.set(left, self.symbols.extent(right), NONE);
             for left in self.symbols.before(left).into_iter().chain([left]) {
                 self.propose(left)?;
             }
         }
-        Some(())
+        Ok(())
+    }
+
+    /// Writes the tokens of the symbols.
+    pub(super) fn write(&self, pacer: &mut Pacer<'_>, out: &mut Output<'_>) -> Result<(), Error> {
+        let Self { spm, text, .. } = self;
+        let mut begin = 0;
+        while begin < self.symbols.len() {
+            pacer.step()?;
+            // OVERFLOW: The extent is the index of a byte.
+            let end = self.symbols.extent(begin).max(begin) + 1;
+            match spm.find(self.tokens, text, begin, end) {
+                Some(id) => out.push(id),
+                None => {
+                    let ids = text.bytes(begin, end).map(|byte| {
+                        let id = spm.bytes.get(usize::from(byte));
+                        id.copied().unwrap_or(NONE)
+                    });
+                    ids.filter(|&id| id != NONE).for_each(|id| out.push(id));
+                }
+            }
+            begin = end;
+        }
+        Ok(())
     }
 
     /// Puts the pair that begins at `left` into the heap, if it is a token.
-    fn propose(&mut self, left: u32) -> Option<()> {
+    fn propose(&mut self, left: u32) -> Result<(), Error> {
         let pair = self.symbols.after(left).and_then(|right| {
             let end = self.symbols.extent(right).checked_add(1)?;
             self.spm.find(self.tokens, &self.text, left, end)
         });
         self.symbols.set_tag(left, pair.unwrap_or(NONE));
         let Some(id) = pair else {
-            return Some(());
+            return Ok(());
         };
         let entry = u64::from(self.spm.place(id)) << 32 | u64::from(left);
         let (spm, symbols) = (self.spm, &self.symbols);
-        self.heap.push(entry, |entry| is_valid(spm, symbols, entry))
+        let pushed = self.heap.push(entry, |entry| is_valid(spm, symbols, entry));
+        pushed.ok_or(self.too_short)
     }
 }
 
