@@ -41,11 +41,15 @@ pub struct Run<'r> {
 impl Run<'_> {
     /// Runs a job to its end.
     pub fn job(&mut self, job: Result<Job<'_>, Error>) -> Result<(), Error> {
-        let job = job?;
+        self.jobs(&[job?])
+    }
+
+    /// Runs jobs to their end, in any order or at the same time.
+    pub fn jobs(&mut self, jobs: &[Job<'_>]) -> Result<(), Error> {
         if (self.stop)() {
             return Err(Error::Interrupted);
         }
-        self.executor.execute(&job);
+        self.executor.execute(jobs);
         Ok(())
     }
 }

@@ -3,17 +3,23 @@
 //! The way into the math crate: the only module of the engine with unsafe code.
 //!
 //! An operation becomes a [`Job`], whose constructor checks every length and borrows every buffer.
-//! A home (host program, kernel) runs it by an [`Executor`], which calls [`Job::step`] from one or
-//! more threads until nothing is left.
+//! A home (host program, kernel) runs jobs by an [`Executor`], as a rule a [`Crew`] of its threads.
 
 #![expect(unsafe_code, reason = "calls the math crate through pointers")]
 
+mod crew;
+mod operation;
+mod work;
+
 use core::marker::PhantomData;
 use core::ptr;
-use core::sync::atomic::{AtomicU32, Ordering};
 
 use llamux_abi as abi;
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes};
+
+pub use crew::{Crew, Home, MAX_THREADS};
+pub use operation::Operation;
+pub use work::Work;
 
 use crate::error::Error;
 
@@ -158,16 +164,7 @@ pub struct Choice {
     pub min_p_milli: u32,
 }
 
-/// The bound of a slice, in picoseconds.
-const SLICE: u64 = 50_000_000;
-/// A shorter slice than this costs more to hand out than it balances.
-const SHORT: u64 = 4_000_000;
-/// A shorter job than this is not worth waking a thread.
-const WORTH_SHARING: u64 = 10_000_000;
-/// Into how many slices a job is cut at least, if they do not become too short.
-const SHARES: u64 = 16;
-/// Largest number of units of a job, and of one slice: their sum, with a slice for each of 2^15
-/// threads, is within 32 bits.
+/// Largest number of units of a job, and of one slice.
 const MAX_UNITS: u32 = 1 << 31;
 const MAX_GRAIN: u32 = 1 << 16;
 
@@ -176,7 +173,7 @@ const MAX_GRAIN: u32 = 1 << 16;
 const MULTIPLY_QUANTIZED: u64 = 12;
 const MULTIPLY_FLOAT: u64 = 200;
 /// Picoseconds for reading a byte of weights.
-const READ: u64 = 333;
+const READ: u64 = 100;
 /// How much slower the scalar table is.
 const SCALAR: u64 = 100;
 
@@ -273,11 +270,12 @@ impl FpuSection {
 ///
 /// # Safety
 ///
-/// [`execute`](Executor::execute) returns only when a call of [`Job::step`] has returned `false` and
-/// no call is under way; a job that is not [`Job::parallel`] is stepped by one thread alone.
+/// [`execute`](Executor::execute) returns only when each slice of the [`Work`] that the jobs make was
+/// computed, and no call of [`Work::slice`] is under way.
 pub unsafe trait Executor {
-    /// Runs `job` to its end.
-    fn execute(&self, job: &Job<'_>);
+    /// Runs `jobs` to their end, in any order, or at the same time. None uses what another one writes:
+    /// it could not have borrowed it.
+    fn execute(&self, jobs: &[Job<'_>]);
 }
 
 /// One operation on borrowed buffers, handed out in slices.
@@ -285,14 +283,17 @@ pub struct Job<'a> {
     op: abi::Op,
     kernels: Kernels,
     units: u32,
-    grain: u32,
-    parallel: bool,
-    next: AtomicU32,
+    /// Picoseconds of a unit.
+    cost: u64,
+    /// Units that are best computed together.
+    tile: u32,
+    /// Whether units must be computed one after the other.
+    serial: bool,
     _buffers: PhantomData<&'a mut [u8]>,
 }
 
 // SAFETY: The operation's buffers are borrowed for `'a`, inputs shared and outputs exclusively, and
-// `step` gives each unit to one thread only.
+// who calls `Work::slice` promises that each unit is computed once.
 unsafe impl Sync for Job<'_> {}
 
 /// How the units of a job are handed out.
@@ -322,29 +323,16 @@ impl<'a> Job<'a> {
         if units > MAX_UNITS {
             return None;
         }
-        let cost = cost.max(1).saturating_mul(kernels.pace());
-        let total = cost.saturating_mul(units.into());
-        let serial = matches!(share, Share::Serial);
-        let parallel = !serial && units > 1 && total >= WORTH_SHARING;
-        let bound = if parallel {
-            (total / SHARES).clamp(SHORT, SLICE)
-        } else {
-            SLICE
-        };
-        let grain = u32::try_from(bound / cost)
-            .unwrap_or(MAX_GRAIN)
-            .clamp(1, MAX_GRAIN);
-        let grain = match share {
-            Share::Tiles(tile) => grain.max(tile) / tile * tile,
-            _ => grain,
-        };
         Some(Self {
             op,
             kernels,
             units,
-            grain,
-            parallel,
-            next: AtomicU32::new(0),
+            cost: cost.max(1).saturating_mul(kernels.pace()),
+            tile: match share {
+                Share::Tiles(tile) => tile.max(1),
+                _ => 1,
+            },
+            serial: matches!(share, Share::Serial),
             _buffers: PhantomData,
         })
     }
@@ -796,47 +784,20 @@ impl<'a> Job<'a> {
             unsafe { Self::new(kernels, op, vocabulary, EXPONENTIAL, Share::Serial) }
         })
     }
-
-    /// Computes the next slice, at most about 50 µs of work. `false` once nothing was left to take.
-    pub fn step(&self, _fpu: &FpuSection) -> bool {
-        // OVERFLOW: Each thread adds at most one grain past the end before it stops, and `new`
-        // keeps `units` plus a grain for every possible thread within 32 bits.
-        let begin = self.next.fetch_add(self.grain, Ordering::Relaxed);
-        if begin >= self.units {
-            return false;
-        }
-        let end = begin.saturating_add(self.grain).min(self.units);
-        // SAFETY: The constructor checked the buffers, `'a` keeps them borrowed, the section says
-        // that the FPU may be used, and `next` gave `begin..end` to this call alone.
-        unsafe { (self.kernels.0.run)(&self.op, begin, end) };
-        true
-    }
-
-    /// Whether several threads may, and should, step this job.
-    pub fn parallel(&self) -> bool {
-        self.parallel
-    }
-
-    /// Number of slices that are left, as a hint for how many threads to wake.
-    pub fn slices_left(&self) -> u32 {
-        self.units
-            .saturating_sub(self.next.load(Ordering::Relaxed))
-            .div_ceil(self.grain)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     extern crate std;
 
-    use std::{thread, vec, vec::Vec};
+    use std::{slice, vec};
 
     use super::*;
 
     const ZERO: F32Bits = F32Bits(0);
 
     /// Counts how often each unit is computed, and that serial units come in their order.
-    unsafe extern "C" fn count(op: *const abi::Op, begin: u32, end: u32) {
+    pub(super) unsafe extern "C" fn count(op: *const abi::Op, begin: u32, end: u32) {
         // SAFETY: As the caller's.
         match unsafe { &*op } {
             abi::Op::SwiGlu(op) => {
@@ -856,7 +817,8 @@ mod tests {
         }
     }
 
-    fn named(name: &str) -> Kernels {
+    /// A table of [`count`].
+    pub(super) fn named(name: &str) -> Kernels {
         let mut padded = [0; 16];
         padded[..name.len()].copy_from_slice(name.as_bytes());
         let table = std::boxed::Box::leak(std::boxed::Box::new(abi::Kernels {
@@ -868,30 +830,14 @@ mod tests {
         unsafe { Kernels::from_ptr(table) }
     }
 
-    fn section() -> FpuSection {
+    /// Computes it all, on one thread.
+    fn run(job: &Job<'_>) {
+        let work = Work::new(slice::from_ref(job), 1).unwrap();
         // SAFETY: Host threads may use the FPU at any time.
-        unsafe { FpuSection::assume() }
-    }
-
-    #[test]
-    fn every_unit_is_computed_once() {
-        let kernels = named("fake");
-        assert_eq!(kernels.name(), "fake");
-        for (rows, columns) in [(1, 1), (3, 7), (64, 1000), (1000, 3), (5000, 64)] {
-            let mut gate = vec![ZERO; rows * columns as usize];
-            let up = gate.clone();
-            let job = Job::swi_glu(kernels, &mut gate, &up, columns).unwrap();
-            let before = job.slices_left();
-            assert!(before >= 1);
-            thread::scope(|scope| {
-                for _ in 0..3 {
-                    scope.spawn(|| while job.step(&section()) {});
-                }
-            });
-            assert_eq!(job.slices_left(), 0);
-            assert!(!job.step(&section()), "over is over");
-            let counts: Vec<_> = gate.chunks(columns as usize).map(|row| row[0].0).collect();
-            assert_eq!(counts, vec![1; rows]);
+        let fpu = unsafe { FpuSection::assume() };
+        for index in 0..work.slices() {
+            // SAFETY: Each slice once, in its order.
+            unsafe { work.slice(&fpu, index) };
         }
     }
 
@@ -900,9 +846,10 @@ mod tests {
         let logits = vec![ZERO; 200_000];
         let mut candidates = Candidates([7; 2 + 2 * abi::MAX_CANDIDATES]);
         let job = Job::top_k(named("fake"), &logits, 40, &mut candidates).unwrap();
-        assert!(!job.parallel());
-        assert!(job.slices_left() > 1, "too long for one slice");
-        while job.step(&section()) {}
+        let work = Work::new(slice::from_ref(&job), 8).unwrap();
+        assert_eq!(work.threads(), 1);
+        assert!(work.slices() > 1, "too long for one slice");
+        run(&job);
         assert_eq!(candidates.0[0], 200_000);
     }
 
@@ -915,8 +862,9 @@ mod tests {
             let mut out = vec![ZERO; 4096];
             let x = zerocopy::IntoBytes::as_bytes(&x[..]);
             let job = Job::mat_mul(named(name), weights, x, None, &mut out, false).unwrap();
-            assert!(job.parallel());
-            job.slices_left()
+            let work = Work::new(slice::from_ref(&job), 2).unwrap();
+            assert_eq!(work.threads(), 2);
+            work.slices()
         };
         assert!(slices("scalar") > slices("fake"));
     }

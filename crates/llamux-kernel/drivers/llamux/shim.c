@@ -14,6 +14,7 @@
 #include <linux/proc_fs.h>
 #include <linux/random.h>
 #include <linux/sched.h>
+#include <linux/sched/clock.h>
 #include <linux/seq_file.h>
 #include <linux/syscalls.h>
 #include <linux/uaccess.h>
@@ -99,6 +100,11 @@ u32 llamux_cpus(void)
 void llamux_resched(void)
 {
 	cond_resched();
+}
+
+u64 llamux_clock(void)
+{
+	return local_clock();
 }
 
 u64 llamux_random(void)

@@ -26,6 +26,7 @@ const char *llamux_param_model(void);
 int llamux_proc_create(void);
 u32 llamux_cpus(void);
 void llamux_resched(void);
+u64 llamux_clock(void);
 u64 llamux_random(void);
 void llamux_wait_for_initramfs(void);
 

@@ -50,6 +50,7 @@ mod shim {
         pub(super) safe fn llamux_proc_create() -> c_int;
         pub(super) safe fn llamux_cpus() -> u32;
         pub(super) safe fn llamux_resched();
+        pub(super) safe fn llamux_clock() -> u64;
         pub(super) safe fn llamux_random() -> u64;
         pub(super) safe fn llamux_wait_for_initramfs();
         pub(super) fn llamux_reserved(size: *mut usize) -> *mut u8;
@@ -83,7 +84,7 @@ impl Fpu {
     /// may sleep.
     pub(crate) fn begin() -> Self {
         // SAFETY: Only threads of the driver come here, outside of interrupts and with no section
-        // open (`Pool::slice` is the only caller).
+        // open (`Kernel::section` of pool.rs is the only caller).
         unsafe { shim::llamux_fpu_begin() };
         // SAFETY: The FPU belongs to us until `drop`.
         Self(unsafe { FpuSection::assume() })
@@ -145,6 +146,11 @@ pub(crate) fn cpus() -> u32 {
 /// Lets other threads run, if the scheduler wants it.
 pub(crate) fn resched() {
     shim::llamux_resched();
+}
+
+/// Nanoseconds of a clock that is quick to read, and may differ a little between processors.
+pub(crate) fn clock() -> u64 {
+    shim::llamux_clock()
 }
 
 /// A random number, for seeds.

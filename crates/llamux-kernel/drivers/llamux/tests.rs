@@ -77,13 +77,13 @@ mod products {
         let row_bytes = activation_bytes(Activation::Q16x32, columns).ok_or(EINVAL)?;
         let mut quantized = VVec::<u8>::zeroed(row_bytes * TOKENS, GFP_KERNEL)?;
         let matrix = Matrix::new(weights, TensorType::Q8_0, rows, columns).ok_or(EINVAL)?;
-        pool.execute(
-            &Job::quantize(kernels, &x, columns, Activation::Q16x32, &mut quantized)
+        pool.execute(&[
+            Job::quantize(kernels, &x, columns, Activation::Q16x32, &mut quantized)
                 .map_err(|_| EINVAL)?,
-        );
-        pool.execute(
-            &Job::mat_mul(kernels, matrix, &quantized, None, out, false).map_err(|_| EINVAL)?,
-        );
+        ]);
+        pool.execute(&[
+            Job::mat_mul(kernels, matrix, &quantized, None, out, false).map_err(|_| EINVAL)?,
+        ]);
         Ok(())
     }
 
