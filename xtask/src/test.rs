@@ -451,8 +451,43 @@ fn selftests(lab: &Lab<'_>) -> Result<Found> {
     results.add(&boot.run(lab.cx)?)?;
     let without = Boot::new(Target::Uml, lab.source, SELFTESTS_WITHOUT_MODEL);
     results.add(&without.run(lab.cx)?)?;
-    results.found()
+    let mut refused = Vec::new();
+    for (words, wanted) in THREADS {
+        let mut boot = Boot::new(Target::Uml, lab.source, "/usr/lib/llamux/selftests/threads");
+        boot.model = Some(&model);
+        boot.append.push((*words).to_owned());
+        let outcome = boot.run(lab.cx)?;
+        results.add(&outcome)?;
+        for wanted in *wanted {
+            let lines = outcome.log.iter().filter(|line| line.contains(wanted));
+            refused.push((*wanted, lines.count()));
+        }
+    }
+    let mut found = results.found()?;
+    for (wanted, lines) in refused {
+        found.test(
+            wanted,
+            match lines {
+                1 => Ok(()),
+                _ => Err(anyhow::anyhow!("the log has {lines} such lines")),
+            },
+        );
+    }
+    Ok(found)
 }
+
+/// Words about the threads for the command line, and what the log must say about them.
+const THREADS: &[(&str, &[&str])] = &[
+    ("llamux.cpus=1 llamux.nice=7", &[]),
+    (
+        "llamux.cpus=0-x llamux.nice=20 llamux.threads=999",
+        &[
+            "llamux.cpus=0-x: not a list",
+            "llamux.nice=20: not from -20 to 19",
+            "llamux.threads=999: only",
+        ],
+    ),
+];
 
 /// The results that kselftest's harness prints in the format TAP, by the tests' names.
 #[derive(Default)]

@@ -12,6 +12,7 @@ use kernel::prelude::*;
 use kernel::sync::{Arc, SetOnce};
 
 mod command;
+mod latency;
 mod pool;
 mod request;
 mod service;
@@ -31,7 +32,11 @@ module! {
     params: {
         threads: u32 {
             default: 0,
-            description: "Threads that compute; 0 for one on each processor",
+            description: "Threads that compute; 0 for one on each processor that may",
+        },
+        nice: i32 {
+            default: 0,
+            description: "Nice value of the threads, from -20 to 19",
         },
         context: u32 {
             default: 0,
@@ -53,6 +58,7 @@ impl kernel::Module for Llamux {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let service = Service::start(service::Settings {
             threads: module_parameters::threads.value(),
+            nice: module_parameters::nice.value(),
             context: module_parameters::context.value(),
             keep_firmware: module_parameters::keep_firmware.value(),
         })?;

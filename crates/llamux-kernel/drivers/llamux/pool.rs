@@ -3,6 +3,8 @@
 //! The threads that compute: the engine's crew, as kernel threads.
 //!
 //! A slice is one FPU section. No lock is held in it, and between slices the scheduler has its turn.
+//! The threads are not bound to processors, but kept to a set of them: the scheduler knows best which
+//! are free, and when one goes offline.
 //!
 //! Lock order: `Seat::called` is a leaf.
 
@@ -11,15 +13,19 @@ use kernel::processor::cpu_relax;
 use kernel::sync::{new_condvar, new_mutex, Arc, CondVar, Mutex};
 use llamux_engine::math::{Crew, Executor, FpuSection, Home, Job, Operation, MAX_THREADS};
 
+use crate::latency::Latency;
 use crate::sys::{self, Fpu, Thread};
 
 /// The thread that drives the engine, with its helpers.
 pub(crate) struct Pool(Arc<Crew<Kernel>>);
 
 impl Pool {
-    /// Starts helpers so that `threads` compute in all; 0 for one on each processor.
+    /// Starts helpers so that `threads` compute in all; 0 for one on each processor that may.
     pub(crate) fn new(threads: u32) -> Result<Self> {
-        let cpus = sys::cpus().min(MAX_THREADS);
+        let cpus = sys::cpus().clamp(1, MAX_THREADS);
+        if threads > cpus {
+            pr_err!("llamux.threads={threads}: only {cpus} processors may compute; using {cpus}\n");
+        }
         let threads = if threads == 0 {
             cpus
         } else {
@@ -40,6 +46,11 @@ impl Pool {
     /// Number of threads that compute.
     pub(crate) fn threads(&self) -> u32 {
         self.0.threads()
+    }
+
+    /// How long their sections were.
+    pub(crate) fn latency(&self) -> Arc<Latency> {
+        self.0.home().latency.clone()
     }
 }
 
@@ -72,6 +83,7 @@ impl Thread for Helper {
 struct Kernel {
     /// One for each thread.
     seats: KVec<Pin<KBox<Seat>>>,
+    latency: Arc<Latency>,
 }
 
 /// Where a thread sleeps.
@@ -97,7 +109,10 @@ impl Kernel {
             )?;
             seats.push(seat, GFP_KERNEL)?;
         }
-        Ok(Self { seats })
+        Ok(Self {
+            seats,
+            latency: Arc::new(Latency::new(threads)?, GFP_KERNEL)?,
+        })
     }
 
     fn seat(&self, thread: u32) -> Option<&Seat> {
@@ -107,10 +122,13 @@ impl Kernel {
 }
 
 impl Home for Kernel {
-    fn section(&self, _thread: u32, _operation: Operation, compute: impl FnOnce(&FpuSection)) {
+    fn section(&self, thread: u32, operation: Operation, compute: impl FnOnce(&FpuSection)) {
         {
             let fpu = Fpu::begin();
+            let begin = sys::clock();
             compute(fpu.section());
+            let ns = sys::clock().saturating_sub(begin);
+            self.latency.count(thread, operation, ns);
         }
         sys::resched();
     }

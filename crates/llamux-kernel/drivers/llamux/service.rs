@@ -11,11 +11,12 @@ use kernel::list::{List, ListArc};
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::atomic::{ordering::Relaxed, Atomic};
-use kernel::sync::{new_condvar, new_mutex, Arc, CondVar, Mutex};
+use kernel::sync::{new_condvar, new_mutex, Arc, CondVar, Mutex, SetOnce};
 use kernel::time::{Delta, Instant, Monotonic};
 use llamux_engine::generate::{self, Outcome, Sink};
 use llamux_engine::{Engine, Error as EngineError, Options, Plan};
 
+use crate::latency::Latency;
 use crate::pool::Pool;
 use crate::request::{Deadline, Finish, Request};
 use crate::status::{Facts, Shown};
@@ -27,6 +28,7 @@ const PROMPT_BYTES: usize = kernel::uapi::LLAMA_PROMPT_MAX as usize;
 /// The driver's parameters.
 pub(crate) struct Settings {
     pub(crate) threads: u32,
+    pub(crate) nice: i32,
     pub(crate) context: u32,
     pub(crate) keep_firmware: bool,
 }
@@ -79,11 +81,26 @@ pub(crate) struct Service {
     pub(crate) waiting: Atomic<u32>,
     #[pin]
     pub(crate) stats: Mutex<Stats>,
+    /// Set before the first section.
+    pub(crate) latency: SetOnce<Arc<Latency>>,
 }
 
 impl Service {
     /// Starts the thread. Returns at once.
     pub(crate) fn start(settings: Settings) -> Result<Arc<Self>> {
+        if let Err((list, error)) = sys::choose_cpus() {
+            let why = match error {
+                ENODEV => "none of these is online and not isolated",
+                _ => "not a list of this system's processors, as in 0-3,6",
+            };
+            pr_err!("llamux.cpus={list}: {why}; using all that are not isolated\n");
+        }
+        if sys::set_nice(settings.nice).is_err() {
+            pr_err!(
+                "llamux.nice={}: not from -20 to 19; using 0\n",
+                settings.nice
+            );
+        }
         let service = Arc::pin_init(
             pin_init!(Self {
                 settings,
@@ -93,6 +110,7 @@ impl Service {
                 arrived <- new_condvar!("llamux_arrived"),
                 waiting: Atomic::new(0),
                 stats <- new_mutex!(Stats::default(), "llamux_stats"),
+                latency: SetOnce::new(),
             }),
             GFP_KERNEL,
         )?;
@@ -155,6 +173,7 @@ impl Service {
         let start = Instant::<Monotonic>::now();
         let pool = Pool::new(self.settings.threads)
             .map_err(|error| reason(fmt!("cannot start threads: {error:?}")))?;
+        self.latency.populate(pool.latency());
         let kernels = sys::kernels();
 
         let file = ModelFile::open(sys::model_parameter()).map_err(|(error, path)| {

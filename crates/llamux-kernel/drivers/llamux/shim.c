@@ -15,8 +15,10 @@
 #include <linux/random.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
+#include <linux/sched/isolation.h>
 #include <linux/seq_file.h>
 #include <linux/syscalls.h>
+#include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 #include <uapi/linux/llamux.h>
 
@@ -36,9 +38,18 @@ static char *model;
 module_param(model, charp, 0444);
 MODULE_PARM_DESC(model, "Name of the model in " MODEL_DIR ", without " MODEL_SUFFIX);
 
+static char *cpus;
+module_param(cpus, charp, 0444);
+MODULE_PARM_DESC(cpus, "List of the processors that compute; all that are not isolated if empty");
+
 const char *llamux_param_model(void)
 {
 	return model;
+}
+
+const char *llamux_param_cpus(void)
+{
+	return cpus;
 }
 
 void llamux_fpu_begin(void)
@@ -87,14 +98,71 @@ u32 llamux_cpu_features(void)
 	return features;
 }
 
-int llamux_thread_start(int (*fn)(void *data), void *data, const char *name)
+/* Where, and how, threads are started. */
+static struct cpumask thread_cpus;
+static int thread_nice;
+
+/*
+ * Sets the processors from llamux.cpus=, less the isolated ones. If it is empty
+ * or cannot be had, all that are not isolated. Returns -ENODEV if none of those
+ * named can compute now, or what cpulist_parse() says.
+ */
+int llamux_cpus_choose(void)
 {
-	return PTR_ERR_OR_ZERO(kthread_run(fn, data, "%s", name));
+	const struct cpumask *free;
+	int err;
+
+	guard(rcu)();
+	free = housekeeping_cpumask(HK_TYPE_DOMAIN);
+	if (cpus && *cpus) {
+		err = cpulist_parse(cpus, &thread_cpus);
+		if (!err) {
+			cpumask_and(&thread_cpus, &thread_cpus, free);
+			if (cpumask_intersects(&thread_cpus, cpu_online_mask))
+				return 0;
+			err = -ENODEV;
+		}
+		cpumask_copy(&thread_cpus, free);
+		return err;
+	}
+	cpumask_copy(&thread_cpus, free);
+	return 0;
 }
 
 u32 llamux_cpus(void)
 {
-	return num_online_cpus();
+	return cpumask_weight_and(&thread_cpus, cpu_online_mask);
+}
+
+int llamux_nice(int nice)
+{
+	if (nice < MIN_NICE || nice > MAX_NICE)
+		return -EINVAL;
+	thread_nice = nice;
+	return 0;
+}
+
+/*
+ * The scheduler keeps the thread to the chosen processors for as long as one of
+ * them is online and not isolated, and finds others otherwise. Everybody may
+ * change the affinity who may change that of other tasks.
+ */
+int llamux_thread_start(int (*fn)(void *data), void *data, const char *name)
+{
+	struct task_struct *thread = kthread_create(fn, data, "%s", name);
+	int err;
+
+	if (IS_ERR(thread))
+		return PTR_ERR(thread);
+	err = kthread_affine_preferred(thread, &thread_cpus);
+	if (err) {
+		/* It ends without having called @fn. */
+		kthread_stop(thread);
+		return err;
+	}
+	set_user_nice(thread, thread_nice);
+	wake_up_process(thread);
+	return 0;
 }
 
 void llamux_resched(void)
@@ -104,7 +172,8 @@ void llamux_resched(void)
 
 u64 llamux_clock(void)
 {
-	return local_clock();
+	/* UML has no sched_clock() but the default one, which counts jiffies. */
+	return IS_ENABLED(CONFIG_UML) ? ktime_get_ns() : local_clock();
 }
 
 u64 llamux_random(void)
@@ -242,7 +311,8 @@ int llamux_proc_create(void)
 {
 	struct proc_dir_entry *dir = proc_mkdir("llamux", NULL);
 
-	if (!dir || !proc_create_single("status", 0444, dir, llamux_status_show))
+	if (!dir || !proc_create_single("status", 0444, dir, llamux_status_show) ||
+	    !proc_create_single("latency", 0444, dir, llamux_latency_show))
 		return -ENOMEM;
 	return 0;
 }

@@ -24,7 +24,10 @@ void llamux_model_close(struct file *file);
 int llamux_command_from_user(struct llama_command *dst, unsigned long src, size_t usize);
 const char *llamux_param_model(void);
 int llamux_proc_create(void);
+int llamux_cpus_choose(void);
 u32 llamux_cpus(void);
+int llamux_nice(int nice);
+const char *llamux_param_cpus(void);
 void llamux_resched(void);
 u64 llamux_clock(void);
 u64 llamux_random(void);
@@ -36,5 +39,6 @@ void *llamux_reserved(size_t *size);
 /* Defined in Rust. */
 long llamux_command(unsigned long command, size_t size);
 int llamux_status_show(struct seq_file *m, void *v);
+int llamux_latency_show(struct seq_file *m, void *v);
 
 #endif /* _DRIVERS_LLAMUX_SHIM_H */

@@ -48,7 +48,10 @@ mod shim {
         ) -> c_int;
         pub(super) safe fn llamux_param_model() -> *const u8;
         pub(super) safe fn llamux_proc_create() -> c_int;
+        pub(super) safe fn llamux_cpus_choose() -> c_int;
         pub(super) safe fn llamux_cpus() -> u32;
+        pub(super) safe fn llamux_nice(nice: c_int) -> c_int;
+        pub(super) safe fn llamux_param_cpus() -> *const u8;
         pub(super) safe fn llamux_resched();
         pub(super) safe fn llamux_clock() -> u64;
         pub(super) safe fn llamux_random() -> u64;
@@ -109,7 +112,7 @@ pub(crate) trait Thread: Send + Sync + 'static {
     fn run(self: Arc<Self>);
 }
 
-/// Starts a kernel thread.
+/// Starts a kernel thread on the chosen processors.
 pub(crate) fn start_thread<T: Thread>(body: Arc<T>, name: &CStr) -> Result {
     /// # Safety
     ///
@@ -138,9 +141,23 @@ pub(crate) fn wait_for_initramfs() {
     shim::llamux_wait_for_initramfs();
 }
 
-/// Number of processors that are online.
+/// Chooses the processors for the threads to be started: those of `llamux.cpus`, or all, but never
+/// isolated ones. On error, which comes with the parameter, all that are not isolated.
+pub(crate) fn choose_cpus() -> Result<(), (&'static str, Error)> {
+    to_result(shim::llamux_cpus_choose()).map_err(|error| {
+        let list = parameter(shim::llamux_param_cpus());
+        (list.and_then(|list| list.to_str().ok()).unwrap_or(""), error)
+    })
+}
+
+/// Number of the chosen processors that are online.
 pub(crate) fn cpus() -> u32 {
     shim::llamux_cpus()
+}
+
+/// Sets the nice value of the threads to be started.
+pub(crate) fn set_nice(nice: i32) -> Result {
+    to_result(shim::llamux_nice(nice))
 }
 
 /// Lets other threads run, if the scheduler wants it.
@@ -158,17 +175,22 @@ pub(crate) fn random() -> u64 {
     shim::llamux_random()
 }
 
-/// Creates `/proc/llamux/status`.
+/// Creates the files in `/proc/llamux`.
 pub(crate) fn create_proc_files() -> Result {
     to_result(shim::llamux_proc_create())
 }
 
 /// The parameter `llamux.model`.
 pub(crate) fn model_parameter() -> Option<&'static CStr> {
-    let name = NonNull::new(shim::llamux_param_model().cast_mut())?;
-    // SAFETY: A parameter of type charp points to a string that is never freed, and this one
-    // cannot be written after boot.
-    Some(unsafe { CStr::from_char_ptr(name.as_ptr()) })
+    parameter(shim::llamux_param_model())
+}
+
+/// One of shim.c's parameters.
+fn parameter(value: *const u8) -> Option<&'static CStr> {
+    let value = NonNull::new(value.cast_mut())?;
+    // SAFETY: A parameter of type charp points to a string that is never freed, and these cannot be
+    // written after boot.
+    Some(unsafe { CStr::from_char_ptr(value.as_ptr()) })
 }
 
 /// Takes the memory that was reserved at boot.
