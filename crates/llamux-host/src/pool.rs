@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use llamux_engine::math::{Crew, Executor, FpuSection, Home, Job, Operation, MAX_THREADS};
@@ -112,6 +112,17 @@ impl Home for Program {
                 .wait(called)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        *called = false;
+    }
+
+    fn nap(&self, thread: u32, ns: u64) {
+        let seat = self.seat(thread);
+        let called = seat.called.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = Duration::from_nanos(ns);
+        let (mut called, _) = seat
+            .call
+            .wait_timeout_while(called, wait, |called| !*called)
+            .unwrap_or_else(PoisonError::into_inner);
         *called = false;
     }
 

@@ -7,6 +7,9 @@
 //! helper that comes late, or does not come at all since its processor has something else to do, takes
 //! nothing, and holds nobody up. Whoever has nothing to do spins for some microseconds, since the next
 //! work is likely near, and then sleeps.
+//!
+//! A helper that was woken and found next to nothing to take, which is what happens when it shares the
+//! leader's processor, cannot be woken for a while: then the leader works as if it were alone.
 
 use core::ptr;
 use core::sync::atomic::{
@@ -28,6 +31,12 @@ const LEADER: u32 = 0;
 /// For how many nanoseconds to spin before sleeping.
 const SPIN: u64 = 20_000;
 
+/// A helper that took less slices than this after it was woken was not worth waking.
+const WORTH_WAKING: u32 = 16;
+
+/// The shortest and the longest nap after that, in nanoseconds.
+const NAP: (u64, u64) = (500_000, 16_000_000);
+
 /// What a crew wants of the place where it works.
 pub trait Home: Send + Sync {
     /// Calls `compute` where the FPU may be used, and gives other threads a chance afterwards.
@@ -42,6 +51,9 @@ pub trait Home: Send + Sync {
     /// Sleeps until [`unpark`](Home::unpark) was called for this thread since this function last
     /// returned. May return sooner. What happened before `unpark` is seen after it.
     fn park(&self, thread: u32);
+
+    /// Sleeps for so many nanoseconds, roughly, or until [`unpark`](Home::unpark) as above.
+    fn nap(&self, thread: u32, ns: u64);
 
     /// Ends the sleep of a thread, or its next one.
     fn unpark(&self, thread: u32);
@@ -113,15 +125,25 @@ impl<H: Home> Crew<H> {
     /// What a helper does until [`end`](Crew::end). Each has a number of its own, from 1 on and less
     /// than [`threads`](Crew::threads).
     pub fn help(&self, thread: u32) {
+        let mut taken = WORTH_WAKING;
+        let mut nap = 0;
         while !self.end.load(Relaxed) {
             while self.take(thread).is_some() {
+                taken = taken.saturating_add(1);
                 // Who takes a slice and counts it last may be waited for.
                 if self.leader_sleeps.load(SeqCst) {
                     self.home.unpark(LEADER);
                 }
             }
             if !self.spin_until(|| self.called()) {
+                if taken < WORTH_WAKING {
+                    nap = (2 * nap).clamp(NAP.0, NAP.1);
+                    self.home.nap(thread, nap);
+                } else {
+                    nap = 0;
+                }
                 self.sleep(thread);
+                taken = 0;
             }
         }
     }
@@ -129,7 +151,8 @@ impl<H: Home> Crew<H> {
     /// Has all helpers return.
     pub fn end(&self) {
         self.end.store(true, SeqCst);
-        self.wake(u32::MAX);
+        // Those that nap, too.
+        (1..self.threads).for_each(|thread| self.home.unpark(thread));
     }
 
     /// Whether a helper has something to do.
@@ -339,6 +362,10 @@ mod tests {
                 called = call.wait(called).unwrap();
             }
             *called = false;
+        }
+
+        fn nap(&self, _thread: u32, ns: u64) {
+            thread::sleep(Duration::from_nanos(ns));
         }
 
         fn unpark(&self, thread: u32) {

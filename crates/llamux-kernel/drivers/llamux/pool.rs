@@ -11,6 +11,7 @@
 use kernel::prelude::*;
 use kernel::processor::cpu_relax;
 use kernel::sync::{new_condvar, new_mutex, Arc, CondVar, Mutex};
+use kernel::time::msecs_to_jiffies;
 use llamux_engine::math::{Crew, Executor, FpuSection, Home, Job, Operation, MAX_THREADS};
 
 use crate::latency::Latency;
@@ -147,6 +148,18 @@ impl Home for Kernel {
             while !*called {
                 // Kernel threads have no signals; it is interruptible so as not to count as load.
                 let _ = seat.call.wait_interruptible(&mut called);
+            }
+            *called = false;
+        }
+    }
+
+    fn nap(&self, thread: u32, ns: u64) {
+        if let Some(seat) = self.seat(thread) {
+            let mut called = seat.called.lock();
+            if !*called {
+                let ms = u32::try_from(ns / 1_000_000).unwrap_or(u32::MAX).max(1);
+                let jiffies = msecs_to_jiffies(ms);
+                let _ = seat.call.wait_interruptible_timeout(&mut called, jiffies);
             }
             *called = false;
         }
