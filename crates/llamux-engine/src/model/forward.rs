@@ -9,7 +9,7 @@ use super::memory::{Memory, Quantized};
 use super::weights::{Layer, Linear};
 use super::{Hyper, Model};
 use crate::error::Error;
-use crate::math::{activation_bytes, CacheShape, F32Bits, Heads, Job};
+use crate::math::{activation_bytes, CacheShape, F32Bits, Heads, Job, Kernels};
 use crate::{size, Run};
 
 impl Model<'_> {
@@ -127,9 +127,12 @@ fn store(
     let query = first(memory.query, tokens, hyper.query())?;
     let key = first(memory.key, tokens, hyper.key_value())?;
     let value = first(memory.value, tokens, hyper.key_value())?;
-    quantized.multiply(run, layer.query, narrow, query, false)?;
-    quantized.multiply(run, layer.key, narrow, key, false)?;
-    quantized.multiply(run, layer.value, narrow, value, false)?;
+    let kernels = run.kernels;
+    run.jobs(&[
+        quantized.product(kernels, layer.query, narrow, query, false)?,
+        quantized.product(kernels, layer.key, narrow, key, false)?,
+        quantized.product(kernels, layer.value, narrow, value, false)?,
+    ])?;
 
     let angles = &*first(memory.angles, tokens, 2 * hyper.rope_pairs)?;
     let mut heads = Heads {
@@ -232,8 +235,11 @@ fn feed_forward(
     let (gate, up) = memory.wide.split_at_mut(half);
     let gate = first(gate, tokens, hyper.feed_forward)?;
     let up = first(up, tokens, hyper.feed_forward)?;
-    quantized.multiply(run, layer.gate, narrow, gate, false)?;
-    quantized.multiply(run, layer.up, narrow, up, false)?;
+    let kernels = run.kernels;
+    run.jobs(&[
+        quantized.product(kernels, layer.gate, narrow, gate, false)?,
+        quantized.product(kernels, layer.up, narrow, up, false)?,
+    ])?;
     run.job(Job::swi_glu(run.kernels, gate, up, hyper.feed_forward))?;
     quantized.fill(run, gate, &[layer.down])?;
     quantized.multiply(run, layer.down, gate, stream, true)
@@ -274,6 +280,18 @@ impl Quantized<'_> {
         out: &mut [F32Bits],
         accumulate: bool,
     ) -> Result<(), Error> {
+        run.job(self.product(run.kernels, linear, x, out, accumulate))
+    }
+
+    /// The same, as a job that is yet to be run.
+    fn product<'a>(
+        &'a self,
+        kernels: Kernels,
+        linear: Linear<'a>,
+        x: &'a [F32Bits],
+        out: &'a mut [F32Bits],
+        accumulate: bool,
+    ) -> Result<Job<'a>, Error> {
         let activation = linear.weights.activation();
         let bytes = bytes_of(x, linear.weights.columns(), activation)?;
         let x = match activation {
@@ -281,14 +299,14 @@ impl Quantized<'_> {
             abi::Activation::Q16x32 => &*self.q16x32,
             abi::Activation::Q8x256 => &*self.q8x256,
         };
-        run.job(Job::mat_mul(
-            run.kernels,
+        Job::mat_mul(
+            kernels,
             linear.weights,
             x.get(..bytes).ok_or(Error::Operation("multiply"))?,
             linear.bias,
             out,
             accumulate,
-        ))
+        )
     }
 }
 
