@@ -170,7 +170,7 @@ const MAX_GRAIN: u32 = 1 << 16;
 
 /// Picoseconds for a multiply-add of the vector tables, roughly: what matters is that a slice is of
 /// the right order.
-const MULTIPLY_QUANTIZED: u64 = 12;
+const MULTIPLY_QUANTIZED: u64 = 20;
 const MULTIPLY_FLOAT: u64 = 200;
 /// Picoseconds for reading a byte of weights.
 const READ: u64 = 100;
@@ -361,7 +361,7 @@ impl<'a> Job<'a> {
                     kernels,
                     op,
                     tokens,
-                    SIMPLE * u64::from(table.columns),
+                    2 * SIMPLE * u64::from(table.columns),
                     Share::Parallel,
                 )
             }
@@ -526,7 +526,7 @@ impl<'a> Job<'a> {
                     kernels,
                     op,
                     tokens,
-                    2 * EXPONENTIAL * u64::from(pairs),
+                    5 * EXPONENTIAL * u64::from(pairs),
                     Share::Parallel,
                 )
             }
@@ -656,7 +656,7 @@ impl<'a> Job<'a> {
                 chunks,
                 head_dim,
             });
-            let cost = u64::from(chunks) * (EXPONENTIAL + SIMPLE * u64::from(head_dim));
+            let cost = 2 * u64::from(chunks) * (EXPONENTIAL + SIMPLE * u64::from(head_dim));
             // SAFETY: `partial` has `chunks` rows for each row of `out`.
             unsafe { Self::new(kernels, op, units, cost, Share::Parallel) }
         })
