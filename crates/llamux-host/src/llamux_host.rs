@@ -3,6 +3,7 @@
 //! The engine as a host program.
 
 pub mod command;
+pub mod gguf_writer;
 pub mod kernels;
 pub mod model;
 pub mod pool;
