@@ -162,6 +162,13 @@ pub enum Op {
     MergeAttention(MergeAttention),
     /// See [`SwiGlu`].
     SwiGlu(SwiGlu),
+    /// As [`SwiGlu`], with the Gaussian error linear unit of `gate` in place of `gate * sigmoid(gate)`:
+    /// `0.5 * gate * (1 + tanh(sqrt(2/π) * (gate + 0.044715 * gate³)))`, <https://arxiv.org/abs/1606.08415>.
+    GeGlu(SwiGlu),
+    /// See [`Route`].
+    Route(Route),
+    /// See [`Combine`].
+    Combine(Combine),
     /// See [`Penalize`].
     Penalize(Penalize),
     /// See [`TopK`].
@@ -172,7 +179,8 @@ pub enum Op {
     LogSumExp(LogSumExp),
 }
 
-/// Looks up rows of the embedding table. A unit is a token.
+/// Looks up rows of the embedding table, and multiplies them by the square root of `scale_square`. A unit
+/// is a token.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Embed {
@@ -186,9 +194,11 @@ pub struct Embed {
     pub ids: *const u32,
     /// `(tokens, columns)`.
     pub out: *mut f32,
+    /// 1 for the rows as they are.
+    pub scale_square: u32,
 }
 
-/// `out = x / sqrt(mean(x²) + epsilon) * weight`. A unit is a row.
+/// `out = x / sqrt(mean(x²) + epsilon) * weight`, added to `out` where `accumulate` is set. A unit is a row.
 ///
 /// Root Mean Square Layer Normalization, <https://arxiv.org/abs/1910.07467>.
 #[derive(Clone, Copy, Debug)]
@@ -204,6 +214,8 @@ pub struct RmsNorm {
     pub columns: u32,
     /// Epsilon, as the bits of an `f32`.
     pub epsilon_bits: u32,
+    /// 1 to add to what `out` holds, 0 to replace it.
+    pub accumulate: u32,
 }
 
 /// Lays activations out for [`MatMul`]. A unit is a row.
@@ -245,10 +257,16 @@ pub struct MatMul {
     pub accumulate: u32,
 }
 
-/// The angle by which a position turns each pair: `out[i] = base^(-2i/dimensions) / factors[i]`.
-/// One unit. Runs once, at load.
+/// The angle by which a position turns each pair, `base^(-2i/dimensions) / factors[i]`, slowed down for a
+/// longer context; and behind these, what cosine and sine are multiplied by. One unit. Runs once, at
+/// load.
 ///
-/// RoFormer: Enhanced Transformer with Rotary Position Embedding, <https://arxiv.org/abs/2104.09864>.
+/// Where `original_context` is 0, all angles are divided by `stretch`. Otherwise those are that turn less
+/// than once in the original context, those are not that turn more than 32 times, and between these the
+/// share falls linearly; the magnitude is then larger by a tenth of the logarithm of `stretch`.
+///
+/// RoFormer: Enhanced Transformer with Rotary Position Embedding, <https://arxiv.org/abs/2104.09864>;
+/// YaRN: Efficient Context Window Extension of Large Language Models, <https://arxiv.org/abs/2309.00071>.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct RopeFrequencies {
@@ -258,15 +276,21 @@ pub struct RopeFrequencies {
     pub dimensions: u32,
     /// `(dimensions / 2)`, or null for all ones.
     pub factors: *const f32,
-    /// `(dimensions / 2)`.
+    /// `(dimensions / 2 + 1)`: frequencies, magnitude.
     pub out: *mut f32,
+    /// By how much the context is longer, as the bits of an `f32` above zero.
+    pub stretch_bits: u32,
+    /// Length of the context before that, for YaRN; 0 for linear scaling.
+    pub original_context: u32,
+    /// What the magnitude is multiplied by, as the bits of an `f32`.
+    pub magnitude_bits: u32,
 }
 
-/// Cosine and sine of `position * frequency`. A unit is a token.
+/// Cosine and sine of `position * frequency`, times the magnitude. A unit is a token.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct RopeAngles {
-    /// `(pairs)`, from [`RopeFrequencies`].
+    /// `(pairs + 1)`, from [`RopeFrequencies`].
     pub frequencies: *const f32,
     /// `(tokens)`.
     pub positions: *const u32,
@@ -282,7 +306,7 @@ pub struct RopeAngles {
 pub enum RopeStyle {
     /// `2i` and `2i + 1`: the llama family, whose files are permuted for it.
     Interleaved = 0,
-    /// `i` and `i + pairs`: GPT-NeoX, qwen2.
+    /// `i` and `i + pairs`: GPT-NeoX, the Qwen and Gemma families.
     Halves = 1,
 }
 
@@ -328,8 +352,8 @@ pub struct StoreKv {
 
 /// Causal attention of a batch over one layer's cache, in chunks of [`ATTENTION_CHUNK`] positions.
 ///
-/// Token `t` stands at `position + t` and sees positions `0..=position + t`. A unit is one token,
-/// one kv head and one chunk, scores scaled by `1 / sqrt(head_dim)`: `unit = (t * kv_heads + h) * chunks + c`; it computes the
+/// Token `t` stands at `position + t` and sees positions `0..=position + t`, or the last `window` of
+/// these. A unit is one token, one kv head and one chunk, scores divided by `sqrt(scale_square)`: `unit = (t * kv_heads + h) * chunks + c`; it computes the
 /// `heads / kv_heads` query heads of that kv head and writes, for each, the unnormalised sum of the
 /// values, the maximum score and the sum of the exponentials (a chunk that the token does not see:
 /// zeros and minus infinity). [`MergeAttention`] puts the chunks together.
@@ -358,6 +382,10 @@ pub struct Attention {
     pub kv_heads: u32,
     /// Length of a head, at most 256.
     pub head_dim: u32,
+    /// How many positions a token sees, itself among them; 0 for all.
+    pub window: u32,
+    /// Square of what the scores are divided by, usually `head_dim`; not 0.
+    pub scale_square: u32,
 }
 
 /// Puts the chunks of [`Attention`] together. A unit is one token's head: `t * heads + h`.
@@ -386,6 +414,45 @@ pub struct SwiGlu {
     pub up: *const f32,
     /// `(rows, columns)`; may be `gate`.
     pub out: *mut f32,
+    /// Length of a row.
+    pub columns: u32,
+}
+
+/// Chooses experts: the `used` largest logits of a token, and the softmax over these. A unit is a token.
+///
+/// Of equal logits the first is chosen; what is no number is chosen last.
+///
+/// Mixtral of Experts, <https://arxiv.org/abs/2401.04088>.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Route {
+    /// `(tokens, experts)`.
+    pub logits: *const f32,
+    /// `(tokens, used)`: distinct numbers below `experts`, the one with the largest logit first.
+    pub chosen: *mut u32,
+    /// `(tokens, used)`: their weights, which make 1.
+    pub weights: *mut f32,
+    /// Number of experts.
+    pub experts: u32,
+    /// How many are chosen, at least 1 and at most `experts`.
+    pub used: u32,
+}
+
+/// Adds what a token's experts computed, weighted: `out[t] += Σ weights[t][i] * x[rows[t][i]]`. A unit
+/// is a token.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Combine {
+    /// Rows of `columns`, as many as `rows` needs.
+    pub x: *const f32,
+    /// `(tokens, used)`.
+    pub rows: *const u32,
+    /// `(tokens, used)`.
+    pub weights: *const f32,
+    /// `(tokens, columns)`.
+    pub out: *mut f32,
+    /// How many rows a token adds.
+    pub used: u32,
     /// Length of a row.
     pub columns: u32,
 }

@@ -107,6 +107,16 @@ impl<'a> Matrix<'a> {
         self.columns
     }
 
+    /// The matrix number `index` of `count` that lie one behind the other, of which this one, tall, is
+    /// made.
+    pub fn part(&self, index: u32, count: u32) -> Option<Self> {
+        let rows = self.rows.checked_div(count)?;
+        let bytes = usize::try_from(self.row_bytes().checked_mul(rows.into())?).ok()?;
+        let begin = bytes.checked_mul(usize::try_from(index).ok()?)?;
+        let data = self.data.get(begin..begin.checked_add(bytes)?)?;
+        Self::new(data, self.tensor_type, rows, self.columns)
+    }
+
     /// How the activations are laid out that multiply it.
     pub fn activation(&self) -> abi::Activation {
         block(self.tensor_type).activation
@@ -130,6 +140,37 @@ pub struct Heads {
     pub pairs: u32,
     /// Which dimensions rotate together.
     pub style: abi::RopeStyle,
+}
+
+/// How the angles of rotary positions are computed, see [`abi::RopeFrequencies`].
+#[derive(Clone, Copy, Debug)]
+pub struct Rotation {
+    /// Base of the frequencies.
+    pub base: F32Bits,
+    /// By how much the context is longer than the one that the base is for.
+    pub stretch: F32Bits,
+    /// Length of the context before that, for YaRN; 0 for linear scaling.
+    pub original_context: u32,
+    /// What cosine and sine are multiplied by.
+    pub magnitude: F32Bits,
+}
+
+/// Which positions are attended to, and how much.
+#[derive(Clone, Copy)]
+pub struct Scores {
+    /// How many positions a token sees, itself among them; 0 for all.
+    pub window: u32,
+    /// Square of what the scores are divided by.
+    pub scale_square: u32,
+}
+
+/// What the gate of a feed-forward part goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// Times its sigmoid.
+    Silu,
+    /// The Gaussian error linear unit, by a hyperbolic tangent.
+    Gelu,
 }
 
 /// The shape of one layer's key and value cache: `(kv_heads, context, head_dim)`.
@@ -342,6 +383,7 @@ impl<'a> Job<'a> {
         kernels: Kernels,
         table: Matrix<'a>,
         ids: &'a [u32],
+        scale_square: u32,
         out: &'a mut [F32Bits],
     ) -> Result<Self, Error> {
         operation("Embed", || {
@@ -354,6 +396,7 @@ impl<'a> Job<'a> {
                 columns: table.columns,
                 ids: ids.as_ptr(),
                 out: out.as_mut_ptr().cast(),
+                scale_square,
             });
             // SAFETY: `out` has a row for each id, and each id a row in the table.
             unsafe {
@@ -376,16 +419,51 @@ impl<'a> Job<'a> {
         epsilon: F32Bits,
         out: &'a mut [F32Bits],
     ) -> Result<Self, Error> {
+        Self::norm(kernels, Some(x), weight, epsilon, out, false)
+    }
+
+    /// The same, added to `out`.
+    pub fn add_rms_norm(
+        kernels: Kernels,
+        x: &'a [F32Bits],
+        weight: &'a [F32Bits],
+        epsilon: F32Bits,
+        out: &'a mut [F32Bits],
+    ) -> Result<Self, Error> {
+        Self::norm(kernels, Some(x), weight, epsilon, out, true)
+    }
+
+    /// The same, in place of what was there.
+    pub fn rms_norm_in_place(
+        kernels: Kernels,
+        x: &'a mut [F32Bits],
+        weight: &'a [F32Bits],
+        epsilon: F32Bits,
+    ) -> Result<Self, Error> {
+        Self::norm(kernels, None, weight, epsilon, x, false)
+    }
+
+    /// Without `x`, of `out` itself.
+    fn norm(
+        kernels: Kernels,
+        x: Option<&'a [F32Bits]>,
+        weight: &'a [F32Bits],
+        epsilon: F32Bits,
+        out: &'a mut [F32Bits],
+        accumulate: bool,
+    ) -> Result<Self, Error> {
         operation("RmsNorm", || {
             let columns = count(weight.len())?;
-            let rows = rows_of(x.len(), columns)?;
-            check(out.len() == x.len())?;
+            let rows = rows_of(out.len(), columns)?;
+            check(x.is_none_or(|x| x.len() == out.len()))?;
+            let out: *mut F32Bits = out.as_mut_ptr();
             let op = abi::Op::RmsNorm(abi::RmsNorm {
-                x: x.as_ptr().cast(),
+                x: x.map_or(out.cast_const(), <[F32Bits]>::as_ptr).cast(),
                 weight: weight.as_ptr().cast(),
-                out: out.as_mut_ptr().cast(),
+                out: out.cast(),
                 columns,
                 epsilon_bits: epsilon.0,
+                accumulate: accumulate.into(),
             });
             // SAFETY: `x` and `out` are `rows` rows of `columns`, `weight` is one.
             unsafe {
@@ -482,28 +560,32 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// [`abi::RopeFrequencies`]: for twice as many dimensions as `out` is long.
+    /// [`abi::RopeFrequencies`]: `out` is `(pairs + 1)`.
     pub fn rope_frequencies(
         kernels: Kernels,
-        base: F32Bits,
+        rotation: Rotation,
         factors: Option<&'a [F32Bits]>,
         out: &'a mut [F32Bits],
     ) -> Result<Self, Error> {
         operation("RopeFrequencies", || {
-            let dimensions = count(out.len())?.checked_mul(2)?;
-            check(factors.is_none_or(|factors| factors.len() == out.len()))?;
+            let pairs = count(out.len().checked_sub(1)?)?;
+            let dimensions = pairs.checked_mul(2)?;
+            check(factors.is_none_or(|factors| factors.len() + 1 == out.len()))?;
             let op = abi::Op::RopeFrequencies(abi::RopeFrequencies {
-                base_bits: base.0,
+                base_bits: rotation.base.0,
                 dimensions,
                 factors: factors.map_or(ptr::null(), |factors| factors.as_ptr().cast()),
                 out: out.as_mut_ptr().cast(),
+                stretch_bits: rotation.stretch.0,
+                original_context: rotation.original_context,
+                magnitude_bits: rotation.magnitude.0,
             });
-            // SAFETY: `out` and `factors` are `dimensions / 2` long.
+            // SAFETY: `factors` are `dimensions / 2` long, and `out` is longer by one.
             unsafe { Self::new(kernels, op, 1, 0, Share::Serial) }
         })
     }
 
-    /// [`abi::RopeAngles`]: `out` is `(tokens, pairs, 2)`.
+    /// [`abi::RopeAngles`]: `frequencies` is `(pairs + 1)`, `out` is `(tokens, pairs, 2)`.
     pub fn rope_angles(
         kernels: Kernels,
         frequencies: &'a [F32Bits],
@@ -511,7 +593,7 @@ impl<'a> Job<'a> {
         out: &'a mut [F32Bits],
     ) -> Result<Self, Error> {
         operation("RopeAngles", || {
-            let pairs = count(frequencies.len())?;
+            let pairs = count(frequencies.len().checked_sub(1)?)?;
             let tokens = count(positions.len())?;
             check(product(&[tokens, pairs, 2])? == out.len())?;
             let op = abi::Op::RopeAngles(abi::RopeAngles {
@@ -603,11 +685,12 @@ impl<'a> Job<'a> {
         q: &'a [F32Bits],
         (k_cache, v_cache): (&'a [u16], &'a [u16]),
         shape: CacheShape,
-        (heads, chunks): (u32, u32),
+        (heads, chunks, scores): (u32, u32, Scores),
         position: u32,
         partial: &'a mut [F32Bits],
     ) -> Result<Self, Error> {
         operation("Attention", || {
+            check(scores.scale_square != 0)?;
             let cache = shape.elements()?;
             check(k_cache.len() == cache && v_cache.len() == cache)?;
             check(heads % shape.kv_heads == 0)?;
@@ -626,6 +709,8 @@ impl<'a> Job<'a> {
                 heads,
                 kv_heads: shape.kv_heads,
                 head_dim: shape.head_dim,
+                window: scores.window,
+                scale_square: scores.scale_square,
             });
             let units = u32::try_from(product(&[tokens, shape.kv_heads, chunks])?).ok()?;
             let cost = u64::from(end.min(abi::ATTENTION_CHUNK))
@@ -662,9 +747,10 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// [`abi::SwiGlu`], into `gate`.
-    pub fn swi_glu(
+    /// [`abi::SwiGlu`] or [`abi::Op::GeGlu`], into `gate`.
+    pub fn glu(
         kernels: Kernels,
+        function: Gate,
         gate: &'a mut [F32Bits],
         up: &'a [F32Bits],
         columns: u32,
@@ -674,12 +760,16 @@ impl<'a> Job<'a> {
             check(up.len() == gate.len())?;
             // Both from the exclusive borrow, since it is read and written.
             let out: *mut F32Bits = gate.as_mut_ptr();
-            let op = abi::Op::SwiGlu(abi::SwiGlu {
+            let op = abi::SwiGlu {
                 gate: out.cast_const().cast(),
                 up: up.as_ptr().cast(),
                 out: out.cast(),
                 columns,
-            });
+            };
+            let op = match function {
+                Gate::Silu => abi::Op::SwiGlu(op),
+                Gate::Gelu => abi::Op::GeGlu(op),
+            };
             // SAFETY: `gate` and `up` are `rows` rows of `columns`.
             unsafe {
                 Self::new(
@@ -690,6 +780,60 @@ impl<'a> Job<'a> {
                     Share::Parallel,
                 )
             }
+        })
+    }
+
+    /// [`abi::Route`]: `logits` is `(tokens, experts)`, `chosen` and `weights` are `(tokens, used)`.
+    pub fn route(
+        kernels: Kernels,
+        logits: &'a [F32Bits],
+        experts: u32,
+        chosen: &'a mut [u32],
+        weights: &'a mut [F32Bits],
+    ) -> Result<Self, Error> {
+        operation("Route", || {
+            let tokens = rows_of(logits.len(), experts)?;
+            let all = count(chosen.len()).filter(|all| all % tokens == 0)?;
+            let used = all / tokens;
+            check(used <= experts && weights.len() == chosen.len())?;
+            let op = abi::Op::Route(abi::Route {
+                logits: logits.as_ptr().cast(),
+                chosen: chosen.as_mut_ptr(),
+                weights: weights.as_mut_ptr().cast(),
+                experts,
+                used,
+            });
+            let cost = u64::from(used) * (EXPONENTIAL + SIMPLE * u64::from(experts + used));
+            // SAFETY: Each token has its `experts` logits, and room for `used` of them.
+            unsafe { Self::new(kernels, op, tokens, cost, Share::Parallel) }
+        })
+    }
+
+    /// [`abi::Combine`]: `rows` and `weights` are `(tokens, used)`, `out` is `(tokens, columns)`.
+    pub fn combine(
+        kernels: Kernels,
+        x: &'a [F32Bits],
+        (rows, weights): (&'a [u32], &'a [F32Bits]),
+        columns: u32,
+        out: &'a mut [F32Bits],
+    ) -> Result<Self, Error> {
+        operation("Combine", || {
+            let there = rows_of(x.len(), columns)?;
+            let tokens = rows_of(out.len(), columns)?;
+            let all = count(rows.len()).filter(|all| all % tokens == 0)?;
+            check(weights.len() == rows.len() && rows.iter().all(|&row| row < there))?;
+            let used = all / tokens;
+            let op = abi::Op::Combine(abi::Combine {
+                x: x.as_ptr().cast(),
+                rows: rows.as_ptr(),
+                weights: weights.as_ptr().cast(),
+                out: out.as_mut_ptr().cast(),
+                used,
+                columns,
+            });
+            let cost = SIMPLE * u64::from(used) * u64::from(columns);
+            // SAFETY: Each token has its output and its `used` rows, all of which are in `x`.
+            unsafe { Self::new(kernels, op, tokens, cost, Share::Parallel) }
         })
     }
 
@@ -790,6 +934,7 @@ impl<'a> Job<'a> {
 mod tests {
     extern crate std;
 
+    use std::vec::Vec;
     use std::{slice, vec};
 
     use super::*;
@@ -888,6 +1033,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_part_of_a_matrix_is_where_it_lies() {
+        let data: Vec<u8> = (0..6 * 34).map(|i| i as u8).collect();
+        let all = Matrix::new(&data, abi::TensorType::Q8_0, 6, 32).unwrap();
+        let part = all.part(2, 3).unwrap();
+        assert_eq!((part.rows(), part.columns()), (2, 32));
+        assert_eq!(part.data, &data[4 * 34..]);
+        for (index, count) in [(3, 3), (0, 0), (u32::MAX, 3), (0, 7)] {
+            assert!(all.part(index, count).is_none(), "{index} {count}");
+        }
+    }
+
     /// Every argument of every constructor, wrong.
     #[test]
     fn lengths_that_contradict_each_other_are_refused() {
@@ -905,16 +1062,20 @@ mod tests {
 
         let data = vec![0; 3 * 34];
         let m = Matrix::new(&data, abi::TensorType::Q8_0, 3, 32).unwrap();
-        assert!(Job::embed(k, m, &[0, 2], &mut f(64)).is_ok());
-        refused!(Job::embed(k, m, &[0, 3], &mut f(64)));
-        refused!(Job::embed(k, m, &[0, 2], &mut f(63)));
-        refused!(Job::embed(k, m, &[0, 2], &mut f(96)));
-        refused!(Job::embed(k, m, &[], &mut f(0)));
+        assert!(Job::embed(k, m, &[0, 2], 1, &mut f(64)).is_ok());
+        refused!(Job::embed(k, m, &[0, 3], 1, &mut f(64)));
+        refused!(Job::embed(k, m, &[0, 2], 1, &mut f(63)));
+        refused!(Job::embed(k, m, &[0, 2], 1, &mut f(96)));
+        refused!(Job::embed(k, m, &[], 1, &mut f(0)));
 
         assert!(Job::rms_norm(k, &f(8), &f(4), ZERO, &mut f(8)).is_ok());
         refused!(Job::rms_norm(k, &f(8), &f(3), ZERO, &mut f(8)));
         refused!(Job::rms_norm(k, &f(8), &f(0), ZERO, &mut f(8)));
         refused!(Job::rms_norm(k, &f(8), &f(4), ZERO, &mut f(4)));
+        assert!(Job::add_rms_norm(k, &f(8), &f(4), ZERO, &mut f(8)).is_ok());
+        refused!(Job::add_rms_norm(k, &f(4), &f(4), ZERO, &mut f(8)));
+        assert!(Job::rms_norm_in_place(k, &mut f(8), &f(4), ZERO).is_ok());
+        refused!(Job::rms_norm_in_place(k, &mut f(6), &f(4), ZERO));
 
         let row = abi::ACT_Q16X32_BYTES;
         let mut bytes = [0u32; 2 * abi::ACT_Q16X32_BYTES / 4 + 1];
@@ -969,12 +1130,20 @@ mod tests {
         let many = zerocopy::IntoBytes::as_bytes(&many[..]);
         refused!(Job::mat_mul(k, m, many, None, &mut f(3 * 65), false));
 
-        assert!(Job::rope_frequencies(k, ZERO, Some(&f(2)), &mut f(2)).is_ok());
-        refused!(Job::rope_frequencies(k, ZERO, Some(&f(1)), &mut f(2)));
-        refused!(Job::rope_frequencies(k, ZERO, None, &mut f(0)));
+        let rotation = Rotation {
+            base: ZERO,
+            stretch: ZERO,
+            original_context: 0,
+            magnitude: ZERO,
+        };
+        assert!(Job::rope_frequencies(k, rotation, Some(&f(2)), &mut f(3)).is_ok());
+        refused!(Job::rope_frequencies(k, rotation, Some(&f(2)), &mut f(2)));
+        refused!(Job::rope_frequencies(k, rotation, None, &mut f(1)));
+        refused!(Job::rope_frequencies(k, rotation, None, &mut f(0)));
 
-        assert!(Job::rope_angles(k, &f(2), &[0, 1, 2], &mut f(12)).is_ok());
-        refused!(Job::rope_angles(k, &f(2), &[0, 1, 2], &mut f(11)));
+        assert!(Job::rope_angles(k, &f(3), &[0, 1, 2], &mut f(12)).is_ok());
+        refused!(Job::rope_angles(k, &f(3), &[0, 1, 2], &mut f(11)));
+        refused!(Job::rope_angles(k, &f(1), &[0], &mut f(0)));
         refused!(Job::rope_angles(k, &f(0), &[0], &mut f(0)));
 
         let heads = Heads {
@@ -1026,18 +1195,31 @@ mod tests {
             0
         ));
 
+        let scores = |scale_square| Scores {
+            window: 0,
+            scale_square,
+        };
         let attend = |q: usize, shape, heads, chunks, position, partial: usize| {
             Job::attention(
                 k,
                 &f(q),
                 (&[0; 64], &[0; 64]),
                 shape,
-                (heads, chunks),
+                (heads, chunks, scores(8)),
                 position,
                 &mut f(partial),
             )
             .map(|_| ())
         };
+        refused!(Job::attention(
+            k,
+            &f(32),
+            (&[0; 64], &[0; 64]),
+            shape,
+            (4, 1, scores(0)),
+            3,
+            &mut f(40),
+        ));
         // One token, four heads of 8.
         assert!(attend(32, shape, 4, 1, 3, 40).is_ok());
         refused!(attend(32, shape, 4, 1, 4, 40));
@@ -1068,8 +1250,28 @@ mod tests {
         refused!(Job::merge_attention(k, &f(60), 0, 8, &mut f(16)));
         refused!(Job::merge_attention(k, &f(60), 3, 8, &mut f(15)));
 
-        refused!(Job::swi_glu(k, &mut f(8), &f(7), 4));
-        refused!(Job::swi_glu(k, &mut f(8), &f(8), 3));
+        refused!(Job::glu(k, Gate::Silu, &mut f(8), &f(7), 4));
+        refused!(Job::glu(k, Gate::Gelu, &mut f(8), &f(8), 3));
+
+        // Two tokens, two of four experts.
+        assert!(Job::route(k, &f(8), 4, &mut [0; 4], &mut f(4)).is_ok());
+        refused!(Job::route(k, &f(7), 4, &mut [0; 4], &mut f(4)));
+        refused!(Job::route(k, &f(8), 0, &mut [0; 4], &mut f(4)));
+        refused!(Job::route(k, &f(8), 4, &mut [0; 4], &mut f(3)));
+        refused!(Job::route(k, &f(8), 4, &mut [0; 3], &mut f(3)));
+        refused!(Job::route(k, &f(8), 4, &mut [0; 10], &mut f(10)));
+        refused!(Job::route(k, &f(8), 4, &mut [], &mut f(0)));
+
+        // One token, two rows of three.
+        let combine = |x, rows: &[u32], weights, columns, out| {
+            Job::combine(k, &f(x), (rows, &f(weights)), columns, &mut f(out)).map(|_| ())
+        };
+        assert!(combine(6, &[1, 0], 2, 3, 3).is_ok());
+        refused!(combine(6, &[1, 2], 2, 3, 3));
+        refused!(combine(6, &[1, 0], 1, 3, 3));
+        refused!(combine(6, &[1, 0], 2, 4, 4));
+        refused!(combine(6, &[1, 0], 2, 3, 9));
+        refused!(combine(6, &[], 0, 3, 3));
 
         assert!(Job::penalize(k, &mut f(5), &[4], 1100).is_ok());
         refused!(Job::penalize(k, &mut f(5), &[5], 1100));

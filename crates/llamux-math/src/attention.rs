@@ -43,12 +43,16 @@ impl Span {
         let token = unit / chunks / kv_heads;
         let heads = op.heads as usize / kv_heads;
         let first_head = token * op.heads as usize + kv_head * heads;
-        let first = chunk * abi::ATTENTION_CHUNK as usize;
+        let begin = chunk * abi::ATTENTION_CHUNK as usize;
         let visible = op.position as usize + token + 1;
-        let positions = visible
-            .saturating_sub(first)
-            .min(abi::ATTENTION_CHUNK as usize);
-        // A chunk beyond the token's position may lie beyond the cache, too.
+        let window = match op.window as usize {
+            0 => visible,
+            window => window,
+        };
+        let first = begin.max(visible.saturating_sub(window));
+        let end = visible.min(begin + abi::ATTENTION_CHUNK as usize);
+        let positions = end.saturating_sub(first);
+        // A chunk that the token does not see may lie beyond the cache, too.
         let row = kv_head * op.context as usize + if positions > 0 { first } else { 0 };
         let partial_stride = chunks * (head_dim + 2);
         // SAFETY: Within the buffers, by the shapes that `abi::Attention` gives.

@@ -89,6 +89,14 @@ pub(crate) fn cos_sin(x: f64) -> (f64, f64) {
     }
 }
 
+/// Twice the factor of the GELU's hyperbolic tangent, sqrt(2/π), and its cubic term.
+pub(crate) const GELU: [f32; 2] = [1.595_769, 0.044_715];
+
+/// What [`GeGlu`](llamux_abi::Op::GeGlu) takes the sigmoid of: `(1 + tanh(x)) / 2` is `sigmoid(2x)`.
+pub(crate) fn gelu_argument(x: f32) -> f32 {
+    GELU[0] * (x + GELU[1] * x * x * x)
+}
+
 /// Square root of a number that is not negative.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn sqrt(x: f64) -> f64 {

@@ -7,6 +7,7 @@ use core::slice;
 use llamux_abi as abi;
 
 use crate::activation::Activations;
+use crate::elementary;
 use crate::kernels::Units;
 use crate::types::{with_block, Block};
 
@@ -36,6 +37,11 @@ unsafe fn embed_as<B: Block>(op: &abi::Embed, units: Units) {
         };
         for (block, out) in row.iter().zip(out.chunks_exact_mut(B::Activation::LEN)) {
             block.dequantize(out);
+        }
+        if op.scale_square != 1 {
+            // CAST: The nearest `f32`.
+            let scale = elementary::sqrt(f64::from(op.scale_square)) as f32;
+            out.iter_mut().for_each(|out| *out *= scale);
         }
     }
 }

@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use llamux_abi as abi;
 
-use crate::{rope, sampling};
+use crate::{experts, rope, sampling};
 
 pub(crate) mod scalar;
 #[cfg(test)]
@@ -33,6 +33,8 @@ pub(crate) struct Table {
     pub(crate) attention: unsafe fn(&abi::Attention, Units),
     pub(crate) merge_attention: unsafe fn(&abi::MergeAttention, Units),
     pub(crate) swi_glu: unsafe fn(&abi::SwiGlu, Units),
+    pub(crate) ge_glu: unsafe fn(&abi::SwiGlu, Units),
+    pub(crate) combine: unsafe fn(&abi::Combine, Units),
     pub(crate) top_k: unsafe fn(&abi::TopK, Units),
     pub(crate) log_sum_exp: unsafe fn(&abi::LogSumExp, Units),
 }
@@ -60,6 +62,9 @@ impl Table {
                 abi::Op::Attention(op) => (self.attention)(op, units),
                 abi::Op::MergeAttention(op) => (self.merge_attention)(op, units),
                 abi::Op::SwiGlu(op) => (self.swi_glu)(op, units),
+                abi::Op::GeGlu(op) => (self.ge_glu)(op, units),
+                abi::Op::Route(op) => experts::route(op, units),
+                abi::Op::Combine(op) => (self.combine)(op, units),
                 abi::Op::Penalize(op) => sampling::penalize(op, units),
                 abi::Op::TopK(op) => (self.top_k)(op, units),
                 abi::Op::Pick(op) => sampling::pick(op, units),

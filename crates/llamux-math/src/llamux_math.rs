@@ -15,6 +15,7 @@ mod activation;
 mod attention;
 mod elementary;
 mod elementwise;
+mod experts;
 mod float16;
 mod kernels;
 mod rope;

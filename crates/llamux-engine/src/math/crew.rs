@@ -327,7 +327,7 @@ mod tests {
     use std::{sync::Condvar, sync::Mutex, thread, time::Instant, vec, vec::Vec};
 
     use super::super::tests::named;
-    use super::super::F32Bits;
+    use super::super::{F32Bits, Gate};
     use super::*;
 
     /// Threads of the test, which dawdle.
@@ -406,7 +406,7 @@ mod tests {
         let jobs: Vec<_> = gates
             .iter_mut()
             .zip(&ups)
-            .map(|(gate, up)| Job::swi_glu(kernels, gate, up, COLUMNS as u32).unwrap())
+            .map(|(gate, up)| Job::glu(kernels, Gate::Silu, gate, up, COLUMNS as u32).unwrap())
             .collect();
         crew.execute(&jobs);
         drop(jobs);

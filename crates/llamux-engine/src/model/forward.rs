@@ -9,7 +9,7 @@ use super::memory::{Memory, Quantized};
 use super::weights::{Layer, Linear};
 use super::{Hyper, Model};
 use crate::error::Error;
-use crate::math::{activation_bytes, CacheShape, F32Bits, Heads, Job, Kernels};
+use crate::math::{activation_bytes, CacheShape, F32Bits, Gate, Heads, Job, Kernels, Scores};
 use crate::{size, Run};
 
 impl Model<'_> {
@@ -34,7 +34,13 @@ impl Model<'_> {
             .ok_or(Error::Operation("batch"))?;
 
         let stream = first(memory.stream, tokens, hyper.embedding)?;
-        run.job(Job::embed(run.kernels, weights.embedding()?, ids, stream))?;
+        run.job(Job::embed(
+            run.kernels,
+            weights.embedding()?,
+            ids,
+            1,
+            stream,
+        ))?;
         let positions = memory.positions.get_mut(..ids.len());
         let positions = positions.ok_or(Error::Operation("positions"))?;
         for (slot, position) in positions.iter_mut().zip(position..) {
@@ -170,6 +176,10 @@ fn attend(
     let shape = cache_shape(hyper, memory.context);
     let keys = &*layer_cache(memory.keys, shape, index)?;
     let values = &*layer_cache(memory.values, shape, index)?;
+    let scores = Scores {
+        window: 0,
+        scale_square: hyper.head_dim,
+    };
     let mut begin = skip;
     while begin < batch.tokens {
         // OVERFLOW: All of the batch is within the context, or `store` had failed.
@@ -189,7 +199,7 @@ fn attend(
             rows(memory.query, begin, tokens, hyper.query())?,
             (keys, values),
             shape,
-            (hyper.heads, chunks),
+            (hyper.heads, chunks, scores),
             position,
             partial,
         ))?;
@@ -240,7 +250,13 @@ fn feed_forward(
         quantized.product(kernels, layer.gate, narrow, gate, false)?,
         quantized.product(kernels, layer.up, narrow, up, false)?,
     ])?;
-    run.job(Job::swi_glu(run.kernels, gate, up, hyper.feed_forward))?;
+    run.job(Job::glu(
+        run.kernels,
+        Gate::Silu,
+        gate,
+        up,
+        hyper.feed_forward,
+    ))?;
     quantized.fill(run, gate, &[layer.down])?;
     quantized.multiply(run, layer.down, gate, stream, true)
 }

@@ -47,8 +47,8 @@ const MAX_HEAD_DIM: u32 = 256;
 /// The base of the rotary frequencies where the file has none.
 const DEFAULT_ROPE_BASE: F32Bits = F32Bits(0x461c_4000); // 10000
 
-/// The bits of 1.
-const ONE: u32 = 0x3f80_0000;
+/// 1 as a float.
+pub(super) const ONE: F32Bits = F32Bits(0x3f80_0000);
 
 /// The hyper-parameters, every one within its bounds.
 #[derive(Clone, Copy)]
@@ -283,7 +283,7 @@ impl Keys<'_, '_> {
 
     fn expect_one(&self, key: &str) -> Result<(), Error> {
         match self.positive_float(key)? {
-            None | Some(F32Bits(ONE)) => Ok(()),
+            None | Some(ONE) => Ok(()),
             Some(F32Bits(bits)) => Err(Error::Invalid {
                 what: "value, as bits,",
                 name: self.name(key),

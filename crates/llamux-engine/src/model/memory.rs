@@ -28,7 +28,7 @@ pub(super) struct Memory<'a> {
     pub(super) keys: &'a mut [u16],
     /// `(layers, kv_heads, context, head_dim)`.
     pub(super) values: &'a mut [u16],
-    /// `(rope_pairs)`.
+    /// `(rope_pairs + 1)`.
     pub(super) frequencies: &'a mut [F32Bits],
     /// `(BATCH)`.
     pub(super) positions: &'a mut [u32],
@@ -98,7 +98,7 @@ impl<'a> Memory<'a> {
             kv_bytes,
             keys,
             values,
-            frequencies: arena.slice(pairs)?,
+            frequencies: arena.slice(pairs + 1)?,
             positions: arena.slice(BATCH)?,
             angles: arena.slice(BATCH * pairs * 2)?,
             stream: arena.slice(BATCH * embedding)?,

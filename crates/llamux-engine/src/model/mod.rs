@@ -15,7 +15,7 @@ pub use weights::Totals;
 use crate::arena::Arena;
 use crate::error::Error;
 use crate::gguf::Gguf;
-use crate::math::Job;
+use crate::math::{Job, Rotation};
 use crate::Run;
 use memory::Memory;
 use weights::Weights;
@@ -50,7 +50,12 @@ impl<'a> Model<'a> {
         let factors = self.weights.rope_factors()?;
         run.job(Job::rope_frequencies(
             run.kernels,
-            self.hyper.rope_base,
+            Rotation {
+                base: self.hyper.rope_base,
+                stretch: hyper::ONE,
+                original_context: 0,
+                magnitude: hyper::ONE,
+            },
             factors,
             frequencies,
         ))

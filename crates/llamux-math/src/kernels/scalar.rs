@@ -10,7 +10,7 @@ use llamux_abi as abi;
 use super::{name, Table, Units};
 use crate::activation::{Activations, Q16x32, Q8x256};
 use crate::types::{with_block, Block};
-use crate::{attention, elementary, elementwise, float16, rope, sampling};
+use crate::{attention, elementary, elementwise, experts, float16, rope, sampling};
 
 /// The exported table.
 pub(crate) static KERNELS: abi::Kernels = abi::Kernels {
@@ -30,6 +30,8 @@ pub(crate) static TABLE: Table = Table {
     attention,
     merge_attention: attention::merge,
     swi_glu,
+    ge_glu,
+    combine: experts::combine,
     top_k,
     log_sum_exp,
 };
@@ -55,7 +57,9 @@ unsafe fn rms_norm(op: &abi::RmsNorm, units: Units) {
             // SAFETY: Within the row; raw pointers, as `out` may be `x`.
             unsafe {
                 let x = *op.x.add(row * columns + i);
-                *op.out.add(row * columns + i) = x * scale * *op.weight.add(i);
+                let out = op.out.add(row * columns + i);
+                let before = if op.accumulate != 0 { *out } else { 0.0 };
+                *out = x * scale * *op.weight.add(i) + before;
             }
         }
     }
@@ -134,7 +138,7 @@ unsafe fn store_kv(op: &abi::StoreKv, units: Units) {
 unsafe fn attention(op: &abi::Attention, units: Units) {
     let head_dim = op.head_dim as usize;
     // CAST: The nearest `f32`.
-    let scale = (1.0 / elementary::sqrt(f64::from(op.head_dim))) as f32;
+    let scale = (1.0 / elementary::sqrt(f64::from(op.scale_square))) as f32;
     for unit in units {
         // SAFETY: As the caller's.
         let span = unsafe { attention::Span::new(op, unit) };
@@ -177,12 +181,23 @@ unsafe fn attention(op: &abi::Attention, units: Units) {
 }
 
 unsafe fn swi_glu(op: &abi::SwiGlu, units: Units) {
+    // SAFETY: As the caller's.
+    unsafe { glu(op, units, |gate| gate) }
+}
+
+unsafe fn ge_glu(op: &abi::SwiGlu, units: Units) {
+    // SAFETY: As the caller's.
+    unsafe { glu(op, units, elementary::gelu_argument) }
+}
+
+/// `gate * sigmoid(argument(gate)) * up`.
+unsafe fn glu(op: &abi::SwiGlu, units: Units, argument: impl Fn(f32) -> f32) {
     let columns = op.columns as usize;
     for i in units.start * columns..units.end * columns {
         // SAFETY: Within the caller's rows; raw pointers, as `out` may be `gate`.
         unsafe {
             let gate = *op.gate.add(i);
-            *op.out.add(i) = gate / (1.0 + exp(-gate)) * *op.up.add(i);
+            *op.out.add(i) = gate / (1.0 + exp(-argument(gate))) * *op.up.add(i);
         }
     }
 }

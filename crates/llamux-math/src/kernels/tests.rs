@@ -20,6 +20,8 @@ use crate::types::{with_block, Block};
 const PRODUCT_ERROR: f64 = 4e-6;
 /// Relative error of what goes through `exp` in `f32`.
 const EXP_ERROR: f64 = 4e-6;
+/// Absolute error of a GELU where it is nearly zero: there the relative one is that of the exponent.
+const GELU_ERROR: f64 = 1e-7;
 
 /// The tables, the scalar one first. Prints which ones cannot be tested here.
 fn tables() -> Vec<&'static abi::Kernels> {
@@ -262,7 +264,8 @@ fn embedding_rows_are_the_dequantized_weights() {
         let matrix = weights(B::TENSOR_TYPE, 2 * 9, &mut random);
         let expected = dequantized::<B>(&matrix);
         let ids = [8, 0, 3, 3];
-        for table in tables() {
+        for (table, scale_square) in tables().into_iter().flat_map(|t| [(t, 1), (t, 48)]) {
+            let scale = (scale_square as f32).sqrt();
             let mut out = vec![0.0; ids.len() * columns];
             let op = abi::Embed {
                 table: matrix.as_ptr(),
@@ -270,6 +273,7 @@ fn embedding_rows_are_the_dequantized_weights() {
                 columns: columns as u32,
                 ids: ids.as_ptr(),
                 out: out.as_mut_ptr(),
+                scale_square,
             };
             run(table, abi::Op::Embed(op), ids.len(), &mut random);
             for (out, id) in out.chunks_exact(columns).zip(ids) {
@@ -277,7 +281,7 @@ fn embedding_rows_are_the_dequantized_weights() {
                 assert!(out
                     .iter()
                     .zip(expected)
-                    .all(|(a, b)| a.to_bits() == b.to_bits()));
+                    .all(|(a, b)| a.to_bits() == (b * scale).to_bits()));
             }
         }
     }
@@ -293,7 +297,7 @@ fn rows_are_normed() {
         let x = floats(&mut random, 3 * columns, 9.0);
         let weight = floats(&mut random, columns, 2.0);
         for table in tables() {
-            for in_place in [false, true] {
+            for (in_place, accumulate) in [(false, 0), (true, 0), (false, 1)] {
                 let mut out = x.clone();
                 let op = abi::RmsNorm {
                     x: if in_place { out.as_ptr() } else { x.as_ptr() },
@@ -301,6 +305,7 @@ fn rows_are_normed() {
                     out: out.as_mut_ptr(),
                     columns: columns as u32,
                     epsilon_bits: 1e-5_f32.to_bits(),
+                    accumulate,
                 };
                 run(table, abi::Op::RmsNorm(op), 3, &mut random);
                 let expected: Vec<f64> = x
@@ -309,10 +314,14 @@ fn rows_are_normed() {
                         let squares: f64 = x.iter().map(|x| f64::from(x * x)).sum();
                         let scale = 1.0 / (squares / columns as f64 + 1e-5).sqrt();
                         let weight = &weight;
-                        (0..columns).map(move |i| f64::from(x[i]) * scale * f64::from(weight[i]))
+                        (0..columns).map(move |i| {
+                            let before = f64::from(x[i]) * f64::from(accumulate);
+                            f64::from(x[i]) * scale * f64::from(weight[i]) + before
+                        })
                     })
                     .collect();
-                assert_close(label(table), &out, &expected, |i| 1e-6 * expected[i].abs());
+                let bound = |i: usize| 1e-6 * (expected[i].abs() + f64::from(x[i].abs()));
+                assert_close(label(table), &out, &expected, bound);
             }
         }
     }
@@ -356,12 +365,19 @@ fn gates_are_applied() {
         gate[0] = -200.0;
         gate[columns] = 200.0;
         let up = floats(&mut random, 2 * columns, 2.0);
-        let expected: Vec<f64> = gate
-            .iter()
-            .zip(&up)
-            .map(|(&g, &u)| f64::from(g) / (1.0 + (-f64::from(g)).exp()) * f64::from(u))
-            .collect();
-        for table in tables() {
+        let silu = |g: f64| g / (1.0 + (-g).exp());
+        let gelu = |g: f64| {
+            let tanh = ((2.0 / std::f64::consts::PI).sqrt() * (g + 0.044715 * g * g * g)).tanh();
+            0.5 * g * (1.0 + tanh)
+        };
+        let gated = |function: &dyn Fn(f64) -> f64| -> Vec<f64> {
+            gate.iter()
+                .zip(&up)
+                .map(|(&g, &u)| function(g.into()) * f64::from(u))
+                .collect()
+        };
+        for (table, gaussian) in tables().into_iter().flat_map(|t| [(t, false), (t, true)]) {
+            let expected = gated(if gaussian { &gelu } else { &silu });
             let mut out = gate.clone();
             let op = abi::SwiGlu {
                 gate: out.as_ptr(),
@@ -369,9 +385,45 @@ fn gates_are_applied() {
                 out: out.as_mut_ptr(),
                 columns: columns as u32,
             };
-            run(table, abi::Op::SwiGlu(op), 2, &mut random);
-            let bound = |i: usize| EXP_ERROR * expected[i].abs() + 1e-35;
+            let (op, slack) = match gaussian {
+                true => (abi::Op::GeGlu(op), GELU_ERROR),
+                false => (abi::Op::SwiGlu(op), 1e-35),
+            };
+            run(table, op, 2, &mut random);
+            let bound = |i: usize| EXP_ERROR * expected[i].abs() + slack;
             assert_close(label(table), &out, &expected, bound);
+        }
+    }
+}
+
+#[test]
+fn what_experts_computed_is_put_together() {
+    let mut random = Random::new(19);
+    for (tokens, used, columns) in [(1, 1, 1), (3, 2, 65), (7, 4, 576)] {
+        let x = floats(&mut random, tokens * used * columns, 3.0);
+        let mut rows: Vec<u32> = (0..(tokens * used) as u32).collect();
+        rows.reverse();
+        let weights = floats(&mut random, tokens * used, 1.0);
+        let before = floats(&mut random, tokens * columns, 3.0);
+        let mut expected: Vec<f64> = before.iter().map(|&x| f64::from(x)).collect();
+        for (i, (&row, &weight)) in rows.iter().zip(&weights).enumerate() {
+            let out = &mut expected[i / used * columns..][..columns];
+            for (out, &x) in out.iter_mut().zip(&x[row as usize * columns..]) {
+                *out += f64::from(weight) * f64::from(x);
+            }
+        }
+        for table in tables() {
+            let mut out = before.clone();
+            let op = abi::Combine {
+                x: x.as_ptr(),
+                rows: rows.as_ptr(),
+                weights: weights.as_ptr(),
+                out: out.as_mut_ptr(),
+                used: used as u32,
+                columns: columns as u32,
+            };
+            run(table, abi::Op::Combine(op), tokens, &mut random);
+            assert_close(label(table), &out, &expected, |_| 2e-6);
         }
     }
 }
@@ -427,14 +479,21 @@ struct Cache {
 #[test]
 fn attention_is_right_over_several_chunks_and_tokens() {
     let mut random = Random::new(15);
-    for (heads, kv_heads, head_dim, position, tokens) in [
-        (9_usize, 3_usize, 64_usize, 0_usize, 1_usize),
-        (9, 3, 64, 250, 9),
-        (12, 2, 128, 700, 3),
-        (4, 4, 80, 64, 2),
-        (5, 1, 12, 257, 2),
-        (2, 1, 256, 300, 1),
+    for (heads, kv_heads, head_dim, position, tokens, window) in [
+        (9_usize, 3_usize, 64_usize, 0_usize, 1_usize, 0_usize),
+        (9, 3, 64, 250, 9, 0),
+        (9, 3, 64, 250, 9, 5),
+        (12, 2, 128, 700, 3, 0),
+        (12, 2, 128, 700, 3, 190),
+        (4, 4, 80, 64, 2, 0),
+        (4, 4, 80, 64, 2, 66),
+        (4, 4, 80, 64, 2, 1),
+        (5, 1, 12, 257, 2, 0),
+        (5, 1, 12, 257, 2, 2),
+        (2, 1, 256, 300, 1, 0),
     ] {
+        // The score of a head whose scale is its own, and one whose scale is not.
+        let scale_square = head_dim + window % 3;
         let context = position + tokens + 5;
         let chunks = (position + tokens).div_ceil(abi::ATTENTION_CHUNK as usize);
         let row = kv_heads * head_dim;
@@ -450,7 +509,8 @@ fn attention_is_right_over_several_chunks_and_tokens() {
             v: halves(&mut random, 1.0),
         };
         let q = floats(&mut random, tokens * heads * head_dim, 2.0);
-        let expected = naive_attention(&cache, &q, [heads, kv_heads, head_dim, position, tokens]);
+        let shape = [heads, kv_heads, head_dim, position, tokens];
+        let expected = naive_attention(&cache, &q, shape, window, scale_square);
         for table in tables() {
             let mut k_cache = vec![0x7e00_u16; kv_heads * context * head_dim];
             let mut v_cache = k_cache.clone();
@@ -479,6 +539,8 @@ fn attention_is_right_over_several_chunks_and_tokens() {
                 heads: heads as u32,
                 kv_heads: kv_heads as u32,
                 head_dim: head_dim as u32,
+                window: window as u32,
+                scale_square: scale_square as u32,
             };
             run(
                 table,
@@ -504,21 +566,31 @@ fn attention_is_right_over_several_chunks_and_tokens() {
     }
 }
 
-fn naive_attention(cache: &Cache, q: &[f32], shape: [usize; 5]) -> Vec<f64> {
+fn naive_attention(
+    cache: &Cache,
+    q: &[f32],
+    shape: [usize; 5],
+    window: usize,
+    scale_square: usize,
+) -> Vec<f64> {
     let [heads, kv_heads, head_dim, position, tokens] = shape;
     let mut out = Vec::new();
     for (i, q) in q.chunks_exact(head_dim).enumerate().take(tokens * heads) {
         let (token, kv_head) = (i / heads, i % heads / (heads / kv_heads));
         let at = |p: usize| (p * kv_heads + kv_head) * head_dim;
-        let weights: Vec<f64> = (0..=position + token)
+        let at_token = position + token;
+        let weights: Vec<f64> = (0..=at_token)
             .map(|p| {
+                if window > 0 && at_token - p >= window {
+                    return 0.0;
+                }
                 let k = &cache.k[at(p)..][..head_dim];
                 let dot: f64 = q
                     .iter()
                     .zip(k)
                     .map(|(q, k)| f64::from(*q) * f64::from(*k))
                     .sum();
-                (dot / (head_dim as f64).sqrt()).exp()
+                (dot / (scale_square as f64).sqrt()).exp()
             })
             .collect();
         let total: f64 = weights.iter().sum();
@@ -548,6 +620,8 @@ fn a_chunk_that_is_not_seen_counts_for_nothing() {
             heads: 1,
             kv_heads: 1,
             head_dim: 8,
+            window: 0,
+            scale_square: 8,
         };
         run(table, abi::Op::Attention(op), 4, &mut random);
         for token in 0..2 {

@@ -9,7 +9,7 @@ use llamux_abi as abi;
 use self::vector::{abs, exp, first_lanes, max, sum};
 use crate::activation::{Activations, Planes, Q16x32, Q16x32Scale, Q8x256, Q16_MAX};
 use crate::kernels::{name, Table, Units};
-use crate::{attention, elementary, elementwise, float16, rope, sampling, types};
+use crate::{attention, elementary, elementwise, experts, float16, rope, sampling, types};
 
 mod heads;
 mod quads;
@@ -42,6 +42,8 @@ pub(crate) const TABLE: Table = Table {
     attention: heads::attention,
     merge_attention,
     swi_glu,
+    ge_glu,
+    combine,
     top_k,
     log_sum_exp,
 };
@@ -118,15 +120,20 @@ pub(super) unsafe fn rms_norm(op: &abi::RmsNorm, units: Units) {
             // CAST: The nearest `f32`.
             let scale = (1.0 / elementary::sqrt(mean + epsilon)) as f32;
             let scales = _mm256_set1_ps(scale);
+            let accumulate = op.accumulate != 0;
             i = 0;
             while i + 8 <= columns {
                 let x = _mm256_mul_ps(_mm256_loadu_ps(x.add(i)), scales);
-                let weight = _mm256_loadu_ps(op.weight.add(i));
-                _mm256_storeu_ps(out.add(i), _mm256_mul_ps(x, weight));
+                let mut y = _mm256_mul_ps(x, _mm256_loadu_ps(op.weight.add(i)));
+                if accumulate {
+                    y = _mm256_add_ps(y, _mm256_loadu_ps(out.add(i)));
+                }
+                _mm256_storeu_ps(out.add(i), y);
                 i += 8;
             }
             while i < columns {
-                *out.add(i) = *x.add(i) * scale * *op.weight.add(i);
+                let before = if accumulate { *out.add(i) } else { 0.0 };
+                *out.add(i) = *x.add(i) * scale * *op.weight.add(i) + before;
                 i += 1;
             }
         }
@@ -302,7 +309,31 @@ pub(super) unsafe fn store_kv(op: &abi::StoreKv, units: Units) {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn combine(op: &abi::Combine, units: Units) {
+    // SAFETY: As the caller's.
+    unsafe { experts::combine(op, units) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn swi_glu(op: &abi::SwiGlu, units: Units) {
+    // SAFETY: As the caller's.
+    unsafe { glu::<false>(op, units) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn ge_glu(op: &abi::SwiGlu, units: Units) {
+    // SAFETY: As the caller's.
+    unsafe { glu::<true>(op, units) }
+}
+
+/// [`abi::SwiGlu`], or the same with a GELU.
+///
+/// # Safety
+///
+/// As [`abi::Kernels::run`]; the processor has AVX2.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn glu<const GELU: bool>(op: &abi::SwiGlu, units: Units) {
     let columns = op.columns as usize;
     let (mut i, end) = (units.start * columns, units.end * columns);
     // SAFETY: Within the caller's rows; each element is read before it is written, as `out` may be
@@ -317,7 +348,17 @@ pub(super) unsafe fn swi_glu(op: &abi::SwiGlu, units: Units) {
             };
             let (gate, up) = (load(op.gate), load(op.up));
             let one = _mm256_set1_ps(1.0);
-            let inverse = _mm256_add_ps(one, exp(_mm256_sub_ps(_mm256_setzero_ps(), gate)));
+            let argument = match GELU {
+                true => {
+                    // As `elementary::gelu_argument`.
+                    let [twice, cubic] = elementary::GELU.map(|x| _mm256_set1_ps(x));
+                    let square = _mm256_mul_ps(gate, gate);
+                    let factor = _mm256_fmadd_ps(cubic, square, one);
+                    _mm256_mul_ps(twice, _mm256_mul_ps(factor, gate))
+                }
+                false => gate,
+            };
+            let inverse = _mm256_add_ps(one, exp(_mm256_sub_ps(_mm256_setzero_ps(), argument)));
             let out = _mm256_mul_ps(_mm256_div_ps(gate, inverse), up);
             match whole {
                 true => _mm256_storeu_ps(op.out.add(i), out),

@@ -33,11 +33,12 @@ pub(in crate::kernels::x86) unsafe fn attention(op: &abi::Attention, units: Unit
             let mut head = 0;
             while head < span.heads {
                 let count = (span.heads - head).min(4);
+                let shape = (head_dim, op.scale_square);
                 match count {
-                    1 => heads::<1>(&span, head, head_dim),
-                    2 => heads::<2>(&span, head, head_dim),
-                    3 => heads::<3>(&span, head, head_dim),
-                    _ => heads::<4>(&span, head, head_dim),
+                    1 => heads::<1>(&span, head, shape),
+                    2 => heads::<2>(&span, head, shape),
+                    3 => heads::<3>(&span, head, shape),
+                    _ => heads::<4>(&span, head, shape),
                 }
                 head += count;
             }
@@ -52,7 +53,7 @@ pub(in crate::kernels::x86) unsafe fn attention(op: &abi::Attention, units: Unit
 /// As [`attention`]; there are so many heads; `head_dim` is a multiple of 8.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn heads<const N: usize>(span: &Span, first: usize, head_dim: usize) {
+unsafe fn heads<const N: usize>(span: &Span, first: usize, (head_dim, scale_square): (usize, u32)) {
     // SAFETY: All pointers stay within what `Span` says.
     unsafe {
         let q = span.q.add(first * head_dim);
@@ -62,7 +63,7 @@ unsafe fn heads<const N: usize>(span: &Span, first: usize, head_dim: usize) {
             core::slice::from_raw_parts_mut(values, head_dim).fill(0.0);
         }
         // CAST: The nearest `f32`.
-        let scale = _mm_set1_ps((1.0 / elementary::sqrt(head_dim as f64)) as f32);
+        let scale = _mm_set1_ps((1.0 / elementary::sqrt(f64::from(scale_square))) as f32);
 
         // One lane a head.
         let mut max = _mm_set1_ps(f32::NEG_INFINITY);
