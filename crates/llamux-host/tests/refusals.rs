@@ -258,8 +258,8 @@ fn hyper_parameters_that_are_optional() {
         ),
         (
             "llama.rope.scaling.type",
-            Meta::from("yarn"),
-            "rope scaling \"yarn\" is not supported",
+            Meta::from("longrope"),
+            "rope scaling \"longrope\" is not supported",
         ),
         (
             "llama.rope.scaling.type",
@@ -268,19 +268,90 @@ fn hyper_parameters_that_are_optional() {
         ),
         (
             "llama.rope.scale_linear",
-            Meta::F32(4.0),
-            "scaled rotation is not supported",
+            Meta::F32(-4.0),
+            "rope.scale_linear: value, as bits, is",
+        ),
+        (
+            "llama.rope.scaling.factor",
+            Meta::F32(f32::INFINITY),
+            "rope.scaling.factor: value, as bits, is",
+        ),
+        (
+            "llama.rope.scaling.factor",
+            count(2),
+            "rope.scaling.factor: is of type u32, expected f32",
+        ),
+        (
+            "llama.rope.scaling.attn_factor",
+            Meta::F32(f32::NAN),
+            "rope.scaling.attn_factor: value, as bits, is",
+        ),
+        (
+            "llama.attention.sliding_window",
+            Meta::F32(1.0),
+            "attention.sliding_window: is of type f32, expected u32",
+        ),
+        (
+            "llama.expert_count",
+            count(8),
+            "llama.expert_used_count: value is 0, expected at least 1",
+        ),
+        (
+            "llama.expert_count",
+            count(513),
+            "llama.expert_count: value is 513, more than the limit of 512",
+        ),
+        (
+            "llama.expert_used_count",
+            count(2),
+            "llama.expert_used_count: value is 2, expected at most expert_count",
+        ),
+        (
+            "llama.expert_used_count",
+            count(65),
+            "llama.expert_used_count: value is 65, more than the limit of 64",
+        ),
+        (
+            "llama.expert_group_count",
+            count(2),
+            "key \"llama.expert_group_count\" is not supported",
+        ),
+        (
+            "llama.expert_weights_scale",
+            Meta::F32(2.5),
+            "expert_weights_scale: value, as bits, is",
+        ),
+        (
+            "llama.final_logit_softcapping",
+            Meta::F32(30.0),
+            "final_logit_softcapping: value, as bits, is",
+        ),
+        (
+            "llama.attn_logit_softcapping",
+            Meta::F32(50.0),
+            "attn_logit_softcapping: value, as bits, is",
         ),
     ];
     for (key, value, message) in cases {
         refused(&tiny().key(key, value), message);
     }
-    let linear = tiny().key("llama.rope.scaling.type", "linear");
-    assert_eq!(load(&linear, &options()), Ok(()));
-    refused(
-        &linear.key("llama.rope.scaling.factor", Meta::F32(2.0)),
-        "scaled rotation is not supported",
-    );
+    let yarn = tiny().key("llama.rope.scaling.type", "yarn");
+    for context in [0, u32::MAX] {
+        let key = "llama.rope.scaling.original_context_length";
+        refused(
+            &yarn.clone().key(key, count(context)),
+            &format!("{key}: value is {context}"),
+        );
+    }
+    // What says that there is nothing.
+    let nothing = tiny()
+        .key("llama.rope.scaling.factor", Meta::F32(0.0))
+        .key("llama.attention.sliding_window", count(0))
+        .key("llama.expert_count", count(0))
+        .key("llama.expert_used_count", count(0))
+        .key("llama.expert_weights_scale", Meta::F32(0.0))
+        .key("llama.final_logit_softcapping", Meta::F32(0.0));
+    assert_eq!(load(&nothing, &options()), Ok(()));
 }
 
 #[test]
@@ -308,6 +379,11 @@ fn tensors_that_are_missing() {
 fn tensors_that_nothing_would_use() {
     for name in [
         "blk.0.attn_q_norm.weight",
+        "blk.0.post_attention_norm.weight",
+        "blk.0.ffn_gate_inp.weight",
+        "blk.0.ffn_gate_exps.weight",
+        "blk.0.ffn_gate.0.weight",
+        "output.bias",
         "blk.2.attn_q.bias",
         "blk.00.attn_q.bias",
         "blk.+0.attn_q.bias",

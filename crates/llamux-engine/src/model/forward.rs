@@ -5,11 +5,11 @@
 use llamux_abi as abi;
 use zerocopy::IntoBytes;
 
-use super::memory::{Memory, Quantized};
-use super::weights::{Layer, Linear};
-use super::{Hyper, Model};
+use super::memory::{Memory, Quantized, BATCH};
+use super::weights::{FeedForward, Layer, Linear};
+use super::{experts, Hyper, Model};
 use crate::error::Error;
-use crate::math::{activation_bytes, CacheShape, F32Bits, Gate, Heads, Job, Kernels, Scores};
+use crate::math::{activation_bytes, CacheShape, F32Bits, Heads, Job, Kernels};
 use crate::{size, Run};
 
 impl Model<'_> {
@@ -34,24 +34,30 @@ impl Model<'_> {
             .ok_or(Error::Operation("batch"))?;
 
         let stream = first(memory.stream, tokens, hyper.embedding)?;
-        run.job(Job::embed(
-            run.kernels,
-            weights.embedding()?,
-            ids,
-            1,
-            stream,
-        ))?;
+        let scale_square = if hyper.architecture.scaled_embedding {
+            hyper.embedding
+        } else {
+            1
+        };
+        let table = weights.embedding()?;
+        run.job(Job::embed(run.kernels, table, ids, scale_square, stream))?;
         let positions = memory.positions.get_mut(..ids.len());
         let positions = positions.ok_or(Error::Operation("positions"))?;
         for (slot, position) in positions.iter_mut().zip(position..) {
             *slot = position;
         }
-        run.job(Job::rope_angles(
-            run.kernels,
-            memory.frequencies,
-            positions,
-            first(memory.angles, tokens, 2 * hyper.rope_pairs)?,
-        ))?;
+        let rotations = memory
+            .frequencies
+            .chunks_exact(size(hyper.rope_pairs) + 1)
+            .zip(memory.angles.chunks_exact_mut(angles_of_batch(hyper)));
+        for (frequencies, angles) in rotations {
+            run.job(Job::rope_angles(
+                run.kernels,
+                frequencies,
+                positions,
+                first(angles, tokens, 2 * hyper.rope_pairs)?,
+            ))?;
+        }
 
         let batch = Batch { tokens, position };
         for index in 0..hyper.layers {
@@ -140,7 +146,19 @@ fn store(
         quantized.product(kernels, layer.value, narrow, value, false)?,
     ])?;
 
-    let angles = &*first(memory.angles, tokens, 2 * hyper.rope_pairs)?;
+    if let Some((query_norm, key_norm)) = layer.head_norms {
+        let epsilon = hyper.epsilon;
+        for (x, norm) in [(&mut *query, query_norm), (&mut *key, key_norm)] {
+            run.job(Job::rms_norm_in_place(run.kernels, x, norm, epsilon))?;
+        }
+    }
+    let other = hyper.window_rotation.is_some() && hyper.windowed(index);
+    let angles = memory
+        .angles
+        .chunks_exact_mut(angles_of_batch(hyper))
+        .nth(other.into())
+        .ok_or(Error::Operation("angles"))?;
+    let angles = &*first(angles, tokens, 2 * hyper.rope_pairs)?;
     let mut heads = Heads {
         heads: hyper.heads,
         head_dim: hyper.head_dim,
@@ -176,10 +194,6 @@ fn attend(
     let shape = cache_shape(hyper, memory.context);
     let keys = &*layer_cache(memory.keys, shape, index)?;
     let values = &*layer_cache(memory.values, shape, index)?;
-    let scores = Scores {
-        window: 0,
-        scale_square: hyper.head_dim,
-    };
     let mut begin = skip;
     while begin < batch.tokens {
         // OVERFLOW: All of the batch is within the context, or `store` had failed.
@@ -199,7 +213,7 @@ fn attend(
             rows(memory.query, begin, tokens, hyper.query())?,
             (keys, values),
             shape,
-            (hyper.heads, chunks, scores),
+            (hyper.heads, chunks, hyper.scores(index)),
             position,
             partial,
         ))?;
@@ -218,7 +232,18 @@ fn attend(
     let stream = rows_mut(memory.stream, skip, tokens, hyper.embedding)?;
     let quantized = &mut memory.quantized;
     quantized.fill(run, narrow, &[layer.attention_output])?;
-    quantized.multiply(run, layer.attention_output, narrow, stream, true)
+    let Some(norm) = layer.attention_post_norm else {
+        return quantized.multiply(run, layer.attention_output, narrow, stream, true);
+    };
+    let product = first(memory.wide, tokens, hyper.embedding)?;
+    quantized.multiply(run, layer.attention_output, narrow, product, false)?;
+    run.job(Job::add_rms_norm(
+        run.kernels,
+        product,
+        norm,
+        hyper.epsilon,
+        stream,
+    ))
 }
 
 /// The feed-forward part of all tokens but the first `skip`, which are `tokens`, added to the stream.
@@ -239,31 +264,48 @@ fn feed_forward(
         hyper.epsilon,
         narrow,
     ))?;
+    let (gate_weights, up_weights, down) = match layer.feed_forward {
+        FeedForward::Dense { gate, up, down } => (gate, up, down),
+        FeedForward::Experts(experts) => {
+            return experts::feed_forward(run, hyper, &experts, memory, skip, tokens)
+        }
+    };
     let quantized = &mut memory.quantized;
-    quantized.fill(run, narrow, &[layer.gate, layer.up])?;
+    quantized.fill(run, narrow, &[gate_weights, up_weights])?;
     let half = memory.wide.len() / 2;
     let (gate, up) = memory.wide.split_at_mut(half);
     let gate = first(gate, tokens, hyper.feed_forward)?;
     let up = first(up, tokens, hyper.feed_forward)?;
     let kernels = run.kernels;
     run.jobs(&[
-        quantized.product(kernels, layer.gate, narrow, gate, false)?,
-        quantized.product(kernels, layer.up, narrow, up, false)?,
+        quantized.product(kernels, gate_weights, narrow, gate, false)?,
+        quantized.product(kernels, up_weights, narrow, up, false)?,
     ])?;
+    let function = hyper.architecture.gate;
     run.job(Job::glu(
         run.kernels,
-        Gate::Silu,
+        function,
         gate,
         up,
         hyper.feed_forward,
     ))?;
-    quantized.fill(run, gate, &[layer.down])?;
-    quantized.multiply(run, layer.down, gate, stream, true)
+    quantized.fill(run, gate, &[down])?;
+    let Some(norm) = layer.feed_forward_post_norm else {
+        return quantized.multiply(run, down, gate, stream, true);
+    };
+    quantized.multiply(run, down, gate, narrow, false)?;
+    run.job(Job::add_rms_norm(
+        run.kernels,
+        narrow,
+        norm,
+        hyper.epsilon,
+        stream,
+    ))
 }
 
 impl Quantized<'_> {
     /// Lays `x` out in every way that one of `linears` wants.
-    fn fill(
+    pub(super) fn fill(
         &mut self,
         run: &mut Run<'_>,
         x: &[F32Bits],
@@ -288,7 +330,7 @@ impl Quantized<'_> {
     }
 
     /// Multiplies what was last filled in; `x` is the same again.
-    fn multiply(
+    pub(super) fn multiply(
         &self,
         run: &mut Run<'_>,
         linear: Linear<'_>,
@@ -300,7 +342,7 @@ impl Quantized<'_> {
     }
 
     /// The same, as a job that is yet to be run.
-    fn product<'a>(
+    pub(super) fn product<'a>(
         &'a self,
         kernels: Kernels,
         linear: Linear<'a>,
@@ -334,6 +376,11 @@ fn bytes_of(x: &[F32Bits], columns: u32, activation: abi::Activation) -> Result<
         .ok_or(Error::Operation("activations"))
 }
 
+/// Elements of one rotation's angles.
+fn angles_of_batch(hyper: &Hyper) -> usize {
+    BATCH * size(hyper.rope_pairs) * 2
+}
+
 fn cache_shape(hyper: &Hyper, context: u32) -> CacheShape {
     CacheShape {
         kv_heads: hyper.kv_heads,
@@ -352,16 +399,21 @@ fn layer_cache(cache: &mut [u16], shape: CacheShape, layer: u32) -> Result<&mut 
 }
 
 /// The first `count` rows.
-fn first(x: &mut [F32Bits], count: u32, columns: u32) -> Result<&mut [F32Bits], Error> {
+pub(super) fn first(x: &mut [F32Bits], count: u32, columns: u32) -> Result<&mut [F32Bits], Error> {
     rows_mut(x, 0, count, columns)
 }
 
-fn rows(x: &[F32Bits], begin: u32, count: u32, columns: u32) -> Result<&[F32Bits], Error> {
+pub(super) fn rows(
+    x: &[F32Bits],
+    begin: u32,
+    count: u32,
+    columns: u32,
+) -> Result<&[F32Bits], Error> {
     x.get(range(begin, count, columns))
         .ok_or(Error::Operation("rows"))
 }
 
-fn rows_mut(
+pub(super) fn rows_mut(
     x: &mut [F32Bits],
     begin: u32,
     count: u32,

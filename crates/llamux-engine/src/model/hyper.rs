@@ -4,35 +4,11 @@
 //!
 //! Their keys: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md#llm>.
 
-use llamux_abi as abi;
-
+use super::architecture::{Architecture, Presence, Window};
+use super::keys::Keys;
 use crate::error::{Error, Name};
-use crate::gguf::{Gguf, Optional, Value, ValueType};
-use crate::math::F32Bits;
-
-/// What distinguishes one architecture from another.
-pub struct Architecture {
-    /// Its name in `general.architecture`, and the beginning of its keys.
-    pub name: &'static str,
-    /// Which dimensions of a head rotate together.
-    pub rope_style: abi::RopeStyle,
-    /// Whether queries, keys and values must have a bias. Where they need not, they still may.
-    pub qkv_bias: bool,
-}
-
-/// The architectures that are known.
-const ARCHITECTURES: [Architecture; 2] = [
-    Architecture {
-        name: "llama",
-        rope_style: abi::RopeStyle::Interleaved,
-        qkv_bias: false,
-    },
-    Architecture {
-        name: "qwen2",
-        rope_style: abi::RopeStyle::Halves,
-        qkv_bias: true,
-    },
-];
+use crate::gguf::{Gguf, Value, ValueType};
+use crate::math::{F32Bits, Rotation, Scores};
 
 /// The most that is accepted, far above what any model has, so that products of two of them stay
 /// within 64 bits and the work of loading is bounded.
@@ -41,6 +17,8 @@ const MAX_EMBEDDING: u32 = 1 << 16;
 const MAX_FEED_FORWARD: u32 = 1 << 18;
 const MAX_HEADS: u32 = 1024;
 const MAX_CONTEXT: u32 = 1 << 24;
+const MAX_EXPERTS: u32 = 512;
+const MAX_EXPERTS_USED: u32 = 64;
 /// Bound of [`abi::Attention::head_dim`].
 const MAX_HEAD_DIM: u32 = 256;
 
@@ -48,7 +26,7 @@ const MAX_HEAD_DIM: u32 = 256;
 const DEFAULT_ROPE_BASE: F32Bits = F32Bits(0x461c_4000); // 10000
 
 /// 1 as a float.
-pub(super) const ONE: F32Bits = F32Bits(0x3f80_0000);
+const ONE: F32Bits = F32Bits(0x3f80_0000);
 
 /// The hyper-parameters, every one within its bounds.
 #[derive(Clone, Copy)]
@@ -59,7 +37,7 @@ pub struct Hyper {
     pub layers: u32,
     /// Length of a token's state.
     pub embedding: u32,
-    /// Length of the hidden state of the feed-forward part.
+    /// Length of the hidden state of the feed-forward part, or of an expert.
     pub feed_forward: u32,
     /// Number of query heads.
     pub heads: u32,
@@ -69,8 +47,18 @@ pub struct Hyper {
     pub head_dim: u32,
     /// Number of dimensions of a head that rotate, halved.
     pub rope_pairs: u32,
-    /// Base of the rotary frequencies.
-    pub rope_base: F32Bits,
+    /// How positions turn them.
+    pub rotation: Rotation,
+    /// The same in the layers of a window, where it is another.
+    pub window_rotation: Option<Rotation>,
+    /// How many positions the layers of a window attend to; 0 for no such layers.
+    pub window: u32,
+    /// Which layers these are.
+    windowed: Layers,
+    /// Number of experts; 0 where the feed-forward part is one.
+    pub experts: u32,
+    /// How many of them a token asks.
+    pub experts_used: u32,
     /// Epsilon of the norms.
     pub epsilon: F32Bits,
     /// Length of the context that the model was trained for.
@@ -83,13 +71,10 @@ impl Hyper {
     /// Reads and checks them.
     pub fn read(gguf: &Gguf<'_>) -> Result<Self, Error> {
         let name = gguf.str("general.architecture")?;
-        let architecture = ARCHITECTURES
-            .iter()
-            .find(|architecture| architecture.name == name)
-            .ok_or(Error::Unsupported {
-                what: "architecture",
-                name: name.into(),
-            })?;
+        let architecture = Architecture::find(name).ok_or(Error::Unsupported {
+            what: "architecture",
+            name: name.into(),
+        })?;
         let keys = Keys {
             gguf,
             architecture: architecture.name,
@@ -97,7 +82,8 @@ impl Hyper {
 
         let layers = keys.count("block_count", MAX_LAYERS)?;
         let embedding = keys.count("embedding_length", MAX_EMBEDDING)?;
-        let feed_forward = keys.count("feed_forward_length", MAX_FEED_FORWARD)?;
+        let (experts, experts_used) = read_experts(&keys, architecture)?;
+        let feed_forward = read_feed_forward(&keys, architecture)?;
         let context = keys.count("context_length", MAX_CONTEXT)?;
         let heads = keys.count("attention.head_count", MAX_HEADS)?;
         let kv_heads = keys.count_or("attention.head_count_kv", MAX_HEADS, heads)?;
@@ -139,7 +125,23 @@ impl Hyper {
                 "an even number, at most the head length",
             ));
         }
-        keys.check_rope_scaling()?;
+        let (window, windowed) = read_window(&keys, architecture, layers)?;
+        let rotation = read_rotation(&keys, context)?;
+        let separate = window != 0 && matches!(architecture.window, Window::AllButEvery(_));
+        let window_rotation = if separate {
+            let base = keys.positive_float("rope.freq_base_swa")?;
+            Some(Rotation {
+                base: base.unwrap_or(DEFAULT_ROPE_BASE),
+                stretch: ONE,
+                original_context: 0,
+                magnitude: ONE,
+            })
+        } else {
+            None
+        };
+        for key in ["attn_logit_softcapping", "final_logit_softcapping"] {
+            keys.expect(key, &[0], "0: bounded logits are not supported")?;
+        }
 
         let vocabulary = gguf
             .array("tokenizer.ggml.tokens", ValueType::String)?
@@ -153,9 +155,12 @@ impl Hyper {
             kv_heads,
             head_dim,
             rope_pairs: rotated / 2,
-            rope_base: keys
-                .positive_float("rope.freq_base")?
-                .unwrap_or(DEFAULT_ROPE_BASE),
+            rotation,
+            window_rotation,
+            window,
+            windowed,
+            experts,
+            experts_used,
             epsilon: keys
                 .positive_float("attention.layer_norm_rms_epsilon")?
                 .ok_or_else(|| Error::Missing {
@@ -186,110 +191,168 @@ impl Hyper {
     pub fn key_value(&self) -> u32 {
         self.kv_heads * self.head_dim
     }
+
+    /// Whether a layer attends to the positions of a window only.
+    pub fn windowed(&self, layer: u32) -> bool {
+        self.window != 0 && self.windowed.contains(layer)
+    }
+
+    /// How a layer attends.
+    pub fn scores(&self, layer: u32) -> Scores {
+        Scores {
+            window: if self.windowed(layer) { self.window } else { 0 },
+            scale_square: (self.architecture.scale_square)(self),
+        }
+    }
 }
 
-/// The keys that begin with the architecture's name.
-struct Keys<'g, 'a> {
-    gguf: &'g Gguf<'a>,
-    architecture: &'static str,
+/// A set of layers.
+#[derive(Clone, Copy)]
+struct Layers([u64; MAX_LAYERS.div_ceil(64) as usize]);
+
+impl Layers {
+    /// Those below [`MAX_LAYERS`] for which `contains` says so.
+    fn new(contains: impl Fn(u32) -> bool) -> Self {
+        let mut set = Self([0; MAX_LAYERS.div_ceil(64) as usize]);
+        for (word, first) in set.0.iter_mut().zip((0..).step_by(64)) {
+            for bit in 0..64 {
+                *word |= u64::from(contains(first + bit)) << bit;
+            }
+        }
+        set
+    }
+
+    fn contains(&self, layer: u32) -> bool {
+        let word = self.0.get(crate::size(layer / 64)).copied().unwrap_or(0);
+        word >> (layer % 64) & 1 != 0
+    }
 }
 
-impl Keys<'_, '_> {
-    fn name(&self, key: &str) -> Name {
-        Name::format(format_args!("{}.{key}", self.architecture))
+/// How many experts there are, and how many a token asks.
+fn read_experts(keys: &Keys<'_, '_>, architecture: &Architecture) -> Result<(u32, u32), Error> {
+    let (experts, used) = match architecture.experts {
+        Presence::Absent => return Ok((0, 0)),
+        Presence::Optional => (
+            keys.count_or_none("expert_count", MAX_EXPERTS)?,
+            keys.count_or_none("expert_used_count", MAX_EXPERTS_USED)?,
+        ),
+        Presence::Required => (
+            keys.count("expert_count", MAX_EXPERTS)?,
+            keys.count("expert_used_count", MAX_EXPERTS_USED)?,
+        ),
+    };
+    if used > experts {
+        return Err(keys.invalid("expert_used_count", used, "at most expert_count"));
     }
-
-    fn invalid(&self, key: &str, value: u32, expected: &'static str) -> Error {
-        Error::Invalid {
-            what: "value",
-            name: self.name(key),
-            value: value.into(),
-            expected,
-        }
+    if experts != 0 && used == 0 {
+        return Err(keys.invalid(
+            "expert_used_count",
+            used,
+            "at least 1, as there are experts",
+        ));
     }
-
-    fn within(&self, key: &str, value: u32, limit: u32) -> Result<u32, Error> {
-        if value == 0 {
-            return Err(self.invalid(key, value, "at least 1"));
-        }
-        if value > limit {
-            return Err(Error::Limit {
-                what: "value",
-                name: self.name(key),
-                value: value.into(),
-                limit: limit.into(),
-            });
-        }
-        Ok(value)
+    if keys.count_or_none("expert_group_count", MAX_EXPERTS)? > 1 {
+        return Err(Error::Unsupported {
+            what: "key",
+            name: keys.name("expert_group_count"),
+        });
     }
+    keys.expect(
+        "expert_weights_scale",
+        &[0, ONE.0],
+        "0.0 or 1.0: scaled experts are not supported",
+    )?;
+    Ok((experts, used))
+}
 
-    fn count(&self, key: &str, limit: u32) -> Result<u32, Error> {
-        self.within(key, self.gguf.u32(self.name(key).as_bytes())?, limit)
+/// The hidden state of the feed-forward part, or of an expert where that is another number.
+fn read_feed_forward(keys: &Keys<'_, '_>, architecture: &Architecture) -> Result<u32, Error> {
+    let whole = keys.count("feed_forward_length", MAX_FEED_FORWARD)?;
+    match architecture.experts {
+        Presence::Required => keys.count("expert_feed_forward_length", MAX_FEED_FORWARD),
+        _ => Ok(whole),
     }
+}
 
-    fn optional_count(&self, key: &str, limit: u32) -> Result<Option<u32>, Error> {
-        self.count(key, limit).optional()
+/// How many positions the layers of a window attend to, and which layers these are.
+fn read_window(
+    keys: &Keys<'_, '_>,
+    architecture: &Architecture,
+    layers: u32,
+) -> Result<(u32, Layers), Error> {
+    const PATTERN: &str = "attention.sliding_window_pattern";
+    let none = Layers::new(|_| false);
+    if architecture.window == Window::None {
+        return Ok((0, none));
     }
-
-    fn count_or(&self, key: &str, limit: u32, default: u32) -> Result<u32, Error> {
-        Ok(self.optional_count(key, limit)?.unwrap_or(default))
-    }
-
-    /// A number that is above zero and finite, told from its bits.
-    fn positive_float(&self, key: &str) -> Result<Option<F32Bits>, Error> {
-        let name = self.name(key);
-        let Some(bits) = self.gguf.f32_bits(name.as_bytes()).optional()? else {
-            return Ok(None);
-        };
-        // The bits of the subnormal numbers begin at 1, those of infinity are the end; a set sign
-        // is above both.
-        if !(1..0x7f80_0000).contains(&bits) {
-            return Err(Error::Invalid {
-                what: "value, as bits,",
-                name,
-                value: bits.into(),
-                expected: "a finite number above zero",
-            });
-        }
-        Ok(Some(F32Bits(bits)))
-    }
-
-    /// Refuses what would change the angles in a way that is not computed.
-    fn check_rope_scaling(&self) -> Result<(), Error> {
-        let key = self.name("rope.scaling.type");
-        match self.gguf.get(key.as_bytes()) {
-            None => (),
-            Some(Value::String(b"none" | b"")) => (),
-            Some(Value::String(b"linear")) => {
-                self.expect_one("rope.scaling.factor")?;
+    let window = keys.count_or_none("attention.sliding_window", u32::MAX)?;
+    let set = match (architecture.window, keys.value(PATTERN)) {
+        (Window::None, _) => none,
+        (Window::All, _) => Layers::new(|_| true),
+        (Window::AllButEvery(_), Some(Value::Array(array))) => {
+            if array.element_type() != ValueType::Bool || array.len() != crate::size(layers) {
+                return Err(Error::Invalid {
+                    what: "number of layers",
+                    name: keys.name(PATTERN),
+                    // CAST: `usize` is at most 64 bits wide.
+                    value: array.len() as u64,
+                    expected: "as many truth values as block_count",
+                });
             }
-            Some(Value::String(other)) => {
-                return Err(Error::Unsupported {
-                    what: "rope scaling",
-                    name: Name::new(other),
-                })
-            }
-            Some(other) => {
-                return Err(Error::KeyType {
-                    key,
-                    found: other.value_type().name(),
-                    wanted: "string",
-                })
-            }
+            let windowed = array.bytes();
+            Layers::new(|layer| {
+                windowed
+                    .get(crate::size(layer))
+                    .is_some_and(|&one| one != 0)
+            })
         }
+        (Window::AllButEvery(_), Some(Value::U32(period))) => all_but_every(period),
+        (Window::AllButEvery(period), None) => all_but_every(period),
+        (Window::AllButEvery(_), Some(other)) => {
+            return Err(keys.wrong_type(PATTERN, &other, "u32 or array"))
+        }
+    };
+    Ok((window, set))
+}
+
+/// All layers but the last of each row of `period`; all where that is 0.
+fn all_but_every(period: u32) -> Layers {
+    Layers::new(|layer| (layer + 1).checked_rem(period) != Some(0))
+}
+
+/// How positions rotate, from what the file says about a context that is longer than the one that the
+/// model began with.
+fn read_rotation(keys: &Keys<'_, '_>, context: u32) -> Result<Rotation, Error> {
+    const TYPE: &str = "rope.scaling.type";
+    let stretch = match keys.positive_float_or_none("rope.scaling.factor")? {
         // The name that older files have for it.
-        self.expect_one("rope.scale_linear")
-    }
-
-    fn expect_one(&self, key: &str) -> Result<(), Error> {
-        match self.positive_float(key)? {
-            None | Some(ONE) => Ok(()),
-            Some(F32Bits(bits)) => Err(Error::Invalid {
-                what: "value, as bits,",
-                name: self.name(key),
-                value: bits.into(),
-                expected: "1.0: scaled rotation is not supported",
-            }),
+        None => keys.positive_float_or_none("rope.scale_linear")?,
+        some => some,
+    };
+    let stretch = stretch.unwrap_or(ONE);
+    let (stretch, original_context) = match keys.value(TYPE) {
+        None | Some(Value::String(b"linear")) => (stretch, 0),
+        Some(Value::String(b"none" | b"")) => (ONE, 0),
+        Some(Value::String(b"yarn")) => (
+            stretch,
+            keys.count_or("rope.scaling.original_context_length", MAX_CONTEXT, context)?,
+        ),
+        Some(Value::String(other)) => {
+            return Err(Error::Unsupported {
+                what: "rope scaling",
+                name: Name::new(other),
+            })
         }
-    }
+        Some(other) => return Err(keys.wrong_type(TYPE, &other, "string")),
+    };
+    Ok(Rotation {
+        base: keys
+            .positive_float("rope.freq_base")?
+            .unwrap_or(DEFAULT_ROPE_BASE),
+        stretch,
+        original_context,
+        magnitude: keys
+            .positive_float("rope.scaling.attn_factor")?
+            .unwrap_or(ONE),
+    })
 }

@@ -4,6 +4,7 @@
 
 use llamux_abi as abi;
 
+use super::experts;
 use super::hyper::Hyper;
 use super::weights::Layouts;
 use crate::arena::Arena;
@@ -12,7 +13,7 @@ use crate::math::{activation_bytes, CacheShape, F32Bits};
 use crate::size;
 
 /// Tokens of a batch.
-const BATCH: usize = abi::MAX_BATCH as usize;
+pub(super) const BATCH: usize = abi::MAX_BATCH as usize;
 
 /// Attention of a long context takes its batch in parts, so that this many floats hold what is
 /// between its two steps, if they hold one token.
@@ -28,11 +29,11 @@ pub(super) struct Memory<'a> {
     pub(super) keys: &'a mut [u16],
     /// `(layers, kv_heads, context, head_dim)`.
     pub(super) values: &'a mut [u16],
-    /// `(rope_pairs + 1)`.
+    /// `(rotations, rope_pairs + 1)`.
     pub(super) frequencies: &'a mut [F32Bits],
     /// `(BATCH)`.
     pub(super) positions: &'a mut [u32],
-    /// `(BATCH, rope_pairs, 2)`.
+    /// `(rotations, BATCH, rope_pairs, 2)`.
     pub(super) angles: &'a mut [F32Bits],
     /// `(BATCH, embedding)`: the residual stream.
     pub(super) stream: &'a mut [F32Bits],
@@ -46,8 +47,11 @@ pub(super) struct Memory<'a> {
     pub(super) value: &'a mut [F32Bits],
     /// `(tokens, heads, chunks, head_dim + 2)`, as many tokens as fit.
     pub(super) partial: &'a mut [F32Bits],
-    /// `(2, BATCH, feed_forward)`, and afterwards the logits, `(wanted, vocabulary)`.
+    /// `(2, BATCH, feed_forward)`; before, what attention gives where that is normed,
+    /// `(BATCH, embedding)`; afterwards the logits, `(wanted, vocabulary)`.
     pub(super) wide: &'a mut [F32Bits],
+    /// For a feed-forward part of experts.
+    pub(super) experts: experts::Scratch<'a>,
     /// `narrow` or half of `wide`, laid out for the weights.
     pub(super) quantized: Quantized<'a>,
 }
@@ -87,7 +91,17 @@ impl<'a> Memory<'a> {
         let pairs = size(hyper.rope_pairs);
         let chunks = size(context.div_ceil(abi::ATTENTION_CHUNK));
         let partial = size(hyper.heads) * chunks * (size(hyper.head_dim) + 2);
-        let wide = 2 * BATCH * size(hyper.feed_forward);
+        let rotations = if hyper.window_rotation.is_some() {
+            2
+        } else {
+            1
+        };
+        let normed = if hyper.architecture.post_norms {
+            BATCH * embedding
+        } else {
+            0
+        };
+        let wide = (2 * BATCH * size(hyper.feed_forward)).max(normed);
         let bytes = |activation, columns| {
             activation_bytes(activation, columns)
                 .map(|bytes| bytes * BATCH)
@@ -98,9 +112,9 @@ impl<'a> Memory<'a> {
             kv_bytes,
             keys,
             values,
-            frequencies: arena.slice(pairs + 1)?,
+            frequencies: arena.slice(rotations * (pairs + 1))?,
             positions: arena.slice(BATCH)?,
-            angles: arena.slice(BATCH * pairs * 2)?,
+            angles: arena.slice(rotations * BATCH * pairs * 2)?,
             stream: arena.slice(BATCH * embedding)?,
             narrow: arena.slice(BATCH * embedding.max(query))?,
             query: arena.slice(BATCH * query)?,
@@ -108,6 +122,7 @@ impl<'a> Memory<'a> {
             value: arena.slice(BATCH * key_value)?,
             partial: arena.slice((partial * BATCH).min(partial.max(PARTIAL)))?,
             wide: arena.slice(wide.max(size(hyper.vocabulary)))?,
+            experts: experts::Scratch::lay_out(hyper, arena)?,
             quantized: Quantized {
                 q16x32: arena.slice(bytes(abi::Activation::Q16x32, layouts.q16x32)?)?,
                 q8x256: arena.slice(bytes(abi::Activation::Q8x256, layouts.q8x256)?)?,

@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
 //! The transformer: hyper-parameters, weights, memory, and the forward pass over a batch of tokens.
-//!
-//! Llama: <https://arxiv.org/abs/2302.13971>; Qwen2: <https://arxiv.org/abs/2407.10671>.
 
+mod architecture;
+mod experts;
 mod forward;
 mod hyper;
+mod keys;
 mod memory;
 mod weights;
 
-pub use hyper::{Architecture, Hyper};
+pub use architecture::{Architecture, Presence, Window};
+pub use hyper::Hyper;
 pub use weights::Totals;
 
 use crate::arena::Arena;
 use crate::error::Error;
 use crate::gguf::Gguf;
-use crate::math::{Job, Rotation};
-use crate::Run;
+use crate::math::Job;
+use crate::{size, Run};
 use memory::Memory;
 use weights::Weights;
 
@@ -46,19 +48,20 @@ impl<'a> Model<'a> {
 
     /// Computes what does not depend on any token.
     pub fn prepare(&mut self, run: &mut Run<'_>) -> Result<(), Error> {
-        let frequencies = &mut *self.memory.frequencies;
         let factors = self.weights.rope_factors()?;
-        run.job(Job::rope_frequencies(
-            run.kernels,
-            Rotation {
-                base: self.hyper.rope_base,
-                stretch: hyper::ONE,
-                original_context: 0,
-                magnitude: hyper::ONE,
-            },
-            factors,
-            frequencies,
-        ))
+        let hyper = &self.hyper;
+        let rotations = [Some(hyper.rotation), hyper.window_rotation];
+        let row = size(hyper.rope_pairs) + 1;
+        let rows = self.memory.frequencies.chunks_exact_mut(row);
+        for (rotation, frequencies) in rotations.into_iter().flatten().zip(rows) {
+            run.job(Job::rope_frequencies(
+                run.kernels,
+                rotation,
+                factors,
+                frequencies,
+            ))?;
+        }
+        Ok(())
     }
 
     /// The hyper-parameters.
@@ -83,7 +86,7 @@ impl<'a> Model<'a> {
 
     /// Most tokens whose logits there is room for at once; at least 1.
     pub fn max_logits(&self) -> u32 {
-        let rows = self.memory.wide.len() / crate::size(self.hyper.vocabulary);
+        let rows = self.memory.wide.len() / size(self.hyper.vocabulary);
         u32::try_from(rows).unwrap_or(1).min(llamux_abi::MAX_BATCH)
     }
 }

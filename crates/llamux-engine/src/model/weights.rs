@@ -6,6 +6,7 @@
 use llamux_abi as abi;
 use zerocopy::FromBytes;
 
+use super::architecture::Presence;
 use super::hyper::Hyper;
 use crate::arena::Arena;
 use crate::error::{Error, Name};
@@ -20,20 +21,22 @@ enum Shape {
     Vector(fn(&Hyper) -> u32),
     /// Rows and columns, of any type.
     Matrix(fn(&Hyper) -> u32, fn(&Hyper) -> u32),
+    /// The same for each expert.
+    Experts(fn(&Hyper) -> u32, fn(&Hyper) -> u32),
 }
 
 /// A tensor that a model has.
 struct Role {
     name: &'static str,
     shape: Shape,
-    required: fn(&Hyper) -> bool,
+    presence: fn(&Hyper) -> Presence,
 }
 
-const fn role(name: &'static str, shape: Shape, required: fn(&Hyper) -> bool) -> Role {
+const fn role(name: &'static str, shape: Shape, presence: fn(&Hyper) -> Presence) -> Role {
     Role {
         name,
         shape,
-        required,
+        presence,
     }
 }
 
@@ -53,20 +56,71 @@ fn rope_pairs(hyper: &Hyper) -> u32 {
     hyper.rope_pairs
 }
 
-fn always(_: &Hyper) -> bool {
-    true
+fn head_dim(hyper: &Hyper) -> u32 {
+    hyper.head_dim
 }
 
-fn never(_: &Hyper) -> bool {
-    false
+fn experts(hyper: &Hyper) -> u32 {
+    hyper.experts
 }
 
-fn qkv_bias(hyper: &Hyper) -> bool {
+fn always(_: &Hyper) -> Presence {
+    Presence::Required
+}
+
+fn maybe(_: &Hyper) -> Presence {
+    Presence::Optional
+}
+
+fn qkv_bias(hyper: &Hyper) -> Presence {
     hyper.architecture.qkv_bias
 }
 
+fn inner_bias(hyper: &Hyper) -> Presence {
+    hyper.architecture.inner_bias
+}
+
+fn output_bias(hyper: &Hyper) -> Presence {
+    hyper.architecture.output_bias
+}
+
+fn rope_factors(hyper: &Hyper) -> Presence {
+    hyper.architecture.rope_factors
+}
+
+fn exactly_if(condition: bool) -> Presence {
+    if condition {
+        Presence::Required
+    } else {
+        Presence::Absent
+    }
+}
+
+fn head_norms(hyper: &Hyper) -> Presence {
+    exactly_if(hyper.architecture.head_norms)
+}
+
+fn post_norms(hyper: &Hyper) -> Presence {
+    exactly_if(hyper.architecture.post_norms)
+}
+
+fn dense(hyper: &Hyper) -> Presence {
+    exactly_if(hyper.experts == 0)
+}
+
+fn dense_bias(hyper: &Hyper) -> Presence {
+    match dense(hyper) {
+        Presence::Absent => Presence::Absent,
+        _ => inner_bias(hyper),
+    }
+}
+
+fn mixture(hyper: &Hyper) -> Presence {
+    exactly_if(hyper.experts != 0)
+}
+
 /// The tensors of the model itself, in the order of [`Global`].
-static GLOBALS: [Role; 4] = [
+static GLOBALS: [Role; 5] = [
     role(
         "token_embd.weight",
         Shape::Matrix(vocabulary, embedding),
@@ -74,8 +128,9 @@ static GLOBALS: [Role; 4] = [
     ),
     role("output_norm.weight", Shape::Vector(embedding), always),
     // Without it, the embedding table serves for the output too.
-    role("output.weight", Shape::Matrix(vocabulary, embedding), never),
-    role("rope_freqs.weight", Shape::Vector(rope_pairs), never),
+    role("output.weight", Shape::Matrix(vocabulary, embedding), maybe),
+    role("output.bias", Shape::Vector(vocabulary), output_bias),
+    role("rope_freqs.weight", Shape::Vector(rope_pairs), rope_factors),
 ];
 
 #[derive(Clone, Copy)]
@@ -83,11 +138,12 @@ enum Global {
     Embedding,
     OutputNorm,
     Output,
+    OutputBias,
     RopeFactors,
 }
 
 /// The tensors of a layer, in the order of [`Part`]; their names begin with `blk.` and its number.
-static PARTS: [Role; 13] = [
+static PARTS: [Role; 24] = [
     role("attn_norm.weight", Shape::Vector(embedding), always),
     role(
         "attn_q.weight",
@@ -112,22 +168,53 @@ static PARTS: [Role; 13] = [
         Shape::Matrix(embedding, Hyper::query),
         always,
     ),
-    role("attn_output.bias", Shape::Vector(embedding), never),
+    role("attn_output.bias", Shape::Vector(embedding), inner_bias),
+    role("attn_q_norm.weight", Shape::Vector(head_dim), head_norms),
+    role("attn_k_norm.weight", Shape::Vector(head_dim), head_norms),
+    role(
+        "post_attention_norm.weight",
+        Shape::Vector(embedding),
+        post_norms,
+    ),
     role("ffn_norm.weight", Shape::Vector(embedding), always),
     role(
         "ffn_gate.weight",
         Shape::Matrix(feed_forward, embedding),
-        always,
+        dense,
     ),
     role(
         "ffn_up.weight",
         Shape::Matrix(feed_forward, embedding),
-        always,
+        dense,
     ),
     role(
         "ffn_down.weight",
         Shape::Matrix(embedding, feed_forward),
-        always,
+        dense,
+    ),
+    role("ffn_gate.bias", Shape::Vector(feed_forward), dense_bias),
+    role("ffn_up.bias", Shape::Vector(feed_forward), dense_bias),
+    role("ffn_down.bias", Shape::Vector(embedding), dense_bias),
+    role("post_ffw_norm.weight", Shape::Vector(embedding), post_norms),
+    role(
+        "ffn_gate_inp.weight",
+        Shape::Matrix(experts, embedding),
+        mixture,
+    ),
+    role(
+        "ffn_gate_exps.weight",
+        Shape::Experts(feed_forward, embedding),
+        mixture,
+    ),
+    role(
+        "ffn_up_exps.weight",
+        Shape::Experts(feed_forward, embedding),
+        mixture,
+    ),
+    role(
+        "ffn_down_exps.weight",
+        Shape::Experts(embedding, feed_forward),
+        mixture,
     ),
 ];
 
@@ -142,10 +229,21 @@ enum Part {
     ValueBias,
     AttentionOutput,
     AttentionOutputBias,
+    QueryNorm,
+    KeyNorm,
+    AttentionPostNorm,
     FeedForwardNorm,
     Gate,
     Up,
     Down,
+    GateBias,
+    UpBias,
+    DownBias,
+    FeedForwardPostNorm,
+    Router,
+    GateExperts,
+    UpExperts,
+    DownExperts,
 }
 
 /// Where a tensor is: offset in its file, bytes, and its type's number, with the file's above it. No
@@ -164,6 +262,18 @@ pub(super) struct Layouts {
     pub(super) q16x32: u32,
     /// For [`abi::Activation::Q8x256`].
     pub(super) q8x256: u32,
+}
+
+impl Layouts {
+    /// Takes in a matrix that will be multiplied with.
+    fn add(&mut self, matrix: &Matrix<'_>) {
+        let widest = match matrix.activation() {
+            abi::Activation::F32 => return,
+            abi::Activation::Q16x32 => &mut self.q16x32,
+            abi::Activation::Q8x256 => &mut self.q8x256,
+        };
+        *widest = (*widest).max(matrix.columns());
+    }
 }
 
 /// What is known of all tensors together.
@@ -199,14 +309,44 @@ pub(super) struct Layer<'a> {
     pub(super) value: Linear<'a>,
     /// `(embedding, heads * head_dim)`.
     pub(super) attention_output: Linear<'a>,
+    /// `(head_dim)` each, for the queries and the keys.
+    pub(super) head_norms: Option<(&'a [F32Bits], &'a [F32Bits])>,
+    /// `(embedding)`.
+    pub(super) attention_post_norm: Option<&'a [F32Bits]>,
     /// `(embedding)`.
     pub(super) feed_forward_norm: &'a [F32Bits],
-    /// `(feed_forward, embedding)`.
-    pub(super) gate: Linear<'a>,
-    /// `(feed_forward, embedding)`.
-    pub(super) up: Linear<'a>,
-    /// `(embedding, feed_forward)`.
-    pub(super) down: Linear<'a>,
+    /// What comes behind that norm.
+    pub(super) feed_forward: FeedForward<'a>,
+    /// `(embedding)`.
+    pub(super) feed_forward_post_norm: Option<&'a [F32Bits]>,
+}
+
+/// The weights of a layer's feed-forward part.
+pub(super) enum FeedForward<'a> {
+    /// One for all tokens.
+    Dense {
+        /// `(feed_forward, embedding)`.
+        gate: Linear<'a>,
+        /// `(feed_forward, embedding)`.
+        up: Linear<'a>,
+        /// `(embedding, feed_forward)`.
+        down: Linear<'a>,
+    },
+    /// Several, of which each token chooses some.
+    Experts(Experts<'a>),
+}
+
+/// The weights of experts, and of who chooses among them.
+#[derive(Clone, Copy)]
+pub(super) struct Experts<'a> {
+    /// `(experts, embedding)`.
+    pub(super) router: Linear<'a>,
+    /// `(experts, feed_forward, embedding)`.
+    pub(super) gate: Matrix<'a>,
+    /// `(experts, feed_forward, embedding)`.
+    pub(super) up: Matrix<'a>,
+    /// `(experts, embedding, feed_forward)`.
+    pub(super) down: Matrix<'a>,
 }
 
 /// A matrix and what is added to its product.
@@ -251,15 +391,13 @@ impl<'a> Weights<'a> {
                 Shape::Matrix(rows, columns) => {
                     tensor.expect(&[columns(hyper).into(), rows(hyper).into()])?;
                     let matrix = weights.matrix(&place, rows(hyper), columns(hyper))?;
-                    let layouts = &mut weights.layouts;
-                    let widest = match matrix.activation() {
-                        abi::Activation::F32 => None,
-                        abi::Activation::Q16x32 => Some(&mut layouts.q16x32),
-                        abi::Activation::Q8x256 => Some(&mut layouts.q8x256),
-                    };
-                    if let Some(widest) = widest {
-                        *widest = (*widest).max(matrix.columns());
-                    }
+                    weights.layouts.add(&matrix);
+                }
+                Shape::Experts(rows, columns) => {
+                    let (rows, columns) = (rows(hyper), columns(hyper));
+                    tensor.expect(&[columns.into(), rows.into(), hyper.experts.into()])?;
+                    let matrix = weights.experts(&place, rows, columns)?;
+                    weights.layouts.add(&matrix);
                 }
             }
             let places: Option<&mut [Place]> = match layer {
@@ -300,7 +438,7 @@ impl<'a> Weights<'a> {
             } else {
                 Global::Embedding
             })?,
-            bias: None,
+            bias: self.optional_vector(&self.global(Global::OutputBias))?,
         })
     }
 
@@ -330,6 +468,21 @@ impl<'a> Weights<'a> {
         };
         let (embedding, hidden) = (hyper.embedding, hyper.feed_forward);
         let (query, key_value) = (hyper.query(), hyper.key_value());
+        let norm = |part: Part| self.optional_vector(&at(part));
+        let feed_forward = if hyper.experts == 0 {
+            FeedForward::Dense {
+                gate: linear(Part::Gate, Some(Part::GateBias), hidden, embedding)?,
+                up: linear(Part::Up, Some(Part::UpBias), hidden, embedding)?,
+                down: linear(Part::Down, Some(Part::DownBias), embedding, hidden)?,
+            }
+        } else {
+            FeedForward::Experts(Experts {
+                router: linear(Part::Router, None, hyper.experts, embedding)?,
+                gate: self.experts(&at(Part::GateExperts), hidden, embedding)?,
+                up: self.experts(&at(Part::UpExperts), hidden, embedding)?,
+                down: self.experts(&at(Part::DownExperts), embedding, hidden)?,
+            })
+        };
         Ok(Layer {
             attention_norm: self.vector(&at(Part::AttentionNorm))?,
             query: linear(Part::Query, Some(Part::QueryBias), query, embedding)?,
@@ -341,10 +494,11 @@ impl<'a> Weights<'a> {
                 embedding,
                 query,
             )?,
+            head_norms: norm(Part::QueryNorm)?.zip(norm(Part::KeyNorm)?),
+            attention_post_norm: norm(Part::AttentionPostNorm)?,
             feed_forward_norm: self.vector(&at(Part::FeedForwardNorm))?,
-            gate: linear(Part::Gate, None, hidden, embedding)?,
-            up: linear(Part::Up, None, hidden, embedding)?,
-            down: linear(Part::Down, None, embedding, hidden)?,
+            feed_forward,
+            feed_forward_post_norm: norm(Part::FeedForwardPostNorm)?,
         })
     }
 
@@ -376,6 +530,12 @@ impl<'a> Weights<'a> {
             .ok_or(Error::Operation("matrix"))
     }
 
+    /// The matrices of all experts, one below the other.
+    fn experts(&self, place: &Place, rows: u32, columns: u32) -> Result<Matrix<'a>, Error> {
+        let rows = rows.checked_mul(self.hyper.experts);
+        self.matrix(place, rows.ok_or(Error::Operation("experts"))?, columns)
+    }
+
     fn vector(&self, place: &Place) -> Result<&'a [F32Bits], Error> {
         self.bytes(place)
             .filter(|&(_, tensor_type)| tensor_type == abi::TensorType::F32)
@@ -392,7 +552,12 @@ impl<'a> Weights<'a> {
 /// use is refused: the answers would not be the model's.
 fn find(tensor: &Tensor<'_>, hyper: &Hyper) -> Result<(Option<u32>, usize), Error> {
     let found = core::str::from_utf8(tensor.name()).ok().and_then(|name| {
-        let position = |roles: &[Role], name| roles.iter().position(|role| role.name == name);
+        let position = |roles: &[Role], name| {
+            let used = |role: &Role| (role.presence)(hyper) != Presence::Absent;
+            roles
+                .iter()
+                .position(|role| role.name == name && used(role))
+        };
         match name.strip_prefix("blk.") {
             None => Some((None, position(&GLOBALS, name)?)),
             Some(rest) => {
@@ -447,7 +612,7 @@ fn check_present(
     name: impl Fn(&str) -> Name,
 ) -> Result<(), Error> {
     for (role, place) in roles.iter().zip(places) {
-        if (role.required)(hyper) && *place == NOWHERE {
+        if (role.presence)(hyper) == Presence::Required && *place == NOWHERE {
             return Err(Error::Missing {
                 what: "tensor",
                 name: name(role.name),
