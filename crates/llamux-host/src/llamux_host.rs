@@ -8,4 +8,5 @@ pub mod kernels;
 pub mod model;
 pub mod pool;
 pub mod split;
+pub mod synth;
 pub mod text;

@@ -474,3 +474,74 @@ fn refuses_arguments() {
         fails(&run(&all), 1, &["arguments.gguf", message]);
     }
 }
+
+#[test]
+fn makes_models() {
+    let path = |name: &str| Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let make = |name: &str, arguments: &[&str]| {
+        let output = path(name);
+        let mut all: Vec<&dyn AsRef<OsStr>> = vec![&"synth", &"--output", &output];
+        all.extend(
+            arguments
+                .iter()
+                .map(|argument| argument as &dyn AsRef<OsStr>),
+        );
+        run(&all)
+    };
+    let bytes = |name: &str, arguments: &[&str]| {
+        assert_eq!(stdout(&make(name, arguments)), "");
+        std::fs::read(path(name)).unwrap()
+    };
+    let usual = ["--arch", "smollm2", "--type", "q4_0"];
+    let first = bytes("made.gguf", &usual);
+    assert!(first == bytes("made.gguf", &usual), "the same again");
+    let mut other = usual.to_vec();
+    other.extend(["--seed", "1"]);
+    assert!(first != bytes("made.gguf", &other), "another seed");
+
+    // The vocabulary of another file, and another shape.
+    let words = path("made-words.gguf");
+    let words = words.to_str().unwrap();
+    bytes(
+        "made-words.gguf",
+        &["--arch", "qwen2", "--vocabulary", "400"],
+    );
+    let mut other = usual.to_vec();
+    other.extend(["--vocab", words, "--layers", "1", "--heads", "6"]);
+    bytes("made.gguf", &other);
+    let model = path("made.gguf");
+    let info = json_of(&run(&[&"inspect", &"--json", &"--model", &model]));
+    assert_eq!(info["metadata"]["general.architecture"], "llama");
+    assert_eq!(info["metadata"]["llama.block_count"], 1);
+    assert_eq!(info["tensors"][0]["dimensions"], json!([192, 400]));
+    assert_eq!(info["tensors"][0]["type"], "q4_0");
+    assert!(info["memory"]["kv_bytes"].as_u64() > Some(0), "loadable");
+
+    for (arguments, status, message) in [
+        (
+            &["--arch", "smollm2", "--type", "q4_k"][..],
+            1,
+            "rows of 192 are no whole number of q4_k blocks",
+        ),
+        (
+            &["--arch", "llama2", "--heads", "3"],
+            1,
+            "3 heads are no multiple of 4 key heads",
+        ),
+        (
+            &["--arch", "llama2", "--vocabulary", "258"],
+            1,
+            "a made-up vocabulary has at least 259 tokens",
+        ),
+        (
+            &["--arch", "llama2", "--rope-factor", "2"],
+            2,
+            "--rope-scaling",
+        ),
+        (&["--arch", "mamba"], 2, "llama2"),
+        (&["--arch", "llama2", "--vocab", "/"], 1, "/"),
+    ] {
+        fails(&make("refused.gguf", arguments), status, &[message]);
+        assert!(!path("refused.gguf").exists());
+    }
+}

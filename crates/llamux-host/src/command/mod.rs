@@ -8,6 +8,7 @@ mod generate;
 mod inspect;
 mod logits;
 mod perplexity;
+mod synth;
 mod tokenize;
 
 use std::io::{self, Write};
@@ -50,6 +51,8 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Measure the speed
     Bench(bench::Bench),
+    /// Make a model with made-up weights
+    Synth(synth::Synth),
 }
 
 impl Cli {
@@ -63,6 +66,7 @@ impl Cli {
             Command::Perplexity(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Bench(command) => command.run(),
+            Command::Synth(command) => command.run(),
         }
     }
 }
