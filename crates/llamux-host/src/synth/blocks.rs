@@ -194,7 +194,7 @@ mod tests {
             let matrix = Matrix::new(&data, known.tensor_type, 1, COUNT).unwrap();
             let mut out = vec![llamux_engine::math::F32Bits(0); COUNT as usize];
             let kernels = Choice::Scalar.kernels().unwrap();
-            pool.execute(&Job::embed(kernels, matrix, &[0], 1, &mut out).unwrap());
+            pool.execute(&[Job::embed(kernels, matrix, &[0], 1, &mut out).unwrap()]);
             let numbers = || out.iter().map(|bits| f64::from(f32::from_bits(bits.0)));
             let mean = numbers().sum::<f64>() / f64::from(COUNT);
             let square = numbers().map(|x| x * x).sum::<f64>() / f64::from(COUNT);
