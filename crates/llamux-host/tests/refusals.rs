@@ -5,9 +5,10 @@
 mod common;
 
 use common::gguf::{GgufBuilder, Meta};
-use common::{kernels, options, tiny, without, Aligned};
+use common::{kernels, options, synth, tiny, without, Aligned};
 use llamux_engine::{Engine, Error, Options, Plan};
 use llamux_host::pool::Pool;
+use llamux_host::synth::Family;
 
 /// Plans and loads, as every home does.
 fn load(file: &GgufBuilder, options: &Options) -> Result<(), Error> {
@@ -352,6 +353,156 @@ fn hyper_parameters_that_are_optional() {
         .key("llama.expert_weights_scale", Meta::F32(0.0))
         .key("llama.final_logit_softcapping", Meta::F32(0.0));
     assert_eq!(load(&nothing, &options()), Ok(()));
+}
+
+#[test]
+fn experts_that_contradict_each_other() {
+    let mixtral = synth(&Family::Mixtral.shape());
+    assert_eq!(load(&mixtral, &options()), Ok(()));
+    let count = Meta::U32;
+    let cases = [
+        (
+            "llama.expert_count",
+            count(0),
+            "llama.expert_used_count: value is 2, expected at most expert_count",
+        ),
+        (
+            "llama.expert_count",
+            count(1),
+            "llama.expert_used_count: value is 2, expected at most expert_count",
+        ),
+        (
+            "llama.expert_count",
+            count(4),
+            "blk.0.ffn_gate_inp.weight: dimension 1 is 8, expected 4",
+        ),
+        (
+            "llama.expert_count",
+            count(u32::MAX),
+            "llama.expert_count: value is 4294967295, more than the limit",
+        ),
+        (
+            "llama.expert_used_count",
+            count(0),
+            "llama.expert_used_count: value is 0, expected at least 1",
+        ),
+        (
+            "llama.expert_used_count",
+            count(9),
+            "llama.expert_used_count: value is 9, expected at most",
+        ),
+        (
+            "llama.feed_forward_length",
+            count(512),
+            "ffn_gate_exps.weight: dimension 1 is 256, expected 512",
+        ),
+    ];
+    for (key, value, message) in cases {
+        refused(&mixtral.clone().set(key, Some(value)), message);
+    }
+    for name in [
+        "blk.0.ffn_gate_inp.weight",
+        "blk.1.ffn_gate_exps.weight",
+        "blk.0.ffn_up_exps.weight",
+        "blk.1.ffn_down_exps.weight",
+    ] {
+        let file = without(mixtral.clone(), name);
+        refused(&file, &format!("tensor {name}: is missing"));
+    }
+    // Another number of experts than the router's, too many dimensions, and too few.
+    for (dimensions, message) in [
+        (&[256, 256, 4][..], "dimension 2 is 4, expected 8"),
+        (&[256, 256, 8, 2], "dimension 3 is 2, expected 1"),
+        (&[256, 2048], "dimension 1 is 2048, expected 256"),
+    ] {
+        let name = "blk.0.ffn_up_exps.weight";
+        let bytes = dimensions.iter().product::<u64>() / 32 * 34;
+        let data = vec![0; bytes as usize];
+        let file = without(mixtral.clone(), name).tensor(name, 8, dimensions, &data);
+        refused(&file, &format!("{name}: {message}"));
+    }
+    // What only models without experts have, and what they had in files of another time.
+    for name in [
+        "blk.0.ffn_gate.weight",
+        "blk.0.ffn_down.bias",
+        "blk.0.ffn_gate.0.weight",
+    ] {
+        let file = mixtral.clone().tensor(name, 0, &[256], &[0; 1024]);
+        refused(&file, &format!("tensor \"{name}\" is not supported"));
+    }
+
+    // An architecture that is nothing without experts.
+    let qwen3moe = synth(&Family::Qwen3moe.shape());
+    assert_eq!(load(&qwen3moe, &options()), Ok(()));
+    for key in [
+        "qwen3moe.expert_count",
+        "qwen3moe.expert_used_count",
+        "qwen3moe.expert_feed_forward_length",
+    ] {
+        let message = format!("key {key}: is missing");
+        refused(&qwen3moe.clone().set(key, None), &message);
+        let message = format!("{key}: value is 0, expected at least 1");
+        refused(&qwen3moe.clone().set(key, Some(count(0))), &message);
+    }
+}
+
+#[test]
+fn norms_and_windows_that_contradict_the_architecture() {
+    let qwen3 = synth(&Family::Qwen3.shape());
+    assert_eq!(load(&qwen3, &options()), Ok(()));
+    for name in ["blk.0.attn_q_norm.weight", "blk.2.attn_k_norm.weight"] {
+        let file = without(qwen3.clone(), name);
+        refused(&file, &format!("tensor {name}: is missing"));
+        let file = file.tensor(name, 0, &[64], &[0; 256]);
+        refused(&file, &format!("{name}: dimension 0 is 64, expected 128"));
+    }
+
+    let gemma3 = synth(&Family::Gemma3.shape());
+    assert_eq!(load(&gemma3, &options()), Ok(()));
+    for name in [
+        "blk.0.post_attention_norm.weight",
+        "blk.6.post_ffw_norm.weight",
+    ] {
+        let file = without(gemma3.clone(), name);
+        refused(&file, &format!("tensor {name}: is missing"));
+    }
+    let file = gemma3
+        .clone()
+        .tensor("blk.0.attn_q.bias", 0, &[256], &[0; 1024]);
+    refused(&file, "tensor \"blk.0.attn_q.bias\" is not supported");
+    let file = gemma3
+        .clone()
+        .tensor("rope_freqs.weight", 0, &[32], &[0; 128]);
+    refused(&file, "tensor \"rope_freqs.weight\" is not supported");
+
+    let pattern = "gemma3.attention.sliding_window_pattern";
+    let bools = |len| Meta::Bools(vec![1; len]);
+    for (value, message) in [
+        (bools(6), "number of layers is 6, expected as many"),
+        (bools(0), "number of layers is 0, expected as many"),
+        (
+            Meta::I32s(vec![1; 7]),
+            "number of layers is 7, expected as many truth values",
+        ),
+        (
+            Meta::from("LLLLLG"),
+            "is of type string, expected u32 or array",
+        ),
+    ] {
+        let file = gemma3.clone().key(pattern, value);
+        refused(&file, &format!("{pattern}: {message}"));
+    }
+    for right in [Meta::U32(0), Meta::U32(6), bools(7)] {
+        assert_eq!(
+            load(&gemma3.clone().key(pattern, right), &options()),
+            Ok(())
+        );
+    }
+    for base in [0.0, f32::NAN] {
+        let key = "gemma3.rope.freq_base_swa";
+        let file = gemma3.clone().key(key, Meta::F32(base));
+        refused(&file, &format!("{key}: value, as bits, is"));
+    }
 }
 
 #[test]

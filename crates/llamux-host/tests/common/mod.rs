@@ -14,12 +14,15 @@ pub mod gguf;
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use gguf::{GgufBuilder, Meta};
 use llamux_engine::generate::Sink;
+use llamux_engine::gguf::{Gguf, Value};
 use llamux_engine::math::Kernels;
 use llamux_engine::Options;
 use llamux_host::kernels::Choice;
+use llamux_host::synth::{self, Shape, Type};
 
 pub const LAYERS: u64 = 2;
 pub const EMBEDDING: u64 = 256;
@@ -195,6 +198,41 @@ impl Aligned {
         // SAFETY: Any initialized memory can be read as bytes, and there are at least so many.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.1) }
     }
+}
+
+/// A small model of a family with made-up weights, as a file whose fields can be changed.
+pub fn synth(shape: &Shape) -> GgufBuilder {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("synth-{}-{number}.gguf", std::process::id());
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    synth::write(shape, Type::Q8_0, 1, None, &path).expect("the shape is right");
+    let bytes = fs::read(&path).expect("it was written");
+    fs::remove_file(&path).expect("it was written");
+    let parsed = Gguf::parse(&bytes).expect("what is written can be read");
+    let mut file = GgufBuilder::default();
+    for (key, value) in parsed.metadata() {
+        let key = std::str::from_utf8(key).expect("ASCII");
+        let value = match value {
+            Value::U32(x) => Meta::U32(x),
+            Value::F32(bits) => Meta::F32(f32::from_bits(bits)),
+            Value::Bool(x) => Meta::Bool(x.into()),
+            Value::String(text) => Meta::String(text.to_vec()),
+            Value::Array(array) => Meta::Array(
+                array.element_type() as u32,
+                array.len() as u64,
+                array.bytes().to_vec(),
+            ),
+            other => unreachable!("{key}: {other:?}"),
+        };
+        file = file.key(key, value);
+    }
+    for tensor in parsed.tensors() {
+        let name = std::str::from_utf8(tensor.name()).expect("ASCII");
+        let (number, dimensions) = (tensor.type_number(), tensor.dimensions());
+        file = file.tensor(name, number, dimensions, tensor.data());
+    }
+    file
 }
 
 /// Collects an answer, and stops when it is told to.
