@@ -63,14 +63,28 @@ pub enum TensorType {
     Q4_0 = 2,
     /// 32 weights of 4 bits, one scale and one minimum.
     Q4_1 = 3,
+    /// 32 weights of 5 bits, one scale.
+    Q5_0 = 6,
+    /// 32 weights of 5 bits, one scale and one minimum.
+    Q5_1 = 7,
     /// 32 weights of 8 bits, one scale.
     Q8_0 = 8,
+    /// 256 weights of 2 bits in 16 groups, with 4-bit scales and minimums.
+    Q2_K = 10,
+    /// 256 weights of 3 bits in 16 groups, with 6-bit scales.
+    Q3_K = 11,
     /// 256 weights of 4 bits in 8 groups, with 6-bit scales and minimums.
     Q4_K = 12,
     /// 256 weights of 5 bits in 8 groups, with 6-bit scales and minimums.
     Q5_K = 13,
     /// 256 weights of 6 bits in 16 groups, with 8-bit scales.
     Q6_K = 14,
+    /// 32 weights that are one of 16 values each, one scale.
+    IQ4_NL = 20,
+    /// 256 weights that are one of 16 values each in 8 groups, with 6-bit scales.
+    IQ4_XS = 23,
+    /// The upper half of a 32-bit float.
+    BF16 = 30,
 }
 
 /// Size of one block of a [`TensorType`].
@@ -87,15 +101,22 @@ pub struct Block {
 }
 
 /// The block sizes of all types, one entry each.
-pub const BLOCKS: [Block; 8] = [
+pub const BLOCKS: [Block; 15] = [
     block(TensorType::F32, 1, 4, Activation::F32),
     block(TensorType::F16, 1, 2, Activation::F32),
     block(TensorType::Q4_0, 32, 18, Activation::Q16x32),
     block(TensorType::Q4_1, 32, 20, Activation::Q16x32),
+    block(TensorType::Q5_0, 32, 22, Activation::Q16x32),
+    block(TensorType::Q5_1, 32, 24, Activation::Q16x32),
     block(TensorType::Q8_0, 32, 34, Activation::Q16x32),
+    block(TensorType::Q2_K, 256, 84, Activation::Q8x256),
+    block(TensorType::Q3_K, 256, 110, Activation::Q8x256),
     block(TensorType::Q4_K, 256, 144, Activation::Q8x256),
     block(TensorType::Q5_K, 256, 176, Activation::Q8x256),
     block(TensorType::Q6_K, 256, 210, Activation::Q8x256),
+    block(TensorType::IQ4_NL, 32, 18, Activation::Q16x32),
+    block(TensorType::IQ4_XS, 256, 136, Activation::Q8x256),
+    block(TensorType::BF16, 1, 2, Activation::F32),
 ];
 
 const fn block(tensor_type: TensorType, weights: u32, bytes: u32, activation: Activation) -> Block {

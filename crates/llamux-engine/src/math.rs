@@ -39,7 +39,7 @@ const _: () = assert!(align_of::<Candidates>() == align_of::<abi::Candidates>())
 
 /// The entry of [`abi::BLOCKS`] for a type.
 pub fn block(tensor_type: abi::TensorType) -> &'static abi::Block {
-    static BLOCKS: [abi::Block; 8] = abi::BLOCKS;
+    static BLOCKS: [abi::Block; abi::BLOCKS.len()] = abi::BLOCKS;
     let [first, ..] = &BLOCKS;
     // Every type has an entry; a match by name would say it twice.
     BLOCKS

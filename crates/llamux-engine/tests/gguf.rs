@@ -125,7 +125,7 @@ fn reads_tensors_in_place() {
 fn lists_types_that_it_does_not_compute_with() {
     // One that ggml has, one that it had, one that nobody has.
     let file = GgufBuilder::default()
-        .tensor("a", 10, &[256], &[0; 84])
+        .tensor("a", 16, &[256], &[0; 66])
         .tensor("b", 4, &[32], &[0; 18])
         .tensor("c", 4_000_000_000, &[32], &[])
         .build();
@@ -136,14 +136,14 @@ fn lists_types_that_it_does_not_compute_with() {
         .collect();
     assert_eq!(
         listed,
-        [(10, "q2_K", 84), (4, "", 0), (4_000_000_000, "", 0)]
+        [(16, "iq2_xxs", 66), (4, "", 0), (4_000_000_000, "", 0)]
     );
     assert_eq!(
         gguf.tensor("a").unwrap().tensor_type(),
         Err(Error::TensorType {
             tensor: "a".into(),
-            number: 10,
-            type_name: "q2_K"
+            number: 16,
+            type_name: "iq2_xxs"
         })
     );
     assert_eq!(

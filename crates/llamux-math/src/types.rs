@@ -12,20 +12,34 @@ use llamux_abi as abi;
 
 use crate::activation::Activations;
 
+pub(crate) mod bf16;
 pub(crate) mod f16;
 pub(crate) mod f32;
+pub(crate) mod iq4_nl;
+pub(crate) mod iq4_xs;
+pub(crate) mod q2_k;
+pub(crate) mod q3_k;
 pub(crate) mod q4_0;
 pub(crate) mod q4_1;
 pub(crate) mod q4_k;
+pub(crate) mod q5_0;
+pub(crate) mod q5_1;
 pub(crate) mod q5_k;
 pub(crate) mod q6_k;
 pub(crate) mod q8_0;
 
+pub(crate) use self::bf16::BF16;
 pub(crate) use self::f16::F16;
 pub(crate) use self::f32::F32;
+pub(crate) use self::iq4_nl::IQ4NL;
+pub(crate) use self::iq4_xs::IQ4XS;
+pub(crate) use self::q2_k::Q2K;
+pub(crate) use self::q3_k::Q3K;
 pub(crate) use self::q4_0::Q4_0;
 pub(crate) use self::q4_1::Q4_1;
 pub(crate) use self::q4_k::Q4K;
+pub(crate) use self::q5_0::Q5_0;
+pub(crate) use self::q5_1::Q5_1;
 pub(crate) use self::q5_k::Q5K;
 pub(crate) use self::q6_k::Q6K;
 pub(crate) use self::q8_0::Q8_0;
@@ -68,10 +82,17 @@ macro_rules! with_block {
             llamux_abi::TensorType::F16 => $function::<crate::types::F16>($($argument),*),
             llamux_abi::TensorType::Q4_0 => $function::<crate::types::Q4_0>($($argument),*),
             llamux_abi::TensorType::Q4_1 => $function::<crate::types::Q4_1>($($argument),*),
+            llamux_abi::TensorType::Q5_0 => $function::<crate::types::Q5_0>($($argument),*),
+            llamux_abi::TensorType::Q5_1 => $function::<crate::types::Q5_1>($($argument),*),
             llamux_abi::TensorType::Q8_0 => $function::<crate::types::Q8_0>($($argument),*),
+            llamux_abi::TensorType::Q2_K => $function::<crate::types::Q2K>($($argument),*),
+            llamux_abi::TensorType::Q3_K => $function::<crate::types::Q3K>($($argument),*),
             llamux_abi::TensorType::Q4_K => $function::<crate::types::Q4K>($($argument),*),
             llamux_abi::TensorType::Q5_K => $function::<crate::types::Q5K>($($argument),*),
             llamux_abi::TensorType::Q6_K => $function::<crate::types::Q6K>($($argument),*),
+            llamux_abi::TensorType::IQ4_NL => $function::<crate::types::IQ4NL>($($argument),*),
+            llamux_abi::TensorType::IQ4_XS => $function::<crate::types::IQ4XS>($($argument),*),
+            llamux_abi::TensorType::BF16 => $function::<crate::types::BF16>($($argument),*),
         }
     };
 }

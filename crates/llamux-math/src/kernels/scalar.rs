@@ -90,7 +90,12 @@ unsafe fn quantize_as<A: Activations>(op: &abi::Quantize, units: Units) {
     }
 }
 
-unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
+/// [`abi::MatMul`].
+///
+/// # Safety
+///
+/// As [`abi::Kernels::run`].
+pub(super) unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
     // SAFETY: As the caller's.
     unsafe { with_block!(op.tensor_type, mat_mul_as(op, units)) }
 }

@@ -98,7 +98,16 @@ fn weights(tensor_type: abi::TensorType, blocks: usize, random: &mut Random) -> 
                 block.copy_from_slice(&random.signed().to_le_bytes());
                 &[]
             }
-            abi::TensorType::Q4_1 | abi::TensorType::Q4_K | abi::TensorType::Q5_K => &[0, 2],
+            abi::TensorType::BF16 => {
+                block.copy_from_slice(&random.signed().to_le_bytes()[2..]);
+                &[]
+            }
+            abi::TensorType::Q4_1
+            | abi::TensorType::Q5_1
+            | abi::TensorType::Q4_K
+            | abi::TensorType::Q5_K => &[0, 2],
+            abi::TensorType::Q2_K => &[80, 82],
+            abi::TensorType::Q3_K => &[108],
             abi::TensorType::Q6_K => &[208],
             _ => &[0],
         };
@@ -151,17 +160,6 @@ fn activations<B: Block>(x: &[f32], columns: usize) -> (Vec<u32>, Vec<f32>) {
     };
     (buffer, values)
 }
-
-const TYPES: [abi::TensorType; 8] = [
-    abi::TensorType::F32,
-    abi::TensorType::F16,
-    abi::TensorType::Q4_0,
-    abi::TensorType::Q4_1,
-    abi::TensorType::Q8_0,
-    abi::TensorType::Q4_K,
-    abi::TensorType::Q5_K,
-    abi::TensorType::Q6_K,
-];
 
 fn check_mat_mul<B: Block>(shape: [usize; 3], extreme: bool) {
     let [rows, columns, tokens] = shape;
@@ -229,7 +227,8 @@ fn check_mat_mul<B: Block>(shape: [usize; 3], extreme: bool) {
 
 #[test]
 fn products_of_matrices_are_right_for_all_types_and_ragged_shapes() {
-    for tensor_type in TYPES {
+    for block in abi::BLOCKS {
+        let tensor_type = block.tensor_type;
         for (rows, tokens) in [
             (1, 1),
             (5, 1),
@@ -243,10 +242,10 @@ fn products_of_matrices_are_right_for_all_types_and_ragged_shapes() {
             (37, 64),
         ] {
             for blocks in [1, 2, 5] {
-                let columns = match tensor_type as u32 {
-                    0 | 1 => [1, 34, 77][blocks / 2],
-                    10.. => 256 * blocks,
-                    _ => 32 * [1, 4, 7][blocks / 2],
+                let columns = match block.weights {
+                    1 => [1, 34, 77][blocks / 2],
+                    32 => 32 * [1, 4, 7][blocks / 2],
+                    weights => weights as usize * blocks,
                 };
                 let shape = [rows, columns, tokens];
                 with_block!(tensor_type, check_mat_mul(shape, false));
@@ -285,8 +284,8 @@ fn embedding_rows_are_the_dequantized_weights() {
             }
         }
     }
-    for tensor_type in TYPES {
-        with_block!(tensor_type, check());
+    for block in abi::BLOCKS {
+        with_block!(block.tensor_type, check());
     }
 }
 

@@ -8,7 +8,7 @@ use llamux_abi as abi;
 
 use self::vector::{abs, exp, first_lanes, max, sum};
 use crate::activation::{Activations, Planes, Q16x32, Q16x32Scale, Q8x256, Q16_MAX};
-use crate::kernels::{name, Table, Units};
+use crate::kernels::{name, scalar, Table, Units};
 use crate::{attention, elementary, elementwise, experts, float16, rope, sampling, types};
 
 mod heads;
@@ -72,6 +72,7 @@ pub(super) unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
             (Type::Q4_K, _) => tile::mat_mul::<types::Q4K>(op, units),
             (Type::Q5_K, _) => tile::mat_mul::<types::Q5K>(op, units),
             (Type::Q6_K, _) => tile::mat_mul::<types::Q6K>(op, units),
+            _ => scalar::mat_mul(op, units),
         }
     }
 }

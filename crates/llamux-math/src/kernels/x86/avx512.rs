@@ -52,6 +52,7 @@ unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
             (Type::Q4_K, _) => tile::mat_mul::<2, types::Q4K>(op, units),
             (Type::Q5_K, _) => tile::mat_mul::<2, types::Q5K>(op, units),
             (Type::Q6_K, _) => tile::mat_mul::<2, types::Q6K>(op, units),
+            _ => avx2::mat_mul(op, units),
         }
     }
 }

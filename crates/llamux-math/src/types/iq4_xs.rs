@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! `IQ4_XS`: 256 weights that are one of 16 values each in 8 groups of 32, with 6-bit scales.
+
+use llamux_abi::TensorType;
+
+use super::iq4_nl::values;
+use super::{agrees_with_abi, Block};
+use crate::activation::Q8x256;
+use crate::float16;
+
+/// 256 weights, those of group `g` being `scale * scales[g] * VALUES[q]`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct IQ4XS {
+    /// 16-bit float.
+    pub(crate) scale: [u8; 2],
+    /// The high two bits of the groups' scales, those of the first group lowest.
+    pub(crate) scales_high: [u8; 2],
+    /// The low four bits of the groups' scales, those of the first group lowest.
+    pub(crate) scales_low: [u8; 4],
+    /// 16 bytes serve a group: its first 16 weights are in their low halves, the others in their
+    /// high halves.
+    pub(crate) q: [u8; 128],
+}
+
+const _: () = assert!(agrees_with_abi::<IQ4XS>());
+
+impl IQ4XS {
+    /// Scales of the 8 groups, of 6 bits, stored with 32 added.
+    #[inline(always)]
+    pub(crate) fn scales(&self) -> [i8; 8] {
+        let low = u32::from_le_bytes(self.scales_low);
+        let high = u16::from_le_bytes(self.scales_high);
+        core::array::from_fn(|g| {
+            // CAST: 4 bits and 2 bits.
+            let (low, high) = ((low >> (4 * g) & 15) as i8, (high >> (2 * g) & 3) as i8);
+            (low | high << 4) - 32
+        })
+    }
+}
+
+impl Block for IQ4XS {
+    type Activation = Q8x256;
+
+    const TENSOR_TYPE: TensorType = TensorType::IQ4_XS;
+
+    #[inline]
+    fn dequantize(&self, out: &mut [f32]) {
+        let scales = self.scales();
+        for (g, out) in out.chunks_exact_mut(32).enumerate() {
+            let scale = float16::from_bytes(self.scale) * f32::from(scales[g]);
+            for (i, q) in self.q[16 * g..][..16].iter().enumerate() {
+                let (low, high) = values(*q);
+                out[i] = scale * f32::from(low);
+                out[i + 16] = scale * f32::from(high);
+            }
+        }
+    }
+
+    #[inline]
+    fn dot(&self, x: &Q8x256) -> f32 {
+        let mut sum = 0;
+        for (g, scale) in self.scales().into_iter().enumerate() {
+            let x = &x.q[32 * g..][..32];
+            let mut products = 0;
+            for (i, q) in self.q[16 * g..][..16].iter().enumerate() {
+                let (low, high) = values(*q);
+                products += i32::from(low) * i32::from(x[i]);
+                products += i32::from(high) * i32::from(x[i + 16]);
+            }
+            sum += i32::from(scale) * products;
+        }
+        // CAST: At most 256 * 32 * 127 * 128; it may be rounded.
+        float16::from_bytes(self.scale) * x.scale * sum as f32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::tests::dot_agrees_with_dequantize;
+
+    #[test]
+    fn weights_are_where_the_format_says() {
+        let mut block = IQ4XS {
+            scale: half::f16::from_f32(0.5).to_le_bytes(),
+            // All scales are 0, but that of the last group is 31 and that of the second -30.
+            scales_high: [0xa2, 0xea],
+            scales_low: [0x20, 0x00, 0x00, 0xf0],
+            q: [0x88; 128],
+        };
+        assert_eq!(block.scales(), [0, -30, 0, 0, 0, 0, 0, 31]);
+        (block.q[16], block.q[127]) = (0x80, 0xf8);
+        let mut out = [9.0; 256];
+        block.dequantize(&mut out);
+        let mut expected = [0.0; 256];
+        expected[32..64].fill(-15.0);
+        expected[224..].fill(15.5);
+        (expected[32], expected[255]) = (15.0 * 127.0, 15.5 * 113.0);
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn dot() {
+        dot_agrees_with_dequantize(
+            |random| IQ4XS {
+                scale: random.scale(),
+                scales_high: random.bytes(),
+                scales_low: random.bytes(),
+                q: random.bytes(),
+            },
+            |x| x.q.map(|q| f32::from(q) * x.scale).to_vec(),
+        );
+    }
+}
