@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use llamux_abi as abi;
 
 /// Rows, columns and types: SmolLM2-135M's and Qwen2.5-1.5B's.
-const SHAPES: [(usize, usize, abi::TensorType); 10] = [
+const SHAPES: [(usize, usize, abi::TensorType); 13] = [
     (576, 576, abi::TensorType::Q4_1),
     (1536, 576, abi::TensorType::Q4_1),
     (576, 1536, abi::TensorType::Q4_1),
@@ -18,6 +18,9 @@ const SHAPES: [(usize, usize, abi::TensorType); 10] = [
     (49_152, 576, abi::TensorType::Q8_0),
     (1536, 1536, abi::TensorType::Q4_K),
     (8960, 1536, abi::TensorType::Q4_K),
+    (1536, 8960, abi::TensorType::Q2_K),
+    (1536, 8960, abi::TensorType::Q3_K),
+    (1536, 8960, abi::TensorType::IQ4_XS),
     (1536, 8960, abi::TensorType::Q5_K),
     (1536, 8960, abi::TensorType::Q6_K),
     (151_936, 1536, abi::TensorType::Q6_K),

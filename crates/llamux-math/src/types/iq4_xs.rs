@@ -5,6 +5,7 @@
 use llamux_abi::TensorType;
 
 use super::iq4_nl::values;
+use super::q3_k::less_32;
 use super::{agrees_with_abi, Block};
 use crate::activation::Q8x256;
 use crate::float16;
@@ -30,13 +31,16 @@ impl IQ4XS {
     /// Scales of the 8 groups, of 6 bits, stored with 32 added.
     #[inline(always)]
     pub(crate) fn scales(&self) -> [i8; 8] {
-        let low = u32::from_le_bytes(self.scales_low);
-        let high = u16::from_le_bytes(self.scales_high);
-        core::array::from_fn(|g| {
-            // CAST: 4 bits and 2 bits.
-            let (low, high) = ((low >> (4 * g) & 15) as i8, (high >> (2 * g) & 3) as i8);
-            (low | high << 4) - 32
-        })
+        // 4 bits, and 2 bits, to a byte.
+        let low = u64::from(u32::from_le_bytes(self.scales_low));
+        let low = (low | low << 16) & 0x0000_ffff_0000_ffff;
+        let low = (low | low << 8) & 0x00ff_00ff_00ff_00ff;
+        let low = (low | low << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+        let high = u64::from(u16::from_le_bytes(self.scales_high));
+        let high = (high | high << 24) & 0x0000_00ff_0000_00ff;
+        let high = (high | high << 12) & 0x000f_000f_000f_000f;
+        let high = (high | high << 6) & 0x0303_0303_0303_0303;
+        less_32(low | high << 4)
     }
 }
 

@@ -25,23 +25,29 @@ pub(crate) struct Q3K {
 
 const _: () = assert!(agrees_with_abi::<Q3K>());
 
-/// Scales of the 16 groups, of 6 bits, stored with 32 added.
+/// Scales of the first eight groups and of the last, of 6 bits, stored with 32 added.
 ///
 /// Their low four bits are the low halves of bytes 0 to 7 and then the high halves; their high two
 /// bits are in bytes 8 to 11, four groups in the lowest two bits of each byte, and so on.
 #[inline(always)]
-pub(crate) fn unpack_scales(groups: &[u8; 12]) -> [i8; 16] {
+pub(crate) fn unpack_scales(groups: &[u8; 12]) -> [[i8; 8]; 2] {
     let word = |i| u32::from_le_bytes([groups[i], groups[i + 1], groups[i + 2], groups[i + 3]]);
     let (a, b, high) = (word(0), word(4), word(8));
-    let join = |low: u32, high: u32| (low & 0x0f0f_0f0f | high & 0x3030_3030).to_le_bytes();
-    let quarters = [
-        join(a, high << 4),
-        join(b, high << 2),
-        join(a >> 4, high),
-        join(b >> 4, high >> 2),
-    ];
-    // CAST: 6 bits.
-    core::array::from_fn(|g| quarters[g / 4][g % 4] as i8 - 32)
+    let join = |low: u32, high: u32| u64::from(low & 0x0f0f_0f0f | high & 0x3030_3030);
+    [
+        less_32(join(a, high << 4) | join(b, high << 2) << 32),
+        less_32(join(a >> 4, high) | join(b >> 4, high >> 2) << 32),
+    ]
+}
+
+/// Subtracts 32 from each of eight bytes of 6 bits.
+#[inline(always)]
+pub(super) fn less_32(x: u64) -> [i8; 8] {
+    // The sixth bit, turned over, is the sign: it goes into the upper two as well.
+    let x = x ^ 0x2020_2020_2020_2020;
+    let sign = x & 0x2020_2020_2020_2020;
+    // CAST: The same bits.
+    (x | sign << 1 | sign << 2).to_le_bytes().map(|x| x as i8)
 }
 
 impl Q3K {
@@ -63,7 +69,7 @@ impl Block for Q3K {
     fn dequantize(&self, out: &mut [f32]) {
         let scales = unpack_scales(&self.groups);
         for (g, out) in out.chunks_exact_mut(16).enumerate() {
-            let scale = float16::from_bytes(self.scale) * f32::from(scales[g]);
+            let scale = float16::from_bytes(self.scale) * f32::from(scales[g / 8][g % 8]);
             for (i, out) in out.iter_mut().enumerate() {
                 *out = scale * f32::from(self.q(16 * g + i));
             }
@@ -79,7 +85,7 @@ impl Block for Q3K {
                 .iter()
                 .enumerate()
                 .map(|(i, x)| i32::from(self.q(16 * g + i)) * i32::from(*x));
-            sum += i32::from(scales[g]) * products.sum::<i32>();
+            sum += i32::from(scales[g / 8][g % 8]) * products.sum::<i32>();
         }
         // CAST: At most 256 * 32 * 4 * 128.
         float16::from_bytes(self.scale) * x.scale * sum as f32
@@ -97,7 +103,16 @@ mod tests {
         (groups[1], groups[7], groups[9], groups[11]) = (0x35, 0xf0, 0b0010_0001, 0xc0);
         let mut expected = [-32; 16];
         (expected[1], expected[9], expected[15]) = (5 + 16 - 32, 3 + 32 - 32, 15 + 48 - 32);
-        assert_eq!(unpack_scales(&groups), expected);
+        assert_eq!(unpack_scales(&groups).concat(), expected);
+    }
+
+    #[test]
+    fn bytes_become_signed() {
+        for x in 0..64 {
+            let bytes = [x, 0, 63, x, 31, 32, 63 - x, 1];
+            let expected = bytes.map(|x| x as i8 - 32);
+            assert_eq!(less_32(u64::from_le_bytes(bytes)), expected);
+        }
     }
 
     #[test]

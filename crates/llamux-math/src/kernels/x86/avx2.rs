@@ -12,6 +12,9 @@ use crate::kernels::{name, scalar, Table, Units};
 use crate::{attention, elementary, elementwise, experts, float16, rope, sampling, types};
 
 mod heads;
+mod iq4;
+mod q2_k;
+mod q3_k;
 mod quads;
 mod rows;
 mod tile;
@@ -19,6 +22,7 @@ mod vector;
 
 #[cfg(llamux_avx512)]
 pub(super) use self::{
+    q3_k::scales as q3_k_scales,
     quads::{add_up, by_rows, four, minimum_lanes, scales_of, Scales},
     tile::{transpose, KHeader},
     vector::{prefetch, sum as sum_lanes, widen, AHEAD},
@@ -60,18 +64,25 @@ pub(super) unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
         match (op.tensor_type, op.tokens) {
             (Type::F32, _) => rows::mat_mul::<types::F32>(op, units),
             (Type::F16, _) => rows::mat_mul::<types::F16>(op, units),
+            (Type::BF16, _) => rows::mat_mul::<types::BF16>(op, units),
             (Type::Q4_0, 1) => quads::mat_mul::<types::Q4_0>(op, units),
             (Type::Q4_1, 1) => quads::mat_mul::<types::Q4_1>(op, units),
             (Type::Q8_0, 1) => quads::mat_mul::<types::Q8_0>(op, units),
+            (Type::Q2_K, 1) => rows::mat_mul::<types::Q2K>(op, units),
+            (Type::Q3_K, 1) => rows::mat_mul::<types::Q3K>(op, units),
             (Type::Q4_K, 1) => rows::mat_mul::<types::Q4K>(op, units),
             (Type::Q5_K, 1) => rows::mat_mul::<types::Q5K>(op, units),
             (Type::Q6_K, 1) => rows::mat_mul::<types::Q6K>(op, units),
+            (Type::IQ4_XS, 1) => rows::mat_mul::<types::IQ4XS>(op, units),
             (Type::Q4_0, _) => tile::mat_mul::<types::Q4_0>(op, units),
             (Type::Q4_1, _) => tile::mat_mul::<types::Q4_1>(op, units),
             (Type::Q8_0, _) => tile::mat_mul::<types::Q8_0>(op, units),
+            (Type::Q2_K, _) => tile::mat_mul::<types::Q2K>(op, units),
+            (Type::Q3_K, _) => tile::mat_mul::<types::Q3K>(op, units),
             (Type::Q4_K, _) => tile::mat_mul::<types::Q4K>(op, units),
             (Type::Q5_K, _) => tile::mat_mul::<types::Q5K>(op, units),
             (Type::Q6_K, _) => tile::mat_mul::<types::Q6K>(op, units),
+            (Type::IQ4_XS, _) => tile::mat_mul::<types::IQ4XS>(op, units),
             _ => scalar::mat_mul(op, units),
         }
     }

@@ -9,6 +9,9 @@ use super::avx2;
 use crate::kernels::{name, Table, Units};
 use crate::types;
 
+mod iq4;
+mod q2_k;
+mod q3_k;
 mod quads;
 mod rows;
 mod tile;
@@ -39,19 +42,25 @@ unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
     // SAFETY: As the caller's.
     unsafe {
         match (op.tensor_type, op.tokens) {
-            (Type::F32 | Type::F16, _) => avx2::mat_mul(op, units),
+            (Type::F32 | Type::F16 | Type::BF16, _) => avx2::mat_mul(op, units),
             (Type::Q4_0, 1) => quads::mat_mul::<types::Q4_0>(op, units),
             (Type::Q4_1, 1) => quads::mat_mul::<types::Q4_1>(op, units),
             (Type::Q8_0, 1) => quads::mat_mul::<types::Q8_0>(op, units),
+            (Type::Q2_K, 1) => rows::mat_mul::<types::Q2K>(op, units),
+            (Type::Q3_K, 1) => rows::mat_mul::<types::Q3K>(op, units),
             (Type::Q4_K, 1) => rows::mat_mul::<types::Q4K>(op, units),
             (Type::Q5_K, 1) => rows::mat_mul::<types::Q5K>(op, units),
             (Type::Q6_K, 1) => rows::mat_mul::<types::Q6K>(op, units),
+            (Type::IQ4_XS, 1) => rows::mat_mul::<types::IQ4XS>(op, units),
             (Type::Q4_0, _) => tile::mat_mul::<1, types::Q4_0>(op, units),
             (Type::Q4_1, _) => tile::mat_mul::<1, types::Q4_1>(op, units),
             (Type::Q8_0, _) => tile::mat_mul::<1, types::Q8_0>(op, units),
+            (Type::Q2_K, _) => tile::mat_mul::<2, types::Q2K>(op, units),
+            (Type::Q3_K, _) => tile::mat_mul::<2, types::Q3K>(op, units),
             (Type::Q4_K, _) => tile::mat_mul::<2, types::Q4K>(op, units),
             (Type::Q5_K, _) => tile::mat_mul::<2, types::Q5K>(op, units),
             (Type::Q6_K, _) => tile::mat_mul::<2, types::Q6K>(op, units),
+            (Type::IQ4_XS, _) => tile::mat_mul::<2, types::IQ4XS>(op, units),
             _ => avx2::mat_mul(op, units),
         }
     }

@@ -11,7 +11,7 @@ use super::vector::{load16, load32, load_f16, prefetch, sum, widen, AHEAD};
 use crate::activation::{Activations, Q8x256};
 use crate::kernels::Units;
 use crate::types::q4_k::unpack_groups;
-use crate::types::{Block, F16, F32, Q4K, Q5K, Q6K};
+use crate::types::{Block, BF16, F16, F32, Q4K, Q5K, Q6K};
 
 /// A type whose rows can be multiplied.
 pub(super) trait Row: Block {
@@ -239,7 +239,7 @@ impl Row for Q6K {
 }
 
 /// Repeats `i16` number `2i` of the eight in the lower half, and number `2i + 1` in the upper.
-static SPREAD16: [[u8; 32]; 4] = spread16_table();
+pub(super) static SPREAD16: [[u8; 32]; 4] = spread16_table();
 
 const fn spread16_table() -> [[u8; 32]; 4] {
     let mut table = [[0; 32]; 4];
@@ -275,6 +275,23 @@ impl Row for F16 {
         unsafe {
             let load = |i| load_f16(row.add(i));
             let rest = |i| widen(row.add(i).cast::<[u8; 2]>().read());
+            float_dot(load, rest, x, blocks)
+        }
+    }
+}
+
+impl Row for BF16 {
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn row_dot(row: *const Self, x: *const u8, blocks: usize) -> f32 {
+        let (row, x) = (row.cast::<u16>(), x.cast::<f32>());
+        // SAFETY: As the caller's.
+        unsafe {
+            let load = |i| {
+                let upper = _mm256_cvtepu16_epi32(load16(row.add(i).cast()));
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(upper))
+            };
+            let rest = |i| f32::from_bits(u32::from(row.add(i).read_unaligned()) << 16);
             float_dot(load, rest, x, blocks)
         }
     }

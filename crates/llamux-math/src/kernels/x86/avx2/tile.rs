@@ -18,20 +18,22 @@ use crate::types::q4_k::unpack_groups;
 use crate::types::{Block, Q4K, Q4_0, Q4_1, Q5K, Q6K, Q8_0};
 
 /// Rows of a tile.
-const ROWS: usize = 8;
+pub(super) const ROWS: usize = 8;
 
 /// One group of 32 weights of each row.
 pub(super) struct Weights {
     /// Four weights of each row in each.
-    q: [__m256i; 8],
+    pub(super) q: [__m256i; 8],
     /// Integer scales of the first and the last 16, twice in each lane as `i16`.
-    scales: [__m256i; 2],
-    /// What is to be subtracted for each unit of the two sums of activations, as two `i16`.
-    offset: __m256i,
+    pub(super) scales: [__m256i; 2],
+    /// What is to be subtracted for each unit of the two sums of activations, as two `i16`; or the
+    /// integer minimums of the first and the last 16.
+    pub(super) offset: __m256i,
     /// What one unit is worth.
-    scale: __m256,
-    /// What is to be added for each unit of the sum of activations.
-    minimum: __m256,
+    pub(super) scale: __m256,
+    /// What is to be added for each unit of the sum of activations; or what one unit of an integer
+    /// minimum adds.
+    pub(super) minimum: __m256,
 }
 
 /// A type whose blocks can be tiled.
@@ -50,6 +52,8 @@ pub(super) trait Tile: Block {
     const OFFSET: bool = false;
     /// Whether there is a minimum.
     const MINIMUM: bool = false;
+    /// Whether there are integer minimums of the first and the last 16.
+    const MINIMUMS: bool = false;
 
     /// Unpacks what a block's groups share.
     ///
@@ -135,6 +139,12 @@ unsafe fn tile<B: Tile>(
                     }
                     let scale = _mm256_mul_ps(weights.scale, repeat_f32(x.add(at.scale)));
                     *sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(units), scale, *sum);
+                    if B::MINIMUMS {
+                        let halves = repeat_i32(x.add(at.halves));
+                        let units = _mm256_madd_epi16(halves, weights.offset);
+                        let minimum = _mm256_mul_ps(weights.minimum, repeat_f32(x.add(at.scale)));
+                        *sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(units), minimum, *sum);
+                    }
                     if B::MINIMUM {
                         *sum = _mm256_fmadd_ps(weights.minimum, repeat_f32(x.add(at.sum)), *sum);
                     }
@@ -249,7 +259,7 @@ unsafe fn interleave(rows: [*const u8; ROWS]) -> [__m256i; 4] {
 /// The processor has AVX2; 32 bytes can be read at each pointer.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn interleave32(rows: [*const u8; ROWS]) -> [__m256i; 8] {
+pub(super) unsafe fn interleave32(rows: [*const u8; ROWS]) -> [__m256i; 8] {
     // SAFETY: As the caller's.
     unsafe {
         let [a, b, c, d] = interleave(rows);
@@ -277,7 +287,7 @@ unsafe fn nibble<const HALF: i32>(x: __m256i) -> __m256i {
 /// The processor has AVX2; 16 bytes can be read at each pointer.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn nibbles(rows: [*const u8; ROWS]) -> [__m256i; 8] {
+pub(super) unsafe fn nibbles(rows: [*const u8; ROWS]) -> [__m256i; 8] {
     // SAFETY: As the caller's.
     unsafe {
         let [a, b, c, d] = interleave(rows);
@@ -323,9 +333,21 @@ pub(in crate::kernels::x86) fn transpose(rows: [[u8; 8]; ROWS]) -> [[u8; ROWS]; 
 /// The processor has AVX2.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn twice(x: __m256i) -> __m256i {
+pub(super) unsafe fn twice(x: __m256i) -> __m256i {
     // SAFETY: As the caller's.
-    unsafe { _mm256_blend_epi16::<0xaa>(x, _mm256_slli_epi32::<16>(x)) }
+    unsafe { pair(x, x) }
+}
+
+/// An `i32` of each in each lane, as two `i16`.
+///
+/// # Safety
+///
+/// The processor has AVX2.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn pair(first: __m256i, last: __m256i) -> __m256i {
+    // SAFETY: As the caller's.
+    unsafe { _mm256_blend_epi16::<0xaa>(first, _mm256_slli_epi32::<16>(last)) }
 }
 
 /// Scales and minimums of `Q4_K` and `Q5_K`.

@@ -17,9 +17,9 @@ use crate::types::{Block, Q4K, Q5K, Q6K};
 #[derive(Clone, Copy)]
 pub(super) struct Sums {
     /// Of the products.
-    products: __m512,
+    pub(super) products: __m512,
     /// Of what the minimums contribute, to be subtracted.
-    minimums: __m256,
+    pub(super) minimums: __m256,
 }
 
 /// A type whose rows can be multiplied.
@@ -93,7 +93,7 @@ unsafe fn load32x2(x: *const i8) -> __m512i {
 ///
 /// The processor has AVX-512; they can be read.
 #[inline(always)]
-unsafe fn load64(x: *const u8) -> __m512i {
+pub(super) unsafe fn load64(x: *const u8) -> __m512i {
     // SAFETY: As the caller's.
     unsafe { _mm512_loadu_si512(x.cast()) }
 }
@@ -104,7 +104,7 @@ unsafe fn load64(x: *const u8) -> __m512i {
 ///
 /// The processor has AVX-512.
 #[inline(always)]
-unsafe fn halves<const A: i16, const B: i16>() -> __m512i {
+pub(super) unsafe fn halves<const A: i16, const B: i16>() -> __m512i {
     // SAFETY: As the caller's.
     unsafe {
         let low = _mm512_castsi256_si512(_mm256_set1_epi16(A));
@@ -118,7 +118,7 @@ unsafe fn halves<const A: i16, const B: i16>() -> __m512i {
 ///
 /// The processor has AVX-512.
 #[inline(always)]
-unsafe fn scale(block: [u8; 2], x: &Q8x256) -> __m512 {
+pub(super) unsafe fn scale(block: [u8; 2], x: &Q8x256) -> __m512 {
     // SAFETY: As the caller's.
     unsafe { _mm512_set1_ps(widen(block) * x.scale) }
 }
@@ -265,7 +265,7 @@ impl Row for Q6K {
 ///
 /// The processor has AVX-512.
 #[inline(always)]
-unsafe fn quarters(first: usize) -> __m512i {
+pub(super) unsafe fn quarters(first: usize) -> __m512i {
     // SAFETY: As the caller's.
     unsafe {
         // CAST: At most 12.

@@ -16,18 +16,21 @@ use crate::kernels::Units;
 use crate::types::{Block, Q4K, Q4_0, Q4_1, Q5K, Q6K, Q8_0};
 
 /// Rows of a tile.
-const ROWS: usize = 16;
+pub(super) const ROWS: usize = 16;
 /// Tokens whose sums are on the stack at a time.
 const TOKENS: usize = 32;
 
 /// Groups of 32 weights of each row.
 pub(super) struct Weights<const G: usize> {
     /// Four weights of each row in each, as unsigned bytes.
-    q: [[__m512i; 8]; G],
+    pub(super) q: [[__m512i; 8]; G],
     /// What one unit is worth, in the first and in the last 16 of a group.
-    scales: [[__m512; 2]; G],
-    /// What is to be added for each unit of the sum of a group's activations.
-    minimums: [__m512; G],
+    pub(super) scales: [[__m512; 2]; G],
+    /// What is to be added for each unit of the sum of a group's activations; or what one unit of an
+    /// integer minimum adds.
+    pub(super) minimums: [__m512; G],
+    /// Integer minimums of the first and the last 16 of a group, as two `i16`.
+    pub(super) pairs: [__m512i; G],
 }
 
 /// A type whose blocks can be tiled, `G` groups of 32 weights at a time.
@@ -36,12 +39,16 @@ pub(super) trait Tile<const G: usize>: Block {
     type Header;
     /// How many times `G` groups there are in a block.
     const STEPS: usize;
-    /// Whether the halves of a group have scales of their own, and the weights are 32 less than `q`.
+    /// Whether the halves of a group have scales of their own.
     const HALVES: bool = false;
+    /// How much less than `q` the weights are, where the halves have scales.
+    const OFFSET: i32 = 0;
     /// Whether the activations have low bytes.
     const PLANES: bool = false;
     /// Whether there is a minimum.
     const MINIMUM: bool = false;
+    /// Whether there are integer minimums of the halves.
+    const MINIMUMS: bool = false;
 
     /// Unpacks what a block's groups share.
     ///
@@ -128,8 +135,8 @@ unsafe fn tile<const G: usize, B: Tile<G>>(
                 for sum in sums.iter_mut() {
                     let repeat = |at: usize| _mm512_set1_ps(x.add(at).cast::<f32>().read());
                     let mut products = _mm512_setzero_ps();
-                    let groups = weights.q.iter().zip(weights.scales).zip(at);
-                    for ((q, scales), at) in groups {
+                    for group in 0..G {
+                        let (q, scales, at) = (&weights.q[group], weights.scales[group], at[group]);
                         let [low, high] = product::<B, G>(q, x, at);
                         if B::HALVES {
                             let low = _mm512_cvtepi32_ps(low);
@@ -139,6 +146,12 @@ unsafe fn tile<const G: usize, B: Tile<G>>(
                         } else {
                             let units = _mm512_cvtepi32_ps(_mm512_add_epi32(low, high));
                             products = _mm512_fmadd_ps(units, scales[0], products);
+                        }
+                        if B::MINIMUMS {
+                            let sums = _mm512_set1_epi32(x.add(at.halves).cast::<i32>().read());
+                            let units = _mm512_madd_epi16(sums, weights.pairs[group]);
+                            let units = _mm512_cvtepi32_ps(units);
+                            products = _mm512_fmadd_ps(units, weights.minimums[group], products);
                         }
                     }
                     *sum = _mm512_fmadd_ps(products, repeat(at[0].scale), *sum);
@@ -185,11 +198,11 @@ unsafe fn product<B: Tile<G>, const G: usize>(
     unsafe {
         let repeat = |at: usize| _mm512_set1_epi32(x.add(at).cast::<i32>().read());
         let (mut low, mut high) = (_mm512_setzero_si512(), _mm512_setzero_si512());
-        if B::HALVES {
-            // -32 times the sum of the first half, and of the last.
+        if B::OFFSET != 0 {
+            // `-OFFSET` times the sum of the first half, and of the last.
             let sums = repeat(at.halves);
-            low = _mm512_madd_epi16(sums, _mm512_set1_epi32(0xffe0));
-            high = _mm512_madd_epi16(sums, _mm512_set1_epi32(!0xffff & (-32 << 16)));
+            low = _mm512_madd_epi16(sums, _mm512_set1_epi32(-B::OFFSET & 0xffff));
+            high = _mm512_madd_epi16(sums, _mm512_set1_epi32(-B::OFFSET << 16));
         }
         for i in 0..4 {
             low = _mm512_dpbusd_epi32(low, q[i], repeat(at.q + 4 * i));
@@ -245,7 +258,7 @@ unsafe fn interleave(rows: [*const u8; ROWS]) -> [__m512i; 4] {
 /// The processor has AVX-512; 32 bytes can be read at each pointer.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn interleave32(rows: [*const u8; ROWS]) -> [__m512i; 8] {
+pub(super) unsafe fn interleave32(rows: [*const u8; ROWS]) -> [__m512i; 8] {
     // SAFETY: As the caller's.
     unsafe {
         let [a, b, c, d] = interleave(rows);
@@ -261,7 +274,7 @@ unsafe fn interleave32(rows: [*const u8; ROWS]) -> [__m512i; 8] {
 /// The processor has AVX-512.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn low(x: __m512i) -> __m512i {
+pub(super) unsafe fn low(x: __m512i) -> __m512i {
     // SAFETY: As the caller's.
     unsafe { _mm512_and_si512(x, _mm512_set1_epi8(15)) }
 }
@@ -273,7 +286,7 @@ unsafe fn low(x: __m512i) -> __m512i {
 /// The processor has AVX-512.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn high(x: __m512i) -> __m512i {
+pub(super) unsafe fn high(x: __m512i) -> __m512i {
     // SAFETY: As the caller's.
     unsafe { low(_mm512_srli_epi16::<4>(x)) }
 }
@@ -285,14 +298,14 @@ unsafe fn high(x: __m512i) -> __m512i {
 /// The processor has AVX-512.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn widen16(halves: [[u8; 2]; ROWS]) -> __m512 {
+pub(super) unsafe fn widen16(halves: [[u8; 2]; ROWS]) -> __m512 {
     // SAFETY: As the caller's; there are 32 bytes.
     unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(halves.as_ptr().cast())) }
 }
 
 /// The first or the last eight of sixteen.
 #[inline(always)]
-fn eight<T: Copy>(all: &[T; ROWS], half: usize) -> [T; 8] {
+pub(super) fn eight<T: Copy>(all: &[T; ROWS], half: usize) -> [T; 8] {
     core::array::from_fn(|i| all[8 * half + i])
 }
 
@@ -339,6 +352,7 @@ impl Tile<1> for Q4_0 {
                 q: [q],
                 scales: [[scale; 2]],
                 minimums: [minimum],
+                pairs: [_mm512_setzero_si512()],
             }
         }
     }
@@ -369,6 +383,7 @@ impl Tile<1> for Q4_1 {
                 q: [q],
                 scales: [[scale; 2]],
                 minimums: [minimum],
+                pairs: [_mm512_setzero_si512()],
             }
         }
     }
@@ -402,6 +417,7 @@ impl Tile<1> for Q8_0 {
                 q: [q],
                 scales: [[scale; 2]],
                 minimums: [minimum],
+                pairs: [_mm512_setzero_si512()],
             }
         }
     }
@@ -439,6 +455,7 @@ unsafe fn k_weights(q: [[__m512i; 8]; 2], headers: &[KHeader; 2], step: usize) -
             q,
             scales: [scales(2 * step), scales(2 * step + 1)],
             minimums: [minimums(2 * step), minimums(2 * step + 1)],
+            pairs: [_mm512_setzero_si512(); 2],
         }
     }
 }
@@ -545,6 +562,7 @@ impl Tile<2> for Q6K {
     type Header = Q6KHeader;
     const STEPS: usize = 4;
     const HALVES: bool = true;
+    const OFFSET: i32 = 32;
 
     #[inline(always)]
     unsafe fn header(blocks: &[*const Self; ROWS]) -> Q6KHeader {
@@ -599,6 +617,7 @@ impl Tile<2> for Q6K {
                 ],
                 scales: [scales(part), scales(part + 2)],
                 minimums: [_mm512_setzero_ps(); 2],
+                pairs: [_mm512_setzero_si512(); 2],
             }
         }
     }

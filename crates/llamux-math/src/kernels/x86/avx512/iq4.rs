@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! `IQ4_XS` on ZMM registers.
+
+use core::arch::x86_64::*;
+
+use super::rows::{load64, quarters, scale, Row, Sums};
+use super::tile::{eight, high, interleave32, low, widen16, Tile, Weights, ROWS};
+use crate::activation::{Group, Q8x256};
+use crate::kernels::x86::avx2::transpose;
+use crate::types::iq4_nl::VALUES;
+use crate::types::IQ4XS;
+
+/// The magnitudes of the values. The first eight are negative.
+static MAGNITUDES: [u8; 16] = magnitudes();
+/// The values with 128 added.
+static UNSIGNED: [u8; 16] = unsigned();
+
+const fn magnitudes() -> [u8; 16] {
+    let mut table = [0; 16];
+    let mut i = 0;
+    while i < 16 {
+        assert!((VALUES[i] < 0) == (i < 8));
+        table[i] = VALUES[i].unsigned_abs();
+        i += 1;
+    }
+    table
+}
+
+const fn unsigned() -> [u8; 16] {
+    let mut table = [0; 16];
+    let mut i = 0;
+    while i < 16 {
+        // CAST: The same bits.
+        table[i] = VALUES[i] as u8 ^ 0x80;
+        i += 1;
+    }
+    table
+}
+
+/// A table, four times.
+///
+/// # Safety
+///
+/// The processor has AVX-512.
+#[inline(always)]
+unsafe fn table(table: &[u8; 16]) -> __m512i {
+    // SAFETY: As the caller's; there are 16 bytes.
+    unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast())) }
+}
+
+impl Row for IQ4XS {
+    #[inline(always)]
+    unsafe fn add(sums: Sums, block: &Self, x: &Q8x256) -> Sums {
+        // SAFETY: As the caller's; 64 bytes serve four groups.
+        unsafe {
+            let (magnitudes, mask) = (table(&MAGNITUDES), _mm512_set1_epi8(15));
+            // CAST: The same bits.
+            let scales = _mm_cvtsi64_si128(i64::from_le_bytes(block.scales().map(|s| s as u8)));
+            let scales = _mm512_castsi128_si512(_mm_cvtepi8_epi16(scales));
+            let mut units = [_mm512_setzero_si512(); 2];
+            for half in 0..2 {
+                let q = load64(block.q.as_ptr().add(64 * half));
+                let x = x.q.as_ptr().add(128 * half).cast::<u8>();
+                let (a, b) = (load64(x), load64(x.add(64)));
+                let scales = _mm512_permutexvar_epi16(quarters(4 * half), scales);
+                let parts = [
+                    // The first 16 of four groups, and the last.
+                    (q, _mm512_shuffle_i64x2::<0b10_00_10_00>(a, b)),
+                    (
+                        _mm512_srli_epi16::<4>(q),
+                        _mm512_shuffle_i64x2::<0b11_01_11_01>(a, b),
+                    ),
+                ];
+                for (part, (q, x)) in parts.into_iter().enumerate() {
+                    let w = _mm512_shuffle_epi8(magnitudes, _mm512_and_si512(q, mask));
+                    let negative = _mm512_testn_epi8_mask(q, _mm512_set1_epi8(8));
+                    let x = _mm512_mask_sub_epi8(x, negative, _mm512_setzero_si512(), x);
+                    // Within 16 bits: 2 * 127 * 127.
+                    let products = _mm512_maddubs_epi16(w, x);
+                    units[part] = _mm512_dpwssd_epi32(units[part], products, scales);
+                }
+            }
+            let units = _mm512_cvtepi32_ps(_mm512_add_epi32(units[0], units[1]));
+            let products = _mm512_fmadd_ps(units, scale(block.scale, x), sums.products);
+            Sums { products, ..sums }
+        }
+    }
+}
+
+/// Scales of `IQ4_XS`.
+pub(super) struct Header {
+    /// `(rows / 8, groups, rows % 8)`.
+    scales: [[[u8; 8]; 8]; 2],
+    scale: __m512,
+}
+
+impl Tile<2> for IQ4XS {
+    type Header = Header;
+    const STEPS: usize = 4;
+    const MINIMUM: bool = true;
+
+    #[inline(always)]
+    unsafe fn header(blocks: &[*const Self; ROWS]) -> Header {
+        // SAFETY: As the caller's.
+        unsafe {
+            // CAST: The same bits.
+            let scales = |half| {
+                let blocks = eight(blocks, half);
+                transpose(blocks.map(|block| (*block).scales().map(|scale| scale as u8)))
+            };
+            Header {
+                scales: [scales(0), scales(1)],
+                scale: widen16(blocks.map(|block| (*block).scale)),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn weights(blocks: &[*const Self; ROWS], header: &Header, step: usize) -> Weights<2> {
+        // SAFETY: As the caller's; 32 bytes serve two groups.
+        unsafe {
+            let table = table(&UNSIGNED);
+            let [a, b, c, d, e, f, g, h] =
+                interleave32(blocks.map(|block| (*block).q.as_ptr().add(32 * step)));
+            let values = |[a, b, c, d]: [__m512i; 4]| {
+                let (low, high) = ([a, b, c, d].map(|q| low(q)), [a, b, c, d].map(|q| high(q)));
+                core::array::from_fn(|i| {
+                    let q = if i < 4 { low[i] } else { high[i - 4] };
+                    _mm512_shuffle_epi8(table, q)
+                })
+            };
+            let scales = [0, 1].map(|i| {
+                let [a, b] = [0, 1].map(|rows: usize| {
+                    _mm_loadl_epi64(header.scales[rows][2 * step + i].as_ptr().cast())
+                });
+                let scales = _mm512_cvtepi8_epi32(_mm_unpacklo_epi64(a, b));
+                _mm512_mul_ps(_mm512_cvtepi32_ps(scales), header.scale)
+            });
+            Weights {
+                q: [values([a, b, c, d]), values([e, f, g, h])],
+                scales: scales.map(|scale| [scale; 2]),
+                // The values are 128 less than `q`.
+                minimums: scales.map(|scale| _mm512_mul_ps(scale, _mm512_set1_ps(-128.0))),
+                pairs: [_mm512_setzero_si512(); 2],
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn activations(_blocks: usize, block: usize, step: usize) -> [Group; 2] {
+        [0, 1].map(|i| Q8x256::group(8 * block + 2 * step + i))
+    }
+}
