@@ -151,6 +151,9 @@ pub const ACT_Q8X256_BYTES: usize = 352;
 /// Most tokens in one [`MatMul`], so that its accumulators fit on a kernel stack.
 pub const MAX_BATCH: u32 = 64;
 
+/// Weights that one unit of [`Convert`] covers: a multiple of every type's block.
+pub const CONVERT_WEIGHTS: u32 = 256;
+
 /// Positions of the context that one unit of [`Attention`] covers.
 pub const ATTENTION_CHUNK: u32 = 256;
 
@@ -198,6 +201,8 @@ pub enum Op {
     Pick(Pick),
     /// See [`LogSumExp`].
     LogSumExp(LogSumExp),
+    /// See [`Convert`].
+    Convert(Convert),
 }
 
 /// Looks up rows of the embedding table, and multiplies them by the square root of `scale_square`. A unit
@@ -576,6 +581,25 @@ pub struct LogSumExp {
     pub target: u32,
     /// The running state and the result.
     pub state: *mut LogSumExpState,
+}
+
+/// Converts weights of any type to any type, as near as the new one can come. A unit is
+/// [`CONVERT_WEIGHTS`] weights, or what is left of them.
+///
+/// The rows of a matrix lie close together, so that they need not be told apart.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Convert {
+    /// Blocks of `from`.
+    pub weights: *const u8,
+    /// Blocks of `to`, as many weights.
+    pub out: *mut u8,
+    /// Number of weights, whole blocks of both types.
+    pub elements: u64,
+    /// Element type of `weights`.
+    pub from: TensorType,
+    /// Element type of `out`.
+    pub to: TensorType,
 }
 
 #[cfg(test)]

@@ -221,6 +221,8 @@ const SCALAR: u64 = 100;
 /// The cost of an element of a simple loop, and of one with an exponential.
 const SIMPLE: u64 = 500;
 const EXPONENTIAL: u64 = 4000;
+/// The cost of converting a weight, which is that of searching for its scale.
+const CONVERT: u64 = 100_000;
 
 fn product(factors: &[u32]) -> Option<usize> {
     factors.iter().try_fold(1usize, |product, &factor| {
@@ -557,6 +559,31 @@ impl<'a> Job<'a> {
             // aligned, and `out` has `tokens` rows with an element for each row of the weights, as
             // `bias` has.
             unsafe { Self::new(kernels, op, weights.rows, cost, Share::Tiles(tile)) }
+        })
+    }
+
+    /// [`abi::Convert`]: `out` is as many weights as `weights`, of type `to`.
+    pub fn convert(
+        kernels: Kernels,
+        weights: Matrix<'a>,
+        to: abi::TensorType,
+        out: &'a mut [u8],
+    ) -> Result<Self, Error> {
+        operation("Convert", || {
+            let converted = Matrix::new(out, to, weights.rows, weights.columns)?;
+            // OVERFLOW: The product of two 32-bit numbers.
+            let elements = u64::from(converted.rows) * u64::from(converted.columns);
+            let op = abi::Op::Convert(abi::Convert {
+                weights: weights.data.as_ptr(),
+                out: out.as_mut_ptr(),
+                elements,
+                from: weights.tensor_type,
+                to,
+            });
+            let units = u32::try_from(elements.div_ceil(abi::CONVERT_WEIGHTS.into())).ok()?;
+            let cost = CONVERT * u64::from(abi::CONVERT_WEIGHTS);
+            // SAFETY: `Matrix` holds for both, so that each is `elements` weights in whole blocks.
+            unsafe { Self::new(kernels, op, units, cost, Share::Parallel) }
         })
     }
 
@@ -1297,5 +1324,22 @@ mod tests {
         let mut state = abi::LogSumExpState::default();
         assert!(Job::log_sum_exp(k, &f(5), 4, &mut state).is_ok());
         refused!(Job::log_sum_exp(k, &f(5), 5, &mut state));
+
+        let (mut halves, data) = (vec![0; 128], vec![0; 68]);
+        let weights = Matrix::new(&data, abi::TensorType::Q8_0, 2, 32).unwrap();
+        assert!(Job::convert(k, weights, abi::TensorType::F16, &mut halves).is_ok());
+        refused!(Job::convert(
+            k,
+            weights,
+            abi::TensorType::F16,
+            &mut halves[1..]
+        ));
+        refused!(Job::convert(k, weights, abi::TensorType::F32, &mut halves));
+        refused!(Job::convert(
+            k,
+            weights,
+            abi::TensorType::Q4_K,
+            &mut [0; 144]
+        ));
     }
 }

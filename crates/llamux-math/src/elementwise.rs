@@ -46,6 +46,63 @@ unsafe fn embed_as<B: Block>(op: &abi::Embed, units: Units) {
     }
 }
 
+/// [`abi::Convert`], with a function that makes blocks of the weights from so many on.
+///
+/// # Safety
+///
+/// As [`abi::Kernels::run`].
+#[inline(always)]
+pub(crate) unsafe fn convert(
+    op: &abi::Convert,
+    units: Units,
+    quantize: impl Fn(*mut u8, usize, &[f32]),
+) {
+    const LEN: usize = abi::CONVERT_WEIGHTS as usize;
+    for unit in units {
+        let mut x = [0.0; LEN];
+        let first = unit * LEN;
+        // CAST: At most `LEN`.
+        let len = (op.elements - first as u64).min(LEN as u64) as usize;
+        let x = &mut x[..len];
+        // SAFETY: As the caller's; so many weights are whole blocks of both types.
+        unsafe {
+            with_block!(op.from, dequantize_from(op.weights, first, x));
+        }
+        quantize(op.out, first, x);
+    }
+}
+
+/// Writes the weights from number `first` on.
+///
+/// # Safety
+///
+/// They are whole blocks and can be read.
+#[inline(always)]
+unsafe fn dequantize_from<B: Block>(weights: *const u8, first: usize, x: &mut [f32]) {
+    for (i, x) in x.chunks_exact_mut(B::Activation::LEN).enumerate() {
+        // SAFETY: As the caller's; blocks may lie at any address.
+        let block = unsafe { &*weights.cast::<B>().add(first / B::Activation::LEN + i) };
+        block.dequantize(x);
+    }
+}
+
+/// Makes blocks of the weights from number `first` on.
+///
+/// # Safety
+///
+/// They are whole blocks and can be written.
+#[inline(always)]
+pub(crate) unsafe fn quantize_to<B: Block>(out: *mut u8, first: usize, x: &[f32]) {
+    for (i, x) in x.chunks_exact(B::Activation::LEN).enumerate() {
+        // SAFETY: As the caller's; blocks may lie at any address.
+        unsafe {
+            out.cast::<B>()
+                .add(first / B::Activation::LEN + i)
+                .write(B::quantize(x));
+        }
+    }
+}
+
 /// [`abi::StoreKv`], with a function that narrows so many floats.
 ///
 /// # Safety

@@ -52,6 +52,11 @@ pub(crate) fn from_bytes(bytes: [u8; 2]) -> f32 {
     to_f32(u16::from_le_bytes(bytes))
 }
 
+/// Narrows to the two bytes in which a block keeps a 16-bit float.
+pub(crate) fn to_bytes(value: f32) -> [u8; 2] {
+    from_f32(value).to_le_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

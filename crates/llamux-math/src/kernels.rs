@@ -37,6 +37,7 @@ pub(crate) struct Table {
     pub(crate) combine: unsafe fn(&abi::Combine, Units),
     pub(crate) top_k: unsafe fn(&abi::TopK, Units),
     pub(crate) log_sum_exp: unsafe fn(&abi::LogSumExp, Units),
+    pub(crate) convert: unsafe fn(&abi::Convert, Units),
 }
 
 impl Table {
@@ -69,6 +70,7 @@ impl Table {
                 abi::Op::TopK(op) => (self.top_k)(op, units),
                 abi::Op::Pick(op) => sampling::pick(op, units),
                 abi::Op::LogSumExp(op) => (self.log_sum_exp)(op, units),
+                abi::Op::Convert(op) => (self.convert)(op, units),
             }
         }
     }

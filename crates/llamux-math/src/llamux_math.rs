@@ -16,6 +16,7 @@ mod attention;
 mod elementary;
 mod elementwise;
 mod experts;
+mod fit;
 mod float16;
 mod kernels;
 mod rope;

@@ -57,6 +57,9 @@ pub(crate) trait Block: Copy {
 
     /// Multiplies with as many activations.
     fn dot(&self, x: &Self::Activation) -> f32;
+
+    /// Comes as near as it can to as many weights.
+    fn quantize(x: &[f32]) -> Self;
 }
 
 /// Compares a block with what the contract says about its type.

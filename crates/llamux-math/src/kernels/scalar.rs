@@ -34,6 +34,7 @@ pub(crate) static TABLE: Table = Table {
     combine: experts::combine,
     top_k,
     log_sum_exp,
+    convert,
 };
 
 unsafe extern "C" fn run(op: *const abi::Op, begin: u32, end: u32) {
@@ -127,6 +128,22 @@ unsafe fn mat_mul_as<B: Block>(op: &abi::MatMul, units: Units) {
             *out = sum + before;
         }
     }
+}
+
+unsafe fn convert(op: &abi::Convert, units: Units) {
+    // SAFETY: As the caller's.
+    unsafe {
+        elementwise::convert(op, units, |out, first, x| {
+            with_block!(op.to, quantize_to(out, first, x));
+        });
+    }
+}
+
+/// In a function of its own for each type, so that their stack is not used at once.
+#[inline(never)]
+unsafe fn quantize_to<B: Block>(out: *mut u8, first: usize, x: &[f32]) {
+    // SAFETY: As the caller's.
+    unsafe { elementwise::quantize_to::<B>(out, first, x) }
 }
 
 unsafe fn store_kv(op: &abi::StoreKv, units: Units) {

@@ -289,6 +289,79 @@ fn embedding_rows_are_the_dequantized_weights() {
     }
 }
 
+/// Root of the mean squared error that a type may have, as a share of the weights' own: somewhat more
+/// than what it has for weights of a normal distribution.
+fn conversion_error(tensor_type: abi::TensorType) -> f64 {
+    match tensor_type {
+        abi::TensorType::F32 => 0.0,
+        abi::TensorType::F16 => 0.0003,
+        abi::TensorType::BF16 => 0.0025,
+        abi::TensorType::Q8_0 => 0.006,
+        abi::TensorType::Q6_K => 0.02,
+        abi::TensorType::Q5_0 | abi::TensorType::Q5_1 | abi::TensorType::Q5_K => 0.045,
+        abi::TensorType::Q4_0 | abi::TensorType::Q4_1 | abi::TensorType::Q4_K => 0.09,
+        abi::TensorType::IQ4_NL | abi::TensorType::IQ4_XS => 0.08,
+        abi::TensorType::Q3_K => 0.17,
+        abi::TensorType::Q2_K => 0.33,
+    }
+}
+
+#[test]
+fn weights_are_converted_alike_and_come_back() {
+    let mut random = Random::new(27);
+    let elements = 5 * 256;
+    // The sum of twelve is as good as normally distributed.
+    let mut x: Vec<f32> = (0..elements)
+        .map(|_| (0..12).map(|_| random.signed()).sum::<f32>() * 0.01)
+        .collect();
+    x[32..64].fill(0.0);
+    x[256..512].fill(-0.01);
+    for block in abi::BLOCKS {
+        let bytes = elements / block.weights as usize * block.bytes as usize;
+        // All but the last of the tables' units are whole.
+        let len = if block.weights == 256 {
+            elements
+        } else {
+            elements - 224
+        };
+        let units = len.div_ceil(abi::CONVERT_WEIGHTS as usize);
+        let mut first = None;
+        for table in tables() {
+            let mut there = vec![0x55_u8; bytes];
+            let mut back = vec![9.0_f32; elements];
+            let mut op = abi::Convert {
+                weights: x.as_ptr().cast(),
+                out: there.as_mut_ptr(),
+                elements: len as u64,
+                from: abi::TensorType::F32,
+                to: block.tensor_type,
+            };
+            run(table, abi::Op::Convert(op), units, &mut random);
+            op = abi::Convert {
+                weights: there.as_ptr(),
+                out: back.as_mut_ptr().cast(),
+                from: block.tensor_type,
+                to: abi::TensorType::F32,
+                ..op
+            };
+            run(table, abi::Op::Convert(op), units, &mut random);
+
+            let what = std::format!("{} {:?}", label(table), block.tensor_type);
+            assert!(back[len..].iter().all(|x| *x == 9.0), "{what}");
+            let of = |x: &dyn Fn(usize) -> f32| -> f64 {
+                (0..len).map(|i| f64::from(x(i)) * f64::from(x(i))).sum()
+            };
+            let error = (of(&|i| back[i] - x[i]) / of(&|i| x[i])).sqrt();
+            assert!(
+                error <= conversion_error(block.tensor_type),
+                "{what}: {error}"
+            );
+            let first = first.get_or_insert_with(|| there.clone());
+            assert_eq!(first, &there, "{what}");
+        }
+    }
+}
+
 #[test]
 fn rows_are_normed() {
     let mut random = Random::new(11);

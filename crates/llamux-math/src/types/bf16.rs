@@ -18,6 +18,20 @@ impl BF16 {
     fn value(self) -> f32 {
         f32::from_bits(u32::from(u16::from_le_bytes(self.0)) << 16)
     }
+
+    /// Rounds to nearest, ties to even; a NaN stays one.
+    #[inline]
+    fn nearest(x: f32) -> [u8; 2] {
+        let bits = x.to_bits();
+        let rounded = if x.is_nan() {
+            bits | 0x40_0000
+        } else {
+            // OVERFLOW: Not for a number, whose bits are at most those of infinity.
+            bits + 0x7fff + (bits >> 16 & 1)
+        };
+        // CAST: The upper half.
+        ((rounded >> 16) as u16).to_le_bytes()
+    }
 }
 
 impl Block for BF16 {
@@ -34,11 +48,31 @@ impl Block for BF16 {
     fn dot(&self, x: &f32) -> f32 {
         self.value() * x
     }
+
+    #[inline(always)]
+    fn quantize(x: &[f32]) -> Self {
+        Self(BF16::nearest(x[0]))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Random;
+
+    #[test]
+    fn narrowing_agrees_with_half() {
+        let mut random = Random::new(23);
+        for i in 0..200_000 {
+            let bits = match i % 2 {
+                0 => random.next_u32(),
+                _ => random.next_u32() & 0xffff_0000 | 0x8000,
+            };
+            let x = f32::from_bits(bits);
+            let expected = half::bf16::from_f32(x).to_bits();
+            assert_eq!(BF16::quantize(&[x]).0, expected.to_le_bytes(), "{x:e}");
+        }
+    }
 
     #[test]
     fn the_lower_half_is_zero() {

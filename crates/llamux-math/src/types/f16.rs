@@ -28,4 +28,9 @@ impl Block for F16 {
     fn dot(&self, x: &f32) -> f32 {
         float16::from_bytes(self.0) * x
     }
+
+    #[inline(always)]
+    fn quantize(x: &[f32]) -> Self {
+        Self(float16::to_bytes(x[0]))
+    }
 }

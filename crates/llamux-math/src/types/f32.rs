@@ -27,4 +27,9 @@ impl Block for F32 {
     fn dot(&self, x: &f32) -> f32 {
         f32::from_le_bytes(self.0) * x
     }
+
+    #[inline(always)]
+    fn quantize(x: &[f32]) -> Self {
+        Self(x[0].to_le_bytes())
+    }
 }

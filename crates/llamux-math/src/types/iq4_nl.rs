@@ -6,6 +6,7 @@ use llamux_abi::TensorType;
 
 use super::{agrees_with_abi, Block};
 use crate::activation::Q16x32;
+use crate::fit;
 use crate::float16;
 
 /// What the 4 bits of a weight stand for, here and in `IQ4_XS`: numbers of the format, as
@@ -30,6 +31,32 @@ const _: () = assert!(agrees_with_abi::<IQ4NL>());
 #[inline]
 pub(crate) fn values(q: u8) -> (i8, i8) {
     (VALUES[usize::from(q & 15)], VALUES[usize::from(q >> 4)])
+}
+
+/// The value that is farthest from zero.
+pub(super) const VALUES_LOW: f32 = -127.0;
+
+/// Number of the value that is nearest to `x`.
+#[inline(always)]
+pub(super) fn index(x: f32) -> u8 {
+    let mut index = 0;
+    for pair in VALUES.windows(2) {
+        // Above the middle between two values it is the greater one.
+        index += u8::from(2.0 * x > f32::from(i16::from(pair[0]) + i16::from(pair[1])));
+    }
+    index
+}
+
+/// The value that is nearest to `x`.
+#[inline(always)]
+pub(super) fn nearest(x: f32) -> f32 {
+    let mut nearest = f32::from(VALUES[0]);
+    for pair in VALUES.windows(2) {
+        if 2.0 * x > f32::from(i16::from(pair[0]) + i16::from(pair[1])) {
+            nearest = f32::from(pair[1]);
+        }
+    }
+    nearest
 }
 
 impl Block for IQ4NL {
@@ -57,6 +84,15 @@ impl Block for IQ4NL {
         }
         // CAST: At most 32 * 127 * 32512.
         float16::from_bytes(self.scale) * x.scale.scale * sum as f32
+    }
+
+    #[inline(always)]
+    fn quantize(x: &[f32]) -> Self {
+        let scale = fit::scale::<32>(&fit::group(x, 0), VALUES_LOW, nearest, |x| x * x);
+        let scale = float16::to_bytes(scale);
+        let inverse = fit::inverse(float16::from_bytes(scale));
+        let q = core::array::from_fn(|i| index(x[i] * inverse) | index(x[i + 16] * inverse) << 4);
+        Self { scale, q }
     }
 }
 

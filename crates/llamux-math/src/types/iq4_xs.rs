@@ -4,10 +4,11 @@
 
 use llamux_abi::TensorType;
 
-use super::iq4_nl::values;
+use super::iq4_nl::{index, nearest, values, VALUES_LOW};
 use super::q3_k::less_32;
 use super::{agrees_with_abi, Block};
 use crate::activation::Q8x256;
+use crate::fit;
 use crate::float16;
 
 /// 256 weights, those of group `g` being `scale * scales[g] * VALUES[q]`.
@@ -77,6 +78,35 @@ impl Block for IQ4XS {
         }
         // CAST: At most 256 * 32 * 127 * 128; it may be rounded.
         float16::from_bytes(self.scale) * x.scale * sum as f32
+    }
+
+    #[inline(always)]
+    fn quantize(x: &[f32]) -> Self {
+        let mut ideal = [0.0; 8];
+        for (g, ideal) in ideal.iter_mut().enumerate() {
+            *ideal = fit::scale::<32>(&fit::group(x, g), VALUES_LOW, nearest, |x| x * x);
+        }
+        let scale = float16::to_bytes(fit::extreme(&ideal) / -32.0);
+        let unit = float16::from_bytes(scale);
+        // CAST: Of few bits.
+        let scales = ideal.map(|g| fit::level(g * fit::inverse(unit), -32.0, 31.0) as i8);
+        let (mut scales_low, mut scales_high) = (0_u32, 0_u16);
+        for (g, scale) in scales.into_iter().enumerate() {
+            // CAST: 6 bits.
+            let bits = (scale + 32) as u8;
+            scales_low |= u32::from(bits & 15) << (4 * g);
+            scales_high |= u16::from(bits >> 4) << (2 * g);
+        }
+        let index = |i: usize| index(x[i] * fit::inverse(unit * f32::from(scales[i / 32])));
+        Self {
+            scale,
+            scales_high: scales_high.to_le_bytes(),
+            scales_low: scales_low.to_le_bytes(),
+            q: core::array::from_fn(|i| {
+                let first = i / 16 * 32 + i % 16;
+                index(first) | index(first + 16) << 4
+            }),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use llamux_abi::TensorType;
 
 use super::{agrees_with_abi, Block};
 use crate::activation::Q8x256;
+use crate::fit;
 use crate::float16;
 
 /// 256 weights, those of group `g` being `scale * scales[g] * q - minimum * minimums[g]`.
@@ -65,6 +66,39 @@ impl Block for Q2K {
             float16::from_bytes(self.minimum),
         );
         scale * x.scale * sum - minimum * x.scale * offset
+    }
+
+    #[inline(always)]
+    fn quantize(x: &[f32]) -> Self {
+        let mut ideal = [(0.0, 0.0); 16];
+        for (g, ideal) in ideal.iter_mut().enumerate() {
+            *ideal = fit::scale_and_minimum::<16>(&fit::group(x, g), 3.0, 0.0, f32::abs);
+        }
+        let most = ideal.iter().fold((0.0_f32, 0.0_f32), |most, ideal| {
+            (most.0.max(ideal.0), most.1.max(-ideal.1))
+        });
+        let scale = float16::to_bytes(most.0 / 15.0);
+        let minimum = float16::to_bytes(most.1 / 15.0);
+        let (unit, unit_minimum) = (float16::from_bytes(scale), float16::from_bytes(minimum));
+        // CAST: Of few bits.
+        let scales = ideal.map(|g| fit::level(g.0 * fit::inverse(unit), 0.0, 15.0) as u8);
+        let minimums =
+            ideal.map(|g| fit::level(-g.1 * fit::inverse(unit_minimum), 0.0, 15.0) as u8);
+        let q = |i: usize| {
+            let g = i / 16;
+            let x = x[i] + unit_minimum * f32::from(minimums[g]);
+            fit::level(x * fit::inverse(unit * f32::from(scales[g])), 0.0, 3.0) as u8
+        };
+        let mut bits = [0; 64];
+        for i in 0..256 {
+            bits[i / 128 * 32 + i % 32] |= q(i) << (i / 32 % 4 * 2);
+        }
+        Self {
+            groups: core::array::from_fn(|g| scales[g] | minimums[g] << 4),
+            q: bits,
+            scale,
+            minimum,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use llamux_abi::TensorType;
 
 use super::{agrees_with_abi, Block};
 use crate::activation::Q8x256;
+use crate::fit;
 use crate::float16;
 
 /// 256 weights, those of group `g` being `scale * scales[g] * (q - 4)`.
@@ -38,6 +39,17 @@ pub(crate) fn unpack_scales(groups: &[u8; 12]) -> [[i8; 8]; 2] {
         less_32(join(a, high << 4) | join(b, high << 2) << 32),
         less_32(join(a >> 4, high) | join(b >> 4, high >> 2) << 32),
     ]
+}
+
+/// Packs what [`unpack_scales`] unpacks.
+#[inline(always)]
+fn pack_scales(scales: [i8; 16]) -> [u8; 12] {
+    // CAST: 6 bits.
+    let scales = scales.map(|scale| (scale + 32) as u8);
+    core::array::from_fn(|i| match i {
+        0..8 => scales[i] & 15 | scales[i + 8] << 4,
+        _ => (0..4).fold(0, |byte, n| byte | scales[4 * n + i - 8] >> 4 << (2 * n)),
+    })
 }
 
 /// Subtracts 32 from each of eight bytes of 6 bits.
@@ -90,11 +102,39 @@ impl Block for Q3K {
         // CAST: At most 256 * 32 * 4 * 128.
         float16::from_bytes(self.scale) * x.scale * sum as f32
     }
+
+    #[inline(always)]
+    fn quantize(x: &[f32]) -> Self {
+        let levels = |x| fit::level(x, -4.0, 3.0);
+        let mut ideal = [0.0; 16];
+        for (g, ideal) in ideal.iter_mut().enumerate() {
+            *ideal = fit::scale::<16>(&fit::group(x, g), -4.0, levels, |x| x * x);
+        }
+        let scale = float16::to_bytes(fit::extreme(&ideal) / -32.0);
+        let unit = float16::from_bytes(scale);
+        // CAST: Of few bits.
+        let scales = ideal.map(|g| fit::level(g * fit::inverse(unit), -32.0, 31.0) as i8);
+        let (mut low, mut high) = ([0; 64], [0; 32]);
+        for i in 0..256 {
+            let inverse = fit::inverse(unit * f32::from(scales[i / 16]));
+            // CAST: 3 bits.
+            let q = (levels(x[i] * inverse) + 4.0) as u8;
+            low[i / 128 * 32 + i % 32] |= (q & 3) << (i / 32 % 4 * 2);
+            high[i % 32] |= q >> 2 << (i / 32);
+        }
+        Self {
+            high,
+            low,
+            groups: pack_scales(scales),
+            scale,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Random;
     use crate::types::tests::dot_agrees_with_dequantize;
 
     #[test]
@@ -104,6 +144,13 @@ mod tests {
         let mut expected = [-32; 16];
         (expected[1], expected[9], expected[15]) = (5 + 16 - 32, 3 + 32 - 32, 15 + 48 - 32);
         assert_eq!(unpack_scales(&groups).concat(), expected);
+    }
+
+    #[test]
+    fn scales_are_packed_as_they_are_unpacked() {
+        let mut random = Random::new(25);
+        let scales: [i8; 16] = random.bytes().map(|x| (x >> 2) as i8 - 32);
+        assert_eq!(unpack_scales(&pack_scales(scales)).concat(), scales);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use llamux_abi::TensorType;
 
 use super::{agrees_with_abi, Block};
 use crate::activation::Q16x32;
+use crate::fit;
 use crate::float16;
 
 /// 32 weights, each `scale * (q - 8)`.
@@ -43,6 +44,18 @@ impl Block for Q4_0 {
         }
         // CAST: At most 32 * 8 * 32512.
         float16::from_bytes(self.scale) * x.scale.scale * sum as f32
+    }
+
+    #[inline(always)]
+    fn quantize(x: &[f32]) -> Self {
+        let levels = |x| fit::level(x, -8.0, 7.0);
+        let scale = fit::extreme(x) / -8.0;
+        let scale = float16::to_bytes(scale);
+        let inverse = fit::inverse(float16::from_bytes(scale));
+        // CAST: 4 bits.
+        let q = |i: usize| (levels(x[i] * inverse) + 8.0) as u8;
+        let q = core::array::from_fn(|i| q(i) | q(i + 16) << 4);
+        Self { scale, q }
     }
 }
 

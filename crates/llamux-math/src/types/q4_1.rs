@@ -6,6 +6,7 @@ use llamux_abi::TensorType;
 
 use super::{agrees_with_abi, Block};
 use crate::activation::Q16x32;
+use crate::fit;
 use crate::float16;
 
 /// 32 weights, each `scale * q + minimum`.
@@ -47,6 +48,19 @@ impl Block for Q4_1 {
         // CAST: At most 32 * 15 * 32512.
         float16::from_bytes(self.scale) * x.scale.scale * sum as f32
             + float16::from_bytes(self.minimum) * x.scale.sum
+    }
+
+    #[inline(always)]
+    fn quantize(x: &[f32]) -> Self {
+        let x = fit::group::<32>(x, 0);
+        let (scale, minimum) = fit::scale_and_minimum(&x, 15.0, f32::INFINITY, |x| x * x);
+        let (scale, minimum) = (float16::to_bytes(scale), float16::to_bytes(minimum));
+        let inverse = fit::inverse(float16::from_bytes(scale));
+        let least = float16::from_bytes(minimum);
+        // CAST: 4 bits.
+        let q = |i: usize| fit::level((x[i] - least) * inverse, 0.0, 15.0) as u8;
+        let q = core::array::from_fn(|i| q(i) | q(i + 16) << 4);
+        Self { scale, minimum, q }
     }
 }
 

@@ -6,6 +6,7 @@ use llamux_abi::TensorType;
 
 use super::{agrees_with_abi, Block};
 use crate::activation::Q8x256;
+use crate::fit;
 use crate::float16;
 
 /// 256 weights, those of group `g` being `scale * scales[g] * q - minimum * minimums[g]`.
@@ -37,6 +38,16 @@ pub(crate) fn unpack_groups(groups: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
         join(a & 0x3f3f_3f3f, c & 0x0f0f_0f0f | a >> 2 & 0x3030_3030),
         join(b & 0x3f3f_3f3f, c >> 4 & 0x0f0f_0f0f | b >> 2 & 0x3030_3030),
     )
+}
+
+/// Packs what [`unpack_groups`] unpacks.
+#[inline(always)]
+pub(super) fn pack_groups(scales: [u8; 8], minimums: [u8; 8]) -> [u8; 12] {
+    core::array::from_fn(|i| match i / 4 {
+        0 => scales[i] | scales[i + 4] >> 4 << 6,
+        1 => minimums[i - 4] | minimums[i] >> 4 << 6,
+        _ => scales[i - 4] & 15 | minimums[i - 4] << 4,
+    })
 }
 
 impl Q4K {
@@ -79,11 +90,45 @@ impl Block for Q4K {
         float16::from_bytes(self.scale) * x.scale * sum as f32
             - float16::from_bytes(self.minimum) * offset
     }
+
+    #[inline(always)]
+    fn quantize(x: &[f32]) -> Self {
+        let mut ideal = [(0.0, 0.0); 8];
+        for (g, ideal) in ideal.iter_mut().enumerate() {
+            *ideal = fit::scale_and_minimum::<32>(&fit::group(x, g), 15.0, 0.0, f32::abs);
+        }
+        let most = ideal.iter().fold((0.0_f32, 0.0_f32), |most, ideal| {
+            (most.0.max(ideal.0), most.1.max(-ideal.1))
+        });
+        let scale = float16::to_bytes(most.0 / 63.0);
+        let minimum = float16::to_bytes(most.1 / 63.0);
+        let (unit, unit_minimum) = (float16::from_bytes(scale), float16::from_bytes(minimum));
+        // CAST: Of few bits.
+        let scales = ideal.map(|g| fit::level(g.0 * fit::inverse(unit), 0.0, 63.0) as u8);
+        let minimums =
+            ideal.map(|g| fit::level(-g.1 * fit::inverse(unit_minimum), 0.0, 63.0) as u8);
+        let q = |i: usize| {
+            let g = i / 32;
+            let x = x[i] + unit_minimum * f32::from(minimums[g]);
+            fit::level(x * fit::inverse(unit * f32::from(scales[g])), 0.0, 15.0) as u8
+        };
+        Self {
+            scale,
+            minimum,
+            groups: pack_groups(scales, minimums),
+            // Byte `i` of four times 32 holds weights of two groups.
+            q: core::array::from_fn(|i| {
+                let first = i / 32 * 64 + i % 32;
+                q(first) | q(first + 32) << 4
+            }),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Random;
     use crate::types::tests::dot_agrees_with_dequantize;
 
     #[test]
@@ -93,6 +138,19 @@ mod tests {
         let (scales, minimums) = unpack_groups(&groups);
         assert_eq!(scales, [0, 5, 0, 0, 0, 0x13, 0, 0]);
         assert_eq!(minimums, [0, 0, 7, 0, 0, 12, 0x20, 0]);
+    }
+
+    #[test]
+    fn groups_are_packed_as_they_are_unpacked() {
+        let mut random = Random::new(24);
+        let (scales, minimums) = (
+            random.bytes().map(|x| x >> 2),
+            random.bytes().map(|x| x >> 2),
+        );
+        assert_eq!(
+            unpack_groups(&pack_groups(scales, minimums)),
+            (scales, minimums)
+        );
     }
 
     #[test]

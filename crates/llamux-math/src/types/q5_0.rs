@@ -6,6 +6,7 @@ use llamux_abi::TensorType;
 
 use super::{agrees_with_abi, Block};
 use crate::activation::Q16x32;
+use crate::fit;
 use crate::float16;
 
 /// 32 weights, each `scale * (q - 16)`.
@@ -29,6 +30,18 @@ pub(super) fn bits(high: [u8; 4], q: &[u8; 16], i: usize) -> (u8, u8) {
     // CAST: One bit each.
     let (first, last) = ((high & 1) as u8, (high >> 16 & 1) as u8);
     (q[i] & 15 | first << 4, q[i] >> 4 | last << 4)
+}
+
+/// Splits 32 weights of 5 bits into their high bits and the rest.
+#[inline(always)]
+pub(super) fn pack(q: impl Fn(usize) -> u8) -> ([u8; 4], [u8; 16]) {
+    let (mut high, mut low) = (0_u32, [0; 16]);
+    for i in 0..32 {
+        let q = q(i);
+        high |= u32::from(q >> 4) << i;
+        low[i % 16] |= (q & 15) << (i / 16 * 4);
+    }
+    (high.to_le_bytes(), low)
 }
 
 impl Block for Q5_0 {
@@ -56,6 +69,17 @@ impl Block for Q5_0 {
         }
         // CAST: At most 32 * 16 * 32512.
         float16::from_bytes(self.scale) * x.scale.scale * sum as f32
+    }
+
+    #[inline(always)]
+    fn quantize(x: &[f32]) -> Self {
+        let levels = |x| fit::level(x, -16.0, 15.0);
+        let scale = fit::scale::<32>(&fit::group(x, 0), -16.0, levels, |x| x * x);
+        let scale = float16::to_bytes(scale);
+        let inverse = fit::inverse(float16::from_bytes(scale));
+        // CAST: 5 bits.
+        let (high, q) = pack(|i| (levels(x[i] * inverse) + 16.0) as u8);
+        Self { scale, high, q }
     }
 }
 

@@ -4,9 +4,10 @@
 
 use llamux_abi::TensorType;
 
-use super::q5_0::bits;
+use super::q5_0::{bits, pack};
 use super::{agrees_with_abi, Block};
 use crate::activation::Q16x32;
+use crate::fit;
 use crate::float16;
 
 /// 32 weights, each `scale * q + minimum`.
@@ -52,6 +53,23 @@ impl Block for Q5_1 {
         // CAST: At most 32 * 31 * 32512.
         float16::from_bytes(self.scale) * x.scale.scale * sum as f32
             + float16::from_bytes(self.minimum) * x.scale.sum
+    }
+
+    #[inline(always)]
+    fn quantize(x: &[f32]) -> Self {
+        let x = fit::group::<32>(x, 0);
+        let (scale, minimum) = fit::scale_and_minimum(&x, 31.0, f32::INFINITY, |x| x * x);
+        let (scale, minimum) = (float16::to_bytes(scale), float16::to_bytes(minimum));
+        let inverse = fit::inverse(float16::from_bytes(scale));
+        let least = float16::from_bytes(minimum);
+        // CAST: 5 bits.
+        let (high, q) = pack(|i| fit::level((x[i] - least) * inverse, 0.0, 31.0) as u8);
+        Self {
+            scale,
+            minimum,
+            high,
+            q,
+        }
     }
 }
 

@@ -4,9 +4,10 @@
 
 use llamux_abi::TensorType;
 
-use super::q4_k::unpack_groups;
+use super::q4_k::{pack_groups, unpack_groups};
 use super::{agrees_with_abi, Block};
 use crate::activation::Q8x256;
+use crate::fit;
 use crate::float16;
 
 /// 256 weights, those of group `g` being `scale * scales[g] * q - minimum * minimums[g]`.
@@ -67,6 +68,43 @@ impl Block for Q5K {
         // CAST: At most 256 * 63 * 31 * 128; it may be rounded.
         float16::from_bytes(self.scale) * x.scale * sum as f32
             - float16::from_bytes(self.minimum) * offset
+    }
+
+    #[inline(always)]
+    fn quantize(x: &[f32]) -> Self {
+        let mut ideal = [(0.0, 0.0); 8];
+        for (g, ideal) in ideal.iter_mut().enumerate() {
+            *ideal = fit::scale_and_minimum::<32>(&fit::group(x, g), 31.0, 0.0, f32::abs);
+        }
+        let most = ideal.iter().fold((0.0_f32, 0.0_f32), |most, ideal| {
+            (most.0.max(ideal.0), most.1.max(-ideal.1))
+        });
+        let scale = float16::to_bytes(most.0 / 63.0);
+        let minimum = float16::to_bytes(most.1 / 63.0);
+        let (unit, unit_minimum) = (float16::from_bytes(scale), float16::from_bytes(minimum));
+        // CAST: Of few bits.
+        let scales = ideal.map(|g| fit::level(g.0 * fit::inverse(unit), 0.0, 63.0) as u8);
+        let minimums =
+            ideal.map(|g| fit::level(-g.1 * fit::inverse(unit_minimum), 0.0, 63.0) as u8);
+        let q = |i: usize| {
+            let g = i / 32;
+            let x = x[i] + unit_minimum * f32::from(minimums[g]);
+            fit::level(x * fit::inverse(unit * f32::from(scales[g])), 0.0, 31.0) as u8
+        };
+        let mut high = [0; 32];
+        let mut low = [0; 128];
+        for i in 0..256 {
+            let q = q(i);
+            high[i % 32] |= q >> 4 << (i / 32);
+            low[i / 64 * 32 + i % 32] |= (q & 15) << (i / 32 % 2 * 4);
+        }
+        Self {
+            scale,
+            minimum,
+            groups: pack_groups(scales, minimums),
+            high,
+            q: low,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use llamux_abi::TensorType;
 
 use super::{agrees_with_abi, Block};
 use crate::activation::Q8x256;
+use crate::fit;
 use crate::float16;
 
 /// 256 weights, those of group `g` being `scale * scales[g] * (q - 32)`.
@@ -63,6 +64,33 @@ impl Block for Q6K {
         }
         // CAST: At most 256 * 128 * 32 * 128; it may be rounded.
         float16::from_bytes(self.scale) * x.scale * sum as f32
+    }
+
+    #[inline(always)]
+    fn quantize(x: &[f32]) -> Self {
+        let levels = |x| fit::level(x, -32.0, 31.0);
+        let mut ideal = [0.0; 16];
+        for (g, ideal) in ideal.iter_mut().enumerate() {
+            *ideal = fit::scale::<16>(&fit::group(x, g), -32.0, levels, |x| x * x);
+        }
+        let scale = float16::to_bytes(fit::extreme(&ideal) / -128.0);
+        let unit = float16::from_bytes(scale);
+        // CAST: Of few bits.
+        let scales = ideal.map(|g| fit::level(g * fit::inverse(unit), -128.0, 127.0) as i8);
+        let (mut low, mut high) = ([0; 128], [0; 64]);
+        for i in 0..256 {
+            let inverse = fit::inverse(unit * f32::from(scales[i / 16]));
+            // CAST: 6 bits.
+            let q = (levels(x[i] * inverse) + 32.0) as u8;
+            low[i / 128 * 64 + i % 64] |= (q & 15) << (i / 64 % 2 * 4);
+            high[i / 128 * 32 + i % 32] |= q >> 4 << (i / 32 % 4 * 2);
+        }
+        Self {
+            low,
+            high,
+            scales,
+            scale,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use llamux_abi::TensorType;
 
 use super::{agrees_with_abi, Block};
 use crate::activation::Q16x32;
+use crate::fit;
 use crate::float16;
 
 /// 32 weights, each `scale * q`.
@@ -43,6 +44,15 @@ impl Block for Q8_0 {
             .sum();
         // CAST: At most 32 * 128 * 32512.
         float16::from_bytes(self.scale) * x.scale.scale * sum as f32
+    }
+
+    #[inline(always)]
+    fn quantize(x: &[f32]) -> Self {
+        let scale = float16::to_bytes(fit::extreme(x).abs() / 127.0);
+        let inverse = fit::inverse(float16::from_bytes(scale));
+        // CAST: Within -127 and 127.
+        let q = core::array::from_fn(|i| fit::level(x[i] * inverse, -127.0, 127.0) as i8);
+        Self { scale, q }
     }
 }
 

@@ -9,7 +9,8 @@ use llamux_abi as abi;
 use self::vector::{abs, exp, first_lanes, max, sum};
 use crate::activation::{Activations, Planes, Q16x32, Q16x32Scale, Q8x256, Q16_MAX};
 use crate::kernels::{name, scalar, Table, Units};
-use crate::{attention, elementary, elementwise, experts, float16, rope, sampling, types};
+use crate::types::{self, with_block, Block};
+use crate::{attention, elementary, elementwise, experts, float16, rope, sampling};
 
 mod heads;
 mod iq4;
@@ -50,6 +51,7 @@ pub(crate) const TABLE: Table = Table {
     combine,
     top_k,
     log_sum_exp,
+    convert,
 };
 
 unsafe extern "C" fn run(op: *const abi::Op, begin: u32, end: u32) {
@@ -92,6 +94,24 @@ pub(super) unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
 pub(super) unsafe fn embed(op: &abi::Embed, units: Units) {
     // SAFETY: As the caller's.
     unsafe { elementwise::embed(op, units) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn convert(op: &abi::Convert, units: Units) {
+    // SAFETY: As the caller's.
+    unsafe {
+        elementwise::convert(op, units, |out, first, x| {
+            with_block!(op.to, quantize_to(out, first, x));
+        });
+    }
+}
+
+/// In a function of its own for each type, so that their stack is not used at once.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn quantize_to<B: Block>(out: *mut u8, first: usize, x: &[f32]) {
+    // SAFETY: As the caller's.
+    unsafe { elementwise::quantize_to::<B>(out, first, x) }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
