@@ -10,11 +10,14 @@ use std::time::{Duration, Instant};
 use llamux_abi as abi;
 
 /// Rows, columns and types: SmolLM2-135M's and Qwen2.5-1.5B's.
-const SHAPES: [(usize, usize, abi::TensorType); 13] = [
+const SHAPES: [(usize, usize, abi::TensorType); 16] = [
     (576, 576, abi::TensorType::Q4_1),
     (1536, 576, abi::TensorType::Q4_1),
     (576, 1536, abi::TensorType::Q4_1),
     (1536, 576, abi::TensorType::Q4_0),
+    (1536, 576, abi::TensorType::Q5_0),
+    (1536, 576, abi::TensorType::Q5_1),
+    (1536, 576, abi::TensorType::IQ4_NL),
     (49_152, 576, abi::TensorType::Q8_0),
     (1536, 1536, abi::TensorType::Q4_K),
     (8960, 1536, abi::TensorType::Q4_K),

@@ -91,12 +91,7 @@ unsafe fn quantize_as<A: Activations>(op: &abi::Quantize, units: Units) {
     }
 }
 
-/// [`abi::MatMul`].
-///
-/// # Safety
-///
-/// As [`abi::Kernels::run`].
-pub(super) unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
+unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
     // SAFETY: As the caller's.
     unsafe { with_block!(op.tensor_type, mat_mul_as(op, units)) }
 }

@@ -8,7 +8,7 @@ use llamux_abi as abi;
 
 use self::vector::{abs, exp, first_lanes, max, sum};
 use crate::activation::{Activations, Planes, Q16x32, Q16x32Scale, Q8x256, Q16_MAX};
-use crate::kernels::{name, scalar, Table, Units};
+use crate::kernels::{name, Table, Units};
 use crate::types::{self, with_block, Block};
 use crate::{attention, elementary, elementwise, experts, float16, rope, sampling};
 
@@ -16,6 +16,7 @@ mod heads;
 mod iq4;
 mod q2_k;
 mod q3_k;
+mod q5;
 mod quads;
 mod rows;
 mod tile;
@@ -69,6 +70,9 @@ pub(super) unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
             (Type::BF16, _) => rows::mat_mul::<types::BF16>(op, units),
             (Type::Q4_0, 1) => quads::mat_mul::<types::Q4_0>(op, units),
             (Type::Q4_1, 1) => quads::mat_mul::<types::Q4_1>(op, units),
+            (Type::Q5_0, 1) => quads::mat_mul::<types::Q5_0>(op, units),
+            (Type::Q5_1, 1) => quads::mat_mul::<types::Q5_1>(op, units),
+            (Type::IQ4_NL, 1) => quads::mat_mul::<types::IQ4NL>(op, units),
             (Type::Q8_0, 1) => quads::mat_mul::<types::Q8_0>(op, units),
             (Type::Q2_K, 1) => rows::mat_mul::<types::Q2K>(op, units),
             (Type::Q3_K, 1) => rows::mat_mul::<types::Q3K>(op, units),
@@ -78,6 +82,9 @@ pub(super) unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
             (Type::IQ4_XS, 1) => rows::mat_mul::<types::IQ4XS>(op, units),
             (Type::Q4_0, _) => tile::mat_mul::<types::Q4_0>(op, units),
             (Type::Q4_1, _) => tile::mat_mul::<types::Q4_1>(op, units),
+            (Type::Q5_0, _) => tile::mat_mul::<types::Q5_0>(op, units),
+            (Type::Q5_1, _) => tile::mat_mul::<types::Q5_1>(op, units),
+            (Type::IQ4_NL, _) => tile::mat_mul::<types::IQ4NL>(op, units),
             (Type::Q8_0, _) => tile::mat_mul::<types::Q8_0>(op, units),
             (Type::Q2_K, _) => tile::mat_mul::<types::Q2K>(op, units),
             (Type::Q3_K, _) => tile::mat_mul::<types::Q3K>(op, units),
@@ -85,7 +92,6 @@ pub(super) unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
             (Type::Q5_K, _) => tile::mat_mul::<types::Q5K>(op, units),
             (Type::Q6_K, _) => tile::mat_mul::<types::Q6K>(op, units),
             (Type::IQ4_XS, _) => tile::mat_mul::<types::IQ4XS>(op, units),
-            _ => scalar::mat_mul(op, units),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::types;
 mod iq4;
 mod q2_k;
 mod q3_k;
+mod q5;
 mod quads;
 mod rows;
 mod tile;
@@ -45,6 +46,9 @@ unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
             (Type::F32 | Type::F16 | Type::BF16, _) => avx2::mat_mul(op, units),
             (Type::Q4_0, 1) => quads::mat_mul::<types::Q4_0>(op, units),
             (Type::Q4_1, 1) => quads::mat_mul::<types::Q4_1>(op, units),
+            (Type::Q5_0, 1) => quads::mat_mul::<types::Q5_0>(op, units),
+            (Type::Q5_1, 1) => quads::mat_mul::<types::Q5_1>(op, units),
+            (Type::IQ4_NL, 1) => quads::mat_mul::<types::IQ4NL>(op, units),
             (Type::Q8_0, 1) => quads::mat_mul::<types::Q8_0>(op, units),
             (Type::Q2_K, 1) => rows::mat_mul::<types::Q2K>(op, units),
             (Type::Q3_K, 1) => rows::mat_mul::<types::Q3K>(op, units),
@@ -54,6 +58,9 @@ unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
             (Type::IQ4_XS, 1) => rows::mat_mul::<types::IQ4XS>(op, units),
             (Type::Q4_0, _) => tile::mat_mul::<1, types::Q4_0>(op, units),
             (Type::Q4_1, _) => tile::mat_mul::<1, types::Q4_1>(op, units),
+            (Type::Q5_0, _) => tile::mat_mul::<1, types::Q5_0>(op, units),
+            (Type::Q5_1, _) => tile::mat_mul::<1, types::Q5_1>(op, units),
+            (Type::IQ4_NL, _) => tile::mat_mul::<1, types::IQ4NL>(op, units),
             (Type::Q8_0, _) => tile::mat_mul::<1, types::Q8_0>(op, units),
             (Type::Q2_K, _) => tile::mat_mul::<2, types::Q2K>(op, units),
             (Type::Q3_K, _) => tile::mat_mul::<2, types::Q3K>(op, units),
@@ -61,7 +68,6 @@ unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
             (Type::Q5_K, _) => tile::mat_mul::<2, types::Q5K>(op, units),
             (Type::Q6_K, _) => tile::mat_mul::<2, types::Q6K>(op, units),
             (Type::IQ4_XS, _) => tile::mat_mul::<2, types::IQ4XS>(op, units),
-            _ => avx2::mat_mul(op, units),
         }
     }
 }

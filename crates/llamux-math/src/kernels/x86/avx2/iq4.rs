@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `IQ4_XS` on YMM registers.
+//! `IQ4_NL` and `IQ4_XS` on YMM registers.
 //!
 //! The products of two pairs of values and activations are within 16 bits: 2 * 127 * 127.
 
 use core::arch::x86_64::*;
 use core::mem::size_of;
 
+use super::quads::{self, both, Quad, Scales};
 use super::rows::{Row, SPREAD16};
-use super::tile::{nibbles, twice, Tile, Weights, ROWS};
+use super::tile::{nibbles, plain, twice, Tile, Weights, ROWS};
 use super::vector::{load16, load16x2, load32, prefetch, sum, widen, widen8, AHEAD};
-use crate::activation::{Group, Q8x256};
+use crate::activation::{Group, Q16x32, Q8x256};
 use crate::kernels::x86::avx2::transpose;
 use crate::types::iq4_nl::VALUES;
-use crate::types::IQ4XS;
+use crate::types::{IQ4NL, IQ4XS};
 
 /// The values, in both halves.
 ///
@@ -24,6 +25,62 @@ use crate::types::IQ4XS;
 unsafe fn table() -> __m256i {
     // SAFETY: As the caller's; there are 16 values.
     unsafe { _mm256_broadcastsi128_si256(load16(VALUES.as_ptr().cast())) }
+}
+
+impl Scales for IQ4NL {
+    #[inline(always)]
+    unsafe fn scales(block: *const Self) -> i32 {
+        // SAFETY: As the caller's.
+        both(unsafe { (*block).scale })
+    }
+}
+
+impl Quad for IQ4NL {
+    const SIGNED: bool = true;
+    const MINIMUM: f32 = 0.0;
+
+    #[inline(always)]
+    unsafe fn weights(blocks: [*const Self; 2]) -> [__m256i; 2] {
+        // SAFETY: As the caller's.
+        unsafe {
+            let table = table();
+            let [low, high] = quads::nibbles(blocks.map(|block| (*block).q.as_ptr()));
+            [
+                _mm256_shuffle_epi8(table, low),
+                _mm256_shuffle_epi8(table, high),
+            ]
+        }
+    }
+}
+
+impl Tile for IQ4NL {
+    type Header = ();
+    const GROUPS: usize = 1;
+    const PLANES: bool = true;
+    const CHAIN: usize = 1;
+    const SIGNED: bool = true;
+
+    #[inline(always)]
+    unsafe fn header(_blocks: &[*const Self; ROWS]) {}
+
+    #[inline(always)]
+    unsafe fn weights(blocks: &[*const Self; ROWS], _header: &(), _group: usize) -> Weights {
+        // SAFETY: As the caller's.
+        unsafe {
+            let table = table();
+            let mut q = nibbles(blocks.map(|block| (*block).q.as_ptr()));
+            for q in &mut q {
+                *q = _mm256_shuffle_epi8(table, *q);
+            }
+            let scale = widen8(blocks.map(|block| (*block).scale));
+            plain(q, scale, _mm256_setzero_ps())
+        }
+    }
+
+    #[inline(always)]
+    fn activations(blocks: usize, group: usize) -> Group {
+        Q16x32::group(blocks, group)
+    }
 }
 
 impl Row for IQ4XS {
@@ -94,10 +151,13 @@ impl Tile for IQ4XS {
         // SAFETY: As the caller's; 16 bytes serve a group.
         unsafe {
             let table = table();
-            let q = nibbles(blocks.map(|block| (*block).q.as_ptr().add(16 * group)));
+            let mut q = nibbles(blocks.map(|block| (*block).q.as_ptr().add(16 * group)));
+            for q in &mut q {
+                *q = _mm256_shuffle_epi8(table, *q);
+            }
             let scales = _mm_loadl_epi64(header.scales[group].as_ptr().cast());
             Weights {
-                q: q.map(|q| _mm256_shuffle_epi8(table, q)),
+                q,
                 scales: [twice(_mm256_cvtepi8_epi32(scales)); 2],
                 offset: _mm256_setzero_si256(),
                 scale: header.scale,

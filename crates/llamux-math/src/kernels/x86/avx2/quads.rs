@@ -45,7 +45,7 @@ pub(super) trait Quad: Scales {
 
 /// The scale of a type without minimums.
 #[inline(always)]
-fn both(scale: [u8; 2]) -> i32 {
+pub(super) fn both(scale: [u8; 2]) -> i32 {
     i32::from_le_bytes([scale[0], scale[1], scale[0], scale[1]])
 }
 
@@ -241,7 +241,7 @@ unsafe fn products<B: Quad>(blocks: [*const B; 2], planes: *const u8) -> __m256i
 ///
 /// The processor has AVX2; 16 bytes can be read at each pointer.
 #[inline(always)]
-unsafe fn nibbles(at: [*const u8; 2]) -> [__m256i; 2] {
+pub(super) unsafe fn nibbles(at: [*const u8; 2]) -> [__m256i; 2] {
     // SAFETY: As the caller's.
     unsafe {
         let mask = _mm256_set1_epi8(15);

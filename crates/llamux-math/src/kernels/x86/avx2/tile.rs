@@ -415,7 +415,7 @@ impl KHeader {
 ///
 /// The processor has AVX2.
 #[inline(always)]
-unsafe fn plain(q: [__m256i; 8], scale: __m256, minimum: __m256) -> Weights {
+pub(super) unsafe fn plain(q: [__m256i; 8], scale: __m256, minimum: __m256) -> Weights {
     // SAFETY: As the caller's.
     unsafe {
         let offset = _mm256_setzero_si256();

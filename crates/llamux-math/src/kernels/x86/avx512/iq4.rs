@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `IQ4_XS` on ZMM registers.
+//! `IQ4_NL` and `IQ4_XS` on ZMM registers.
 
 use core::arch::x86_64::*;
 
+use super::quads::{Quad, Quads};
 use super::rows::{load64, quarters, scale, Row, Sums};
-use super::tile::{eight, high, interleave32, low, widen16, Tile, Weights, ROWS};
-use crate::activation::{Group, Q8x256};
+use super::tile::{eight, high, interleave32, low, nibbles, widen16, Tile, Weights, ROWS};
+use crate::activation::{Group, Q16x32, Q8x256};
 use crate::kernels::x86::avx2::transpose;
 use crate::types::iq4_nl::VALUES;
-use crate::types::IQ4XS;
+use crate::types::{IQ4NL, IQ4XS, Q4_0};
 
 /// The magnitudes of the values. The first eight are negative.
 static MAGNITUDES: [u8; 16] = magnitudes();
@@ -47,6 +48,79 @@ const fn unsigned() -> [u8; 16] {
 unsafe fn table(table: &[u8; 16]) -> __m512i {
     // SAFETY: As the caller's; there are 16 bytes.
     unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast())) }
+}
+
+impl Quads for IQ4NL {
+    /// Unsigned by adding 128.
+    const MINIMUM: f32 = -128.0;
+
+    #[inline(always)]
+    unsafe fn quad(first: *const Self) -> Quad {
+        // SAFETY: As the caller's; the two types have their scale and bits in the same places.
+        unsafe {
+            let Quad { scales, w } = Q4_0::quad(first.cast());
+            let w = look_up(w);
+            Quad { scales, w }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn weights(blocks: [*const Self; 4]) -> [__m512i; 2] {
+        // SAFETY: As above.
+        unsafe { look_up(<Q4_0 as Quads>::weights(blocks.map(|block| block.cast()))) }
+    }
+}
+
+/// The values of 4 bits each.
+///
+/// # Safety
+///
+/// The processor has AVX-512.
+#[inline(always)]
+unsafe fn look_up([first, last]: [__m512i; 2]) -> [__m512i; 2] {
+    // SAFETY: As the caller's.
+    unsafe {
+        let table = table(&UNSIGNED);
+        [
+            _mm512_shuffle_epi8(table, first),
+            _mm512_shuffle_epi8(table, last),
+        ]
+    }
+}
+
+impl Tile<1> for IQ4NL {
+    type Header = ();
+    const STEPS: usize = 1;
+    const PLANES: bool = true;
+    const MINIMUM: bool = true;
+
+    #[inline(always)]
+    unsafe fn header(_blocks: &[*const Self; ROWS]) {}
+
+    #[inline(always)]
+    unsafe fn weights(blocks: &[*const Self; ROWS], _header: &(), _step: usize) -> Weights<1> {
+        // SAFETY: As the caller's.
+        unsafe {
+            let table = table(&UNSIGNED);
+            let mut q = nibbles(blocks.map(|block| (*block).q.as_ptr()));
+            for q in &mut q {
+                *q = _mm512_shuffle_epi8(table, *q);
+            }
+            let scale = widen16(blocks.map(|block| (*block).scale));
+            Weights {
+                q: [q],
+                scales: [[scale; 2]],
+                // The values are 128 less than `q`.
+                minimums: [_mm512_mul_ps(scale, _mm512_set1_ps(-128.0))],
+                pairs: [_mm512_setzero_si512()],
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn activations(blocks: usize, block: usize, _step: usize) -> [Group; 1] {
+        [Q16x32::group(blocks, block)]
+    }
 }
 
 impl Row for IQ4XS {
@@ -121,15 +195,15 @@ impl Tile<2> for IQ4XS {
         // SAFETY: As the caller's; 32 bytes serve two groups.
         unsafe {
             let table = table(&UNSIGNED);
-            let [a, b, c, d, e, f, g, h] =
-                interleave32(blocks.map(|block| (*block).q.as_ptr().add(32 * step)));
-            let values = |[a, b, c, d]: [__m512i; 4]| {
-                let (low, high) = ([a, b, c, d].map(|q| low(q)), [a, b, c, d].map(|q| high(q)));
-                core::array::from_fn(|i| {
-                    let q = if i < 4 { low[i] } else { high[i - 4] };
-                    _mm512_shuffle_epi8(table, q)
-                })
-            };
+            let bits = interleave32(blocks.map(|block| (*block).q.as_ptr().add(32 * step)));
+            let mut q = [bits; 2];
+            for (group, q) in q.iter_mut().enumerate() {
+                for (i, q) in q.iter_mut().enumerate() {
+                    let bits = bits[4 * group + i % 4];
+                    let index = if i < 4 { low(bits) } else { high(bits) };
+                    *q = _mm512_shuffle_epi8(table, index);
+                }
+            }
             let scales = [0, 1].map(|i| {
                 let [a, b] = [0, 1].map(|rows: usize| {
                     _mm_loadl_epi64(header.scales[rows][2 * step + i].as_ptr().cast())
@@ -138,7 +212,7 @@ impl Tile<2> for IQ4XS {
                 _mm512_mul_ps(_mm512_cvtepi32_ps(scales), header.scale)
             });
             Weights {
-                q: [values([a, b, c, d]), values([e, f, g, h])],
+                q,
                 scales: scales.map(|scale| [scale; 2]),
                 // The values are 128 less than `q`.
                 minimums: scales.map(|scale| _mm512_mul_ps(scale, _mm512_set1_ps(-128.0))),

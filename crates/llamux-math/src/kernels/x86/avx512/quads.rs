@@ -18,9 +18,9 @@ use crate::types::{Q4_0, Q4_1, Q8_0};
 /// Four blocks, unpacked.
 pub(super) struct Quad {
     /// Scale and minimum of each as 16-bit floats, or twice the scale.
-    scales: __m128i,
+    pub(super) scales: __m128i,
     /// The weights as unsigned bytes, in the order of the activations.
-    w: [__m512i; 2],
+    pub(super) w: [__m512i; 2],
 }
 
 /// A type whose blocks can be multiplied.
@@ -187,7 +187,7 @@ unsafe fn load64(at: *const u8) -> __m512i {
 ///
 /// The processor has AVX-512; they can be read.
 #[inline(always)]
-unsafe fn load16x4(at: [*const u8; 4]) -> __m512i {
+pub(super) unsafe fn load16x4(at: [*const u8; 4]) -> __m512i {
     // SAFETY: As the caller's.
     unsafe {
         let [a, b, c, d] = at.map(|at| _mm_loadu_si128(at.cast()));
@@ -204,7 +204,7 @@ unsafe fn load16x4(at: [*const u8; 4]) -> __m512i {
 ///
 /// The processor has AVX-512.
 #[inline(always)]
-unsafe fn nibbles(w: __m512i) -> [__m512i; 2] {
+pub(super) unsafe fn nibbles(w: __m512i) -> [__m512i; 2] {
     // SAFETY: As the caller's.
     unsafe {
         let mask = _mm512_set1_epi8(15);

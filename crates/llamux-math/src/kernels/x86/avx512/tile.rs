@@ -315,7 +315,7 @@ pub(super) fn eight<T: Copy>(all: &[T; ROWS], half: usize) -> [T; 8] {
 ///
 /// The processor has AVX-512; 16 bytes can be read at each pointer.
 #[inline(always)]
-unsafe fn nibbles(rows: [*const u8; ROWS]) -> [__m512i; 8] {
+pub(super) unsafe fn nibbles(rows: [*const u8; ROWS]) -> [__m512i; 8] {
     // SAFETY: As the caller's.
     unsafe {
         let [a, b, c, d] = interleave(rows);
