@@ -200,6 +200,7 @@ impl Header {
             path: path.to_owned(),
             unfinished: Some(unfinished),
             left: self.tensors.iter().map(|t| t.bytes).rev().collect(),
+            written: 0,
         };
         writer.put(&self.bytes())?;
         Ok(writer)
@@ -211,23 +212,38 @@ pub struct Writer {
     out: BufWriter<File>,
     path: PathBuf,
     unfinished: Option<PathBuf>,
-    /// The sizes of the tensors that were not written, the next one last.
+    /// How many bytes are left to write of each tensor, those of the next one last.
     left: Vec<u64>,
+    /// How many bytes were written.
+    written: u64,
 }
 
 impl Writer {
-    /// Writes the data of the next tensor, in the order of the header.
+    /// Writes all data of the next tensor, in the order of the header.
     pub fn tensor(&mut self, data: &[u8]) -> Result<()> {
-        let bytes = self.left.pop().context("more data than tensors")?;
+        let bytes = self.left.last().copied().unwrap_or(0);
         ensure!(
             data.len() as u64 == bytes,
             "{} bytes of data for a tensor of {bytes}",
             data.len()
         );
+        self.piece(data)
+    }
+
+    /// Writes the next bytes of the data of a tensor, in the order of the header.
+    pub fn piece(&mut self, data: &[u8]) -> Result<()> {
+        let left = self.left.last_mut().context("more data than tensors")?;
+        let after = left.checked_sub(data.len() as u64);
+        *left = after.context("more data than the tensor has")?;
+        let complete = *left == 0;
         self.put(data)?;
-        let padding = bytes.next_multiple_of(ALIGNMENT) - bytes;
-        // CAST: Less than the alignment.
-        self.put(&[0; ALIGNMENT as usize][..padding as usize])
+        if complete {
+            self.left.pop();
+            let padding = self.written.next_multiple_of(ALIGNMENT) - self.written;
+            // CAST: Less than the alignment.
+            self.put(&[0; ALIGNMENT as usize][..padding as usize])?;
+        }
+        Ok(())
     }
 
     /// Ends the file and gives it its name, in place of a file that may have had it.
@@ -251,6 +267,7 @@ impl Writer {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.written += bytes.len() as u64;
         self.out
             .write_all(bytes)
             .with_context(|| format!("{}: cannot write", self.path.display()))
@@ -355,7 +372,8 @@ mod tests {
         let path = path("all");
         let mut writer = header.write_to(&path).unwrap();
         writer.tensor(&[1; 12]).unwrap();
-        writer.tensor(&[2; 68]).unwrap();
+        writer.piece(&[2; 60]).unwrap();
+        writer.piece(&[2; 8]).unwrap();
         writer.finish().unwrap();
         let bytes = fs::read(&path).unwrap();
 
@@ -434,6 +452,9 @@ mod tests {
         assert!(unfinished.exists());
         let error = writer.tensor(&[0; 11]).unwrap_err().to_string();
         assert_eq!(error, "11 bytes of data for a tensor of 12");
+        let error = writer.piece(&[0; 13]).unwrap_err().to_string();
+        assert_eq!(error, "more data than the tensor has");
+        writer.piece(&[0; 12]).unwrap();
         let error = writer.finish().unwrap_err().to_string();
         assert_eq!(error, "1 tensors without data");
         assert!(!path.exists() && !unfinished.exists());

@@ -545,3 +545,169 @@ fn makes_models() {
         assert!(!path("refused.gguf").exists());
     }
 }
+/// Everything that `inspect` prints of a file.
+fn inspected(path: &Path) -> Value {
+    json_of(&run(&[&"inspect", &"--model", &path, &"--json"]))
+}
+
+#[test]
+fn quantizes() {
+    let model = file("quantizes.gguf", &tiny().build());
+    let output = model.with_file_name("quantized.gguf");
+    for (name, tensor_type, logits) in [
+        ("f32", "f32", "f32"),
+        ("f16", "f16", "f16"),
+        ("bf16", "bf16", "bf16"),
+        ("q8_0", "q8_0", "q8_0"),
+        ("q6_k", "q6_K", "q6_K"),
+        ("q5_k", "q5_K", "q6_K"),
+        ("q5_1", "q5_1", "q6_K"),
+        ("q5_0", "q5_0", "q6_K"),
+        ("q4_k", "q4_K", "q6_K"),
+        ("q4_1", "q4_1", "q6_K"),
+        ("q4_0", "q4_0", "q6_K"),
+        ("iq4_nl", "iq4_nl", "q6_K"),
+        ("iq4_xs", "iq4_xs", "q6_K"),
+        ("q3_k", "q3_K", "q6_K"),
+        ("q2_k", "q2_K", "q6_K"),
+    ] {
+        let said = stdout(&run(&[
+            &"quantize",
+            &"--model",
+            &model,
+            &"--type",
+            &name,
+            &"--output",
+            &output,
+        ]));
+        assert!(said.contains("copied: 7 tensors"), "{said}");
+        let (before, after) = (inspected(&model), inspected(&output));
+        let tensors = |file: &Value| file["tensors"].as_array().unwrap().clone();
+        assert_eq!(tensors(&before).len(), tensors(&after).len());
+        for (before, after) in tensors(&before).iter().zip(tensors(&after)) {
+            assert_eq!(before["name"], after["name"]);
+            assert_eq!(before["dimensions"], after["dimensions"]);
+            let expected = match before["dimensions"].as_array().unwrap().len() {
+                1 => "f32",
+                _ if before["name"] == "token_embd.weight" => logits,
+                _ => tensor_type,
+            };
+            assert_eq!(after["type"], expected, "{after}");
+        }
+        for (key, value) in before["metadata"].as_object().unwrap() {
+            assert_eq!(&after["metadata"][key], value);
+        }
+        assert_eq!(after["metadata"]["general.quantization_version"], 2);
+        // It can be loaded and computed with.
+        let logits = json_of(&run(&[
+            &"logits",
+            &"--model",
+            &output,
+            &"--tokens",
+            &"1,2,3",
+        ]));
+        let logits = logits.as_array().unwrap();
+        assert!(!logits.is_empty() && logits.iter().all(|x| x.as_f64().unwrap().is_finite()));
+    }
+}
+
+#[test]
+fn quantizes_all_matrices_alike_if_asked() {
+    let model = file("pure.gguf", &tiny().build());
+    let output = model.with_file_name("pure-q4_0.gguf");
+    let said = stdout(&run(&[
+        &"quantize",
+        &"--model",
+        &model,
+        &"--type",
+        &"q4_0",
+        &"--pure",
+        &"--output",
+        &output,
+    ]));
+    assert!(
+        said.contains("Q4_0: 15 tensors") && !said.contains("Q6_K"),
+        "{said}"
+    );
+}
+
+#[test]
+fn falls_back_where_rows_are_no_whole_blocks() {
+    let rows = |columns: u64| (0..columns * 2).flat_map(|i| (i as f32).to_le_bytes());
+    let bytes = |columns| rows(columns).collect::<Vec<_>>();
+    let model = file(
+        "rows.gguf",
+        &common::gguf::GgufBuilder::default()
+            .tensor("a.weight", 0, &[288, 2], &bytes(288))
+            .tensor("b.weight", 0, &[48, 2], &bytes(48))
+            .tensor("a_norm.weight", 0, &[48, 2], &bytes(48))
+            .build(),
+    );
+    let output = model.with_file_name("rows-q5_k.gguf");
+    let said = stdout(&run(&[
+        &"quantize",
+        &"--model",
+        &model,
+        &"--type",
+        &"q5_k",
+        &"--output",
+        &output,
+    ]));
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "F16 instead of Q5_1 for rows of 48: 1 tensors, 192 bytes",
+            "Q5_1 instead of Q5_K for rows of 288: 1 tensors, 432 bytes",
+            "copied: 1 tensors, 384 bytes",
+        ]
+    );
+}
+
+#[test]
+fn refuses_what_it_can_not_quantize() {
+    let model = file("not-quantized.gguf", &tiny().build());
+    let output = model.with_file_name("not-written.gguf");
+    let quantize = |model: &Path, output: &Path| {
+        run(&[
+            &"quantize",
+            &"--model",
+            &model,
+            &"--type",
+            &"q4_0",
+            &"--output",
+            &output,
+        ])
+    };
+    let matrix = |kind: u32, data: &[u8]| {
+        let file = common::gguf::GgufBuilder::default();
+        file.tensor("a.weight", kind, &[256, 1], data).build()
+    };
+    let of = |x: f32| matrix(0, &x.to_le_bytes().repeat(256));
+    let alone = common::gguf::GgufBuilder::default();
+    let cases = [
+        (of(f32::NAN), "tensor a.weight: a weight is NaN"),
+        (
+            of(f32::INFINITY),
+            "a weight is inf, which Q4_0 can not hold",
+        ),
+        (of(1e5), "a weight is 100000, which Q4_0 can not hold"),
+        (
+            matrix(16, &[0; 66]),
+            "a.weight: type 16 (iq2_xxs) is not supported",
+        ),
+        (alone.key("k", "v").build(), "has no matrices of weights"),
+        (vec![1; 64], "not a GGUF"),
+    ];
+    for (i, (bytes, message)) in cases.iter().enumerate() {
+        let model = file(&format!("refused-{i}.gguf"), bytes);
+        fails(&quantize(&model, &output), 1, &[message]);
+        assert!(!output.exists());
+    }
+    fails(&quantize(&model, &model), 1, &["is the file that is read"]);
+    let directory = model.parent().unwrap();
+    fails(&quantize(&model, directory), 1, &["is a directory"]);
+    let nowhere = directory.join("nowhere/file.gguf");
+    fails(&quantize(&model, &nowhere), 1, &["cannot create"]);
+    assert_eq!(std::fs::read(&model).unwrap(), tiny().build());
+}

@@ -8,6 +8,7 @@ mod generate;
 mod inspect;
 mod logits;
 mod perplexity;
+mod quantize;
 mod synth;
 mod tokenize;
 
@@ -49,6 +50,8 @@ enum Command {
     Perplexity(perplexity::Perplexity),
     /// Print what is in a file
     Inspect(inspect::Inspect),
+    /// Write a file with the weights in another type
+    Quantize(quantize::Quantize),
     /// Measure the speed
     Bench(bench::Bench),
     /// Make a model with made-up weights
@@ -65,6 +68,7 @@ impl Cli {
             Command::Logits(command) => command.run(),
             Command::Perplexity(command) => command.run(),
             Command::Inspect(command) => command.run(),
+            Command::Quantize(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::Synth(command) => command.run(),
         }
