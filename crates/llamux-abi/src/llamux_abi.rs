@@ -281,6 +281,9 @@ pub struct MatMul {
     pub tokens: u32,
     /// 1 to add to what `out` holds, 0 to replace it.
     pub accumulate: u32,
+    /// 1 to give each token the very bits that it gets as the only one; otherwise the order of the
+    /// additions may depend on whether there are several.
+    pub separate: u32,
 }
 
 /// The angle by which a position turns each pair, `base^(-2i/dimensions) / factors[i]`, slowed down for a
@@ -354,7 +357,59 @@ pub struct Rope {
     pub style: RopeStyle,
 }
 
-/// Appends keys and values to one layer's cache. A unit is a token.
+/// Positions of a block of the cache.
+pub const KV_BLOCK: u32 = 64;
+
+/// How the cache keeps its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum KvType {
+    /// 16-bit floats.
+    F16 = 0,
+    /// Signed bytes, with a 16-bit float as the scale of each [`KV_GROUP`] dimensions of a head, whose
+    /// length is a multiple of that.
+    Q8_0 = 1,
+}
+
+/// Dimensions that share a scale in [`KvType::Q8_0`].
+pub const KV_GROUP: u32 = 32;
+
+/// Where a token stands: which sequence it belongs to, and after how many of its tokens.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Place {
+    /// Where the blocks of its sequence begin in [`KvCache::table`].
+    pub table: u32,
+    /// How many tokens are before it. The block of position `p` is `table + p / KV_BLOCK`.
+    pub position: u32,
+}
+
+/// One layer of a cache in blocks of [`KV_BLOCK`] positions, and where the tokens of a batch stand.
+///
+/// In each block a layer has `(kv_heads)` keys, and behind these `(kv_heads)` values. Of one head the keys
+/// are `(head_dim, KV_BLOCK)` and the values `(KV_BLOCK, head_dim)`, so that both products of
+/// attention run along the lanes of a vector; in [`KvType::Q8_0`] their scales follow, of the keys
+/// `(head_dim / KV_GROUP, KV_BLOCK)`, of the values `(KV_BLOCK, head_dim / KV_GROUP)`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct KvCache {
+    /// The layer's part of block 0, aligned to 64 bytes.
+    pub layer: *mut u8,
+    /// Bytes from a block to the next, a multiple of 64.
+    pub block_bytes: u64,
+    /// The blocks of all sequences: numbers of blocks.
+    pub table: *const u32,
+    /// `(tokens)`.
+    pub places: *const Place,
+    /// How it keeps its numbers.
+    pub kv_type: KvType,
+    /// Number of key and value heads.
+    pub kv_heads: u32,
+    /// Length of a head, at most 256.
+    pub head_dim: u32,
+}
+
+/// Puts keys and values into the cache. A unit is a token.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct StoreKv {
@@ -362,55 +417,37 @@ pub struct StoreKv {
     pub k: *const f32,
     /// `(tokens, kv_heads, head_dim)`.
     pub v: *const f32,
-    /// `(kv_heads, context, head_dim)` of 16-bit floats.
-    pub k_cache: *mut u16,
-    /// `(kv_heads, context, head_dim)` of 16-bit floats.
-    pub v_cache: *mut u16,
-    /// Position of the first token; the others follow it.
-    pub position: u32,
-    /// Positions that the cache holds.
-    pub context: u32,
-    /// Number of key and value heads.
-    pub kv_heads: u32,
-    /// Length of a head.
-    pub head_dim: u32,
+    /// Where they go. No two tokens have the same place.
+    pub cache: KvCache,
 }
 
 /// Causal attention of a batch over one layer's cache, in chunks of [`ATTENTION_CHUNK`] positions.
 ///
-/// Token `t` stands at `position + t` and sees positions `0..=position + t`, or the last `window` of
-/// these. A unit is one token, one kv head and one chunk, scores divided by `sqrt(scale_square)`: `unit = (t * kv_heads + h) * chunks + c`; it computes the
-/// `heads / kv_heads` query heads of that kv head and writes, for each, the unnormalised sum of the
-/// values, the maximum score and the sum of the exponentials (a chunk that the token does not see:
-/// zeros and minus infinity). [`MergeAttention`] puts the chunks together.
+/// A token sees the positions of its own sequence up to its own, or the last `window` of these. A unit is
+/// one token, one kv head and one chunk, scores divided by `sqrt(scale_square)`:
+/// `unit = (t * kv_heads + h) * chunks + c`; it computes the `heads / kv_heads` query heads of that kv head
+/// and writes, for each, the unnormalised sum of the values, the maximum score and the sum of the
+/// exponentials (a chunk that the token does not see: zeros and minus infinity).
+/// [`MergeAttention`] puts the chunks together.
 ///
-/// Online softmax: <https://arxiv.org/abs/1805.02867>; split over the context as in Flash-Decoding.
+/// Online softmax: <https://arxiv.org/abs/1805.02867>; split over the context as in Flash-Decoding;
+/// blocks as in PagedAttention, <https://arxiv.org/abs/2309.06180>.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Attention {
     /// `(tokens, heads, head_dim)`.
     pub q: *const f32,
-    /// `(kv_heads, context, head_dim)` of 16-bit floats.
-    pub k_cache: *const u16,
-    /// `(kv_heads, context, head_dim)` of 16-bit floats.
-    pub v_cache: *const u16,
     /// `(tokens, heads, chunks, head_dim + 2)`: values, maximum, sum.
     pub partial: *mut f32,
-    /// Position of the first token.
-    pub position: u32,
-    /// Number of chunks, enough for the last token's position.
+    /// What it reads; not written.
+    pub cache: KvCache,
+    /// Number of chunks, enough for every token's position.
     pub chunks: u32,
-    /// Positions that the cache holds.
-    pub context: u32,
-    /// Number of query heads, a multiple of `kv_heads`.
+    /// Number of query heads, a multiple of the kv heads.
     pub heads: u32,
-    /// Number of key and value heads.
-    pub kv_heads: u32,
-    /// Length of a head, at most 256.
-    pub head_dim: u32,
     /// How many positions a token sees, itself among them; 0 for all.
     pub window: u32,
-    /// Square of what the scores are divided by, usually `head_dim`; not 0.
+    /// Square of what the scores are divided by, usually the head's length; not 0.
     pub scale_square: u32,
 }
 

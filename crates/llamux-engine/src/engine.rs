@@ -5,14 +5,16 @@
 use llamux_abi as abi;
 
 use crate::arena::Arena;
-use crate::chat::{self, Chat};
+use crate::blocks::Blocks;
+use crate::chat::{self, Chat, Turn};
 use crate::error::{Error, Name};
-use crate::generate::Outcome;
+use crate::generate::{Outcome, Request};
 use crate::gguf::{Gguf, Optional};
-use crate::math::{Candidates, Executor, F32Bits, Job, Kernels};
-use crate::model::{Hyper, Model};
+use crate::math::{Candidates, Executor, F32Bits, Job, Kernels, Place};
+use crate::model::{Batch, CacheSize, Hyper, Model};
+use crate::slot::{Slots, MAX_SEQUENCES};
 use crate::tokenizer::{self, Vocab};
-use crate::{quantization, size, Run};
+use crate::{quantization, size, KvType, Run};
 
 /// The context that is used where none is asked for, if the model's is not shorter.
 const DEFAULT_CONTEXT: u32 = 4096;
@@ -26,6 +28,13 @@ pub struct Options {
     pub prompt_bytes: usize,
     /// The chat format; the file's own if none is named.
     pub chat_format: Option<chat::Format>,
+    /// How many requests are answered at once; 0 for one.
+    pub sequences: u32,
+    /// Positions of the key and value cache, which all sequences share; at least the context, and 0 for
+    /// a context for each sequence.
+    pub kv_positions: u32,
+    /// How the cache keeps its numbers.
+    pub kv_type: KvType,
 }
 
 impl Default for Options {
@@ -34,6 +43,9 @@ impl Default for Options {
             context: 0,
             prompt_bytes: 1 << 20,
             chat_format: None,
+            sequences: 0,
+            kv_positions: 0,
+            kv_type: KvType::F16,
         }
     }
 }
@@ -116,6 +128,12 @@ pub struct Info<'a> {
     pub vocabulary: u32,
     /// The chat format, and where it comes from; `None` if there is none.
     pub chat: Option<Chat<'a>>,
+    /// How many requests are answered at once.
+    pub sequences: u32,
+    /// Positions of the key and value cache.
+    pub kv_positions: u32,
+    /// How the cache keeps its numbers.
+    pub kv_type: KvType,
     /// Bytes of the key and value cache.
     pub kv_bytes: usize,
     /// Bytes of the arena that are used.
@@ -124,24 +142,45 @@ pub struct Info<'a> {
     pub tensor_bytes: u64,
 }
 
-/// A model, its vocabulary, and the state of one conversation.
-///
-/// # Invariants
-///
-/// The cache holds what the model computed for the first `position` of `tokens`.
+/// The slot of what is computed without a request.
+pub(crate) const OWN: usize = 0;
+
+/// The owner of what is in it: nobody's request.
+const NOBODY: u64 = u64::MAX - 1;
+
+/// Most positions of the cache.
+const MAX_KV_POSITIONS: u32 = 1 << 24;
+
+/// Tokens of a prompt that are computed between two tokens of others' answers.
+const PIECE: u32 = 32;
+
+/// A model, its vocabulary, and the sequences that are computed with it.
 pub struct Engine<'a> {
     pub(crate) kernels: Kernels,
     pub(crate) vocab: Vocab<'a>,
     pub(crate) model: Model<'a>,
-    /// `(context)`: the prompt and the answer.
-    pub(crate) tokens: &'a mut [u32],
+    pub(crate) blocks: Blocks<'a>,
+    pub(crate) slots: Slots<'a>,
+    /// A batch.
+    pub(crate) ids: &'a mut [u32],
+    pub(crate) places: &'a mut [Place],
+    /// The prompt of a request that is being taken in.
+    pub(crate) prompt: &'a mut [u32],
     /// For the tokenizer.
     pub(crate) text: &'a mut [u64],
     pub(crate) candidates: &'a mut Candidates,
-    pub(crate) position: u32,
     /// Its chat format, or why there is none.
     pub(crate) chat: Result<Chat<'a>, Error>,
-    batch: u32,
+    /// Tokens of the system prompt.
+    system: u32,
+    pub(crate) batch: u32,
+    pub(crate) piece: u32,
+    /// Whether to guess tokens.
+    pub(crate) speculate: bool,
+    /// Whose turn it was.
+    pub(crate) last_decoded: usize,
+    pub(crate) last_prefilled: usize,
+    pub(crate) last_ended: usize,
     info: Info<'a>,
 }
 
@@ -149,7 +188,11 @@ pub struct Engine<'a> {
 struct Parts<'a> {
     vocabulary: &'a mut [u32],
     vocabulary_bytes: usize,
-    tokens: &'a mut [u32],
+    blocks: Blocks<'a>,
+    slots: Slots<'a>,
+    ids: &'a mut [u32],
+    places: &'a mut [Place],
+    prompt: &'a mut [u32],
     text: &'a mut [u64],
     candidates: &'a mut [Candidates],
     model: Model<'a>,
@@ -162,27 +205,56 @@ impl<'a> Parts<'a> {
         options: &Options,
         arena: &mut Arena<'a>,
     ) -> Result<Self, Error> {
+        let within = |what, value: u32, limit: u32| match value <= limit {
+            true => Ok(value),
+            false => Err(Error::Limit {
+                what,
+                name: Name::EMPTY,
+                value: value.into(),
+                limit: limit.into(),
+            }),
+        };
         let context = match options.context {
             0 => hyper.context.min(DEFAULT_CONTEXT),
-            context if context <= hyper.context => context,
-            context => {
-                return Err(Error::Limit {
-                    what: "context",
+            context => within("context", context, hyper.context)?,
+        };
+        let sequences = within(
+            "number of sequences",
+            options.sequences.max(1),
+            MAX_SEQUENCES,
+        )?;
+        let positions = match options.kv_positions {
+            0 => context.saturating_mul(sequences),
+            positions if positions < context => {
+                return Err(Error::Invalid {
+                    what: "number of positions of the cache",
                     name: Name::EMPTY,
-                    value: context.into(),
-                    limit: hyper.context.into(),
+                    value: positions.into(),
+                    expected: "at least the context",
                 })
             }
+            positions => positions,
+        };
+        let limit = MAX_KV_POSITIONS.max(context);
+        let positions = within("number of positions of the cache", positions, limit)?;
+        let cache = CacheSize {
+            context,
+            blocks: positions.div_ceil(abi::KV_BLOCK),
+            kv_type: options.kv_type,
         };
         let vocabulary = arena.slice(Vocab::plan(gguf)?)?;
         let vocabulary_bytes = arena.used();
         Ok(Self {
             vocabulary,
             vocabulary_bytes,
-            tokens: arena.slice(size(context))?,
+            blocks: Blocks::lay_out(cache.blocks, arena)?,
+            slots: Slots::lay_out(sequences + 1, context, arena)?,
+            ids: arena.slice(size(abi::MAX_BATCH))?,
+            places: arena.slice(size(abi::MAX_BATCH))?,
+            prompt: arena.slice(2 * size(context))?,
             text: arena.slice(Chat::scratch(options.prompt_bytes))?,
             candidates: arena.slice(1)?,
-            model: Model::lay_out(gguf, hyper, context, arena)?,
+            model: Model::lay_out(gguf, hyper, cache, arena)?,
         })
     }
 }
@@ -230,23 +302,39 @@ impl<'a> Engine<'a> {
             context: parts.model.context(),
             vocabulary: hyper.vocabulary,
             chat: chat.ok(),
+            // CAST: At most `MAX_SEQUENCES`; one slot is the engine's own.
+            sequences: parts.slots.count().saturating_sub(1) as u32,
+            kv_positions: parts.blocks.count().saturating_mul(abi::KV_BLOCK),
+            kv_type: options.kv_type,
             kv_bytes: parts.model.kv_bytes(),
             arena_bytes: arena.used(),
             tensor_bytes: totals.bytes,
         };
         let candidates = parts.candidates.first_mut();
-        Ok(Self {
+        let mut engine = Self {
             kernels,
             vocab,
             model: parts.model,
-            tokens: parts.tokens,
+            blocks: parts.blocks,
+            slots: parts.slots,
+            ids: parts.ids,
+            places: parts.places,
+            prompt: parts.prompt,
             text: parts.text,
             candidates: candidates.ok_or(Error::Operation("candidates"))?,
-            position: 0,
             chat,
+            system: 0,
             batch: abi::MAX_BATCH,
+            piece: PIECE,
+            speculate: false,
+            last_decoded: 0,
+            last_prefilled: 0,
+            last_ended: 0,
             info,
-        })
+        };
+        engine.system = engine.system_tokens();
+        engine.clear();
+        Ok(engine)
     }
 
     /// What is known of the model.
@@ -259,16 +347,22 @@ impl<'a> Engine<'a> {
         &self.vocab
     }
 
-    /// How many tokens are in the context.
-    pub fn position(&self) -> u32 {
-        self.position
+    /// Tokens of the context.
+    pub(crate) fn context(&self) -> u32 {
+        self.info.context
     }
 
-    /// The tokens of the prompt that had this outcome, until the next one.
+    /// How many tokens have been [`extend`](Self::extend)ed by.
+    pub fn position(&self) -> u32 {
+        self.slots.get(OWN).map_or(0, |own| own.computed)
+    }
+
+    /// The tokens of the prompt that came to its end last and had this outcome, until the next request.
     pub fn prompt(&self, outcome: &Outcome) -> &[u32] {
-        self.tokens
-            .get(..size(outcome.prompt_tokens))
-            .unwrap_or(&[])
+        let tokens = self
+            .slots
+            .tokens_of(self.last_ended, 0, outcome.prompt_tokens);
+        tokens.unwrap_or(&[])
     }
 
     /// Computes at most `tokens` at once, [`abi::MAX_BATCH`] if nothing else is said.
@@ -276,10 +370,30 @@ impl<'a> Engine<'a> {
         self.batch = tokens.clamp(1, abi::MAX_BATCH);
     }
 
-    /// Empties the context.
+    /// Computes at most `tokens` of a prompt between two tokens of others' answers, 32 if nothing else is
+    /// said: fewer let answers flow, more begin them sooner.
+    pub fn set_piece(&mut self, tokens: u32) {
+        self.piece = tokens.clamp(1, abi::MAX_BATCH);
+    }
+
+    /// Whether to guess tokens where the text repeats itself. That changes no choice. It is not done if
+    /// nothing else is said, nor while several sequences are computed.
+    pub fn set_speculation(&mut self, on: bool) {
+        self.speculate = on;
+    }
+
+    /// Forgets what the cache has of sequences that have ended.
+    pub fn forget(&mut self) {
+        self.blocks.forget();
+    }
+
+    /// Ends the sequence of [`extend`](Self::extend).
     pub fn clear(&mut self) {
-        // INVARIANT: Nothing is held of no tokens.
-        self.position = 0;
+        // It cannot fail: the slot is there.
+        let _ = self.slots.detach(OWN, &mut self.blocks);
+        if let Ok(own) = self.slots.get_mut(OWN) {
+            (own.len, own.owner) = (0, NOBODY);
+        }
     }
 
     /// The tokens of a text, special tokens in it included, written to `out`. Returns their number.
@@ -291,7 +405,8 @@ impl<'a> Engine<'a> {
         self.vocab.encode(text, options, self.text, out)
     }
 
-    /// Appends tokens to the context. Returns the logits behind the last of them, `(vocabulary)`.
+    /// Appends tokens to a sequence that is no request's. Returns the logits behind the last of them,
+    /// `(vocabulary)`.
     pub fn extend(
         &mut self,
         ids: &[u32],
@@ -304,12 +419,13 @@ impl<'a> Engine<'a> {
             executor,
             stop: &mut stop,
         };
-        let last = self.advance(&mut run, ids.len())?;
+        let last = self.advance(&mut run, ids.len(), 1)?;
         self.model.logits(&mut run, last, 1)
     }
 
     /// Passes on, for each token of `ids` after the first, its negative log-likelihood given all
-    /// tokens before it, in nats, as the bits of an `f64`. The context is `ids` afterwards.
+    /// tokens before it, in nats, as the bits of an `f64`. The sequence of [`extend`](Self::extend) is
+    /// `ids` afterwards.
     pub fn likelihoods(
         &mut self,
         ids: &[u32],
@@ -317,7 +433,6 @@ impl<'a> Engine<'a> {
         mut each: impl FnMut(u64),
     ) -> Result<(), Error> {
         self.clear();
-        self.append(ids)?;
         let mut stop = || false;
         let mut run = Run {
             kernels: self.kernels,
@@ -326,11 +441,10 @@ impl<'a> Engine<'a> {
         };
         let vocabulary = size(self.info.vocabulary);
         let mut targets = ids.iter().skip(1);
+        self.append(ids)?;
         for batch in ids.chunks(size(self.batch)) {
-            let (position, count) = (self.position, self.count(batch.len())?);
-            self.model.forward(&mut run, batch, position, count)?;
-            // INVARIANT: `append` wrote these very tokens.
-            self.position = position + count;
+            let count = self.count(batch.len())?;
+            self.advance(&mut run, batch.len(), count)?;
             let most = self.model.max_logits();
             let mut begin = 0;
             while begin < count {
@@ -347,43 +461,95 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// Puts tokens behind those in the context, to be computed.
-    pub(crate) fn append(&mut self, ids: &[u32]) -> Result<(), Error> {
+    /// Puts tokens behind those of the engine's own sequence, to be computed.
+    fn append(&mut self, ids: &[u32]) -> Result<(), Error> {
         let vocabulary = self.info.vocabulary;
         if let Some(&id) = ids.iter().find(|&&id| id >= vocabulary) {
             return Err(Error::Token { id, vocabulary });
         }
-        let begin = size(self.position);
+        let begin = size(self.position());
+        let have = self.context();
+        let tokens = self.slots.tokens(OWN)?;
         let room = begin
             .checked_add(ids.len())
-            .and_then(|end| self.tokens.get_mut(begin..end))
+            .and_then(|end| tokens.get_mut(begin..end))
             .ok_or(Error::Context {
                 // CAST: `usize` is at most 64 bits wide.
                 need: (begin as u64).saturating_add(ids.len() as u64),
-                have: self.info.context.into(),
+                have: have.into(),
             })?;
         room.copy_from_slice(ids);
         Ok(())
     }
 
-    /// Computes the next `count` of `tokens`. Returns the index of the last of them in its batch, whose
-    /// logits can then be had.
-    pub(crate) fn advance(&mut self, run: &mut Run<'_>, count: usize) -> Result<u32, Error> {
+    /// Computes the next `count` tokens of the engine's own sequence, the last `wanted` of them so that
+    /// their logits can be had. Returns the index of the last one in its batch.
+    pub(crate) fn advance(
+        &mut self,
+        run: &mut Run<'_>,
+        count: usize,
+        wanted: u32,
+    ) -> Result<u32, Error> {
         let mut left = self.count(count)?;
         let mut last = 0;
         while left > 0 {
             let batch = left.min(self.batch);
             left -= batch;
-            let begin = size(self.position);
-            let ids = self.tokens.get(begin..begin.saturating_add(size(batch)));
-            let ids = ids.ok_or(Error::Operation("tokens"))?;
-            let wanted = u32::from(left == 0);
-            self.model.forward(run, ids, self.position, wanted)?;
-            // INVARIANT: The batch has been computed.
-            self.position += batch;
+            let begin = self.position();
+            self.slots.grow(OWN, begin + batch, &mut self.blocks)?;
+            for (place, position) in self.places.iter_mut().zip(begin..begin + batch) {
+                *place = self.slots.place(OWN, position);
+            }
+            let places = self.places.get(..size(batch));
+            let batch_of_tokens = Batch {
+                ids: self.slots.tokens_of(OWN, begin, begin + batch)?,
+                places: places.ok_or(Error::Operation("places"))?,
+                table: self.slots.table(),
+                separate: false,
+            };
+            let wanted = if left == 0 { wanted.min(batch) } else { 0 };
+            self.model.forward(run, &batch_of_tokens, wanted)?;
+            for _ in 0..batch {
+                self.slots.advance(OWN, &mut self.blocks)?;
+            }
             last = batch.saturating_sub(1);
         }
         Ok(last)
+    }
+
+    /// Writes the tokens of a prompt to `prompt`, and returns their number, and how many of them stay when
+    /// the oldest are dropped.
+    pub(crate) fn encode(&mut self, request: &Request<'_>) -> Result<(u32, u32), Error> {
+        if request.prompt.is_empty() {
+            return Err(Error::EmptyPrompt);
+        }
+        let vocab = &self.vocab;
+        let (encoded, keep) = if request.raw {
+            let options = tokenizer::Options {
+                add_special: true,
+                parse_special: true,
+            };
+            (
+                vocab.encode(request.prompt, options, self.text, self.prompt),
+                vocab.add_bos().into(),
+            )
+        } else {
+            let turn = Turn::First;
+            (
+                self.chat?
+                    .encode(vocab, turn, request.prompt, self.text, self.prompt),
+                self.system,
+            )
+        };
+        match encoded {
+            // CAST: No more than two contexts.
+            Ok(count) => Ok((count as u32, keep)),
+            Err(Error::Context { need, .. }) => Err(Error::Context {
+                need,
+                have: self.info.context.into(),
+            }),
+            Err(error) => Err(error),
+        }
     }
 
     fn count(&self, tokens: usize) -> Result<u32, Error> {

@@ -171,6 +171,15 @@ pub enum Error {
         /// Tokens that there is room for.
         have: u64,
     },
+    /// Others have what is needed now; it will be free when they are done.
+    Busy {
+        /// `sequences` or `blocks of the cache`.
+        what: &'static str,
+        /// How many are needed.
+        need: u64,
+        /// How many are free.
+        have: u64,
+    },
     /// The prompt has more bytes than the scratch memory was made for.
     PromptLength {
         /// Bytes of the prompt.
@@ -311,6 +320,9 @@ impl fmt::Display for Error {
             }
             Error::Context { need, have } => {
                 write!(f, "{need} tokens do not fit in a context of {have}")
+            }
+            Error::Busy { what, need, have } => {
+                write!(f, "{need} {what} are needed, {have} are free")
             }
             Error::PromptLength { need, have } => {
                 write!(f, "the prompt has {need} bytes, more than the limit of {have}")

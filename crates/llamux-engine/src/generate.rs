@@ -2,17 +2,14 @@
 
 //! From a question to its answer.
 
-use crate::chat::Turn;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::math::Executor;
-use crate::sampler::Sampler;
 pub use crate::sampler::{Sampling, PENALTY_WINDOW};
-use crate::tokenizer::Utf8Assembler;
-use crate::Run;
+use crate::scheduler::{Audience, SlotId};
 
 /// A question.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Request<'a> {
     /// Its text.
     pub prompt: &'a str,
@@ -22,6 +19,21 @@ pub struct Request<'a> {
     pub max_tokens: u32,
     /// How to choose them.
     pub sampling: Sampling,
+    /// What happens when prompt and answer fill the context.
+    pub full: Full,
+}
+
+/// What happens when there are more tokens than the context has room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Full {
+    /// A prompt that is longer than the context is refused, an answer ends with [`Stop::Context`].
+    #[default]
+    Stop,
+    /// The oldest tokens are dropped, but for the system prompt (of a raw prompt: the token that begins
+    /// every text); whole turns if they end soon enough. What is left is computed again.
+    ///
+    /// A prompt may be up to twice as long as the context.
+    DropOldest,
 }
 
 /// Where an answer goes.
@@ -63,14 +75,21 @@ pub enum Stop {
 pub struct Outcome {
     /// Tokens of the prompt, chat format included.
     pub prompt_tokens: u32,
+    /// Those of them that were in the cache already.
+    pub cached_tokens: u32,
     /// Tokens of the answer, without the one that ended it.
     pub tokens: u32,
+    /// Tokens that were guessed and computed ahead, and those of them that were right.
+    pub drafted_tokens: u32,
+    /// See `drafted_tokens`.
+    pub accepted_tokens: u32,
     /// Why the answer ends.
     pub stop: Stop,
 }
 
 impl Engine<'_> {
-    /// Answers a question, in an empty context. Allocates nothing.
+    /// Answers a question for `owner` while nobody else's is answered, or together with those that are.
+    /// Allocates nothing.
     ///
     /// If it is stopped, what there is of the answer has been passed to `sink`.
     pub fn generate(
@@ -79,103 +98,39 @@ impl Engine<'_> {
         executor: &dyn Executor,
         sink: &mut dyn Sink,
     ) -> Result<Outcome, Error> {
-        self.clear();
-        let prompt_tokens = self.encode(request)?;
-        let mut outcome = Outcome {
-            prompt_tokens,
-            tokens: 0,
-            stop: Stop::Length,
+        let id = self.submit(request, 0)?;
+        let mut alone = Alone {
+            id,
+            sink,
+            end: None,
         };
-        let mut text = Utf8Assembler::default();
-        let mut fits = true;
-        let result = self.answer(request, executor, sink, &mut text, &mut outcome);
-        // A character that was never completed is shown as such, unless there was no room already.
-        if !matches!(result, Ok(Stop::Sink)) {
-            text.finish(|text| fits &= sink.text(text));
-        }
-        outcome.stop = match result {
-            Ok(_) if !fits => Stop::Sink,
-            Ok(stop) => stop,
-            Err(Error::Interrupted) => Stop::Requested,
-            Err(error) => return Err(error),
-        };
-        Ok(outcome)
-    }
-
-    /// Writes the tokens of the prompt to `tokens`, and returns their number.
-    fn encode(&mut self, request: &Request<'_>) -> Result<u32, Error> {
-        if request.prompt.is_empty() {
-            return Err(Error::EmptyPrompt);
-        }
-        let count = if request.raw {
-            let options = crate::tokenizer::Options {
-                add_special: true,
-                parse_special: true,
-            };
-            let vocab = &self.vocab;
-            vocab.encode(request.prompt, options, self.text, self.tokens)?
-        } else {
-            let chat = self.chat?;
-            let vocab = &self.vocab;
-            chat.encode(vocab, Turn::First, request.prompt, self.text, self.tokens)?
-        };
-        // CAST: No more than the context has.
-        Ok(count as u32)
-    }
-
-    fn answer(
-        &mut self,
-        request: &Request<'_>,
-        executor: &dyn Executor,
-        sink: &mut dyn Sink,
-        text: &mut Utf8Assembler,
-        outcome: &mut Outcome,
-    ) -> Result<Stop, Error> {
-        let context = self.info().context;
-        let mut sampler = Sampler::new(request.sampling);
-        let mut new = crate::size(outcome.prompt_tokens);
         loop {
-            let mut stop = || sink.stop();
-            let mut run = Run {
-                kernels: self.kernels,
-                executor,
-                stop: &mut stop,
-            };
-            let last = self.advance(&mut run, new)?;
-            let logits = self.model.logits(&mut run, last, 1)?;
-            let so_far = self.tokens.get(..crate::size(self.position));
-            let token = sampler.choose(
-                &mut run,
-                logits,
-                so_far.unwrap_or_default(),
-                self.candidates,
-            )?;
-            if outcome.tokens == 0 {
-                sink.prefilled(outcome.prompt_tokens);
+            self.step(executor, &mut alone);
+            if let Some(end) = alone.end {
+                return end;
             }
-            if outcome.tokens >= request.max_tokens {
-                return Ok(Stop::Length);
-            }
-            if self.vocab.is_end(token) {
-                return Ok(Stop::End);
-            }
-            outcome.tokens += 1;
-            sink.token(token);
-            let mut fits = true;
-            text.push(self.vocab.piece(token, false), |text| {
-                fits = fits && sink.text(text);
-            });
-            if !fits {
-                return Ok(Stop::Sink);
-            }
-            if outcome.tokens >= request.max_tokens {
-                return Ok(Stop::Length);
-            }
-            if self.position() >= context {
-                return Ok(Stop::Context);
-            }
-            self.append(&[token])?;
-            new = 1;
+        }
+    }
+}
+
+/// One who asks alone.
+struct Alone<'a> {
+    id: SlotId,
+    sink: &'a mut dyn Sink,
+    end: Option<Result<Outcome, Error>>,
+}
+
+impl Audience for Alone<'_> {
+    fn sink(&mut self, id: SlotId) -> Option<&mut dyn Sink> {
+        match id == self.id {
+            true => Some(self.sink),
+            false => None,
+        }
+    }
+
+    fn done(&mut self, id: SlotId, end: Result<Outcome, Error>) {
+        if id == self.id {
+            self.end = Some(end);
         }
     }
 }

@@ -9,22 +9,32 @@
 
 #![cfg_attr(not(CONFIG_RUST), no_std)]
 #![deny(unsafe_code)]
+#![allow(
+    non_ascii_idents,
+    reason = "zerocopy's derives make such names of the fields'"
+)]
 
 pub mod arena;
+mod blocks;
 pub mod chat;
 mod engine;
 pub mod error;
 pub mod generate;
 pub mod gguf;
+mod lookup;
 pub mod math;
 pub mod model;
 mod quantization;
 mod sampler;
+pub mod scheduler;
+mod slot;
 pub mod tokenizer;
 pub mod unicode;
 
+pub use blocks::PUBLIC;
 pub use engine::{Engine, Info, Options, Plan};
 pub use error::Error;
+pub use llamux_abi::KvType;
 
 use math::{Executor, Job, Kernels};
 

@@ -155,15 +155,6 @@ pub struct Rotation {
     pub magnitude: F32Bits,
 }
 
-/// Which positions are attended to, and how much.
-#[derive(Clone, Copy)]
-pub struct Scores {
-    /// How many positions a token sees, itself among them; 0 for all.
-    pub window: u32,
-    /// Square of what the scores are divided by.
-    pub scale_square: u32,
-}
-
 /// What the gate of a feed-forward part goes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
@@ -173,25 +164,167 @@ pub enum Gate {
     Gelu,
 }
 
-/// The shape of one layer's key and value cache: `(kv_heads, context, head_dim)`.
+/// The shape of a key and value cache: blocks of [`abi::KV_BLOCK`] positions, each with all layers.
 #[derive(Clone, Copy)]
 pub struct CacheShape {
+    /// How it keeps its numbers.
+    pub kv_type: abi::KvType,
+    /// Number of blocks.
+    pub blocks: u32,
+    /// Number of layers.
+    pub layers: u32,
     /// Number of key and value heads.
     pub kv_heads: u32,
-    /// Positions that it holds.
-    pub context: u32,
     /// Length of a head.
     pub head_dim: u32,
 }
 
 impl CacheShape {
-    /// Number of elements; `None` if that overflows, or a dimension is not one that is computed.
-    pub fn elements(&self) -> Option<usize> {
-        if self.kv_heads == 0 || self.context == 0 || !(1..=256).contains(&self.head_dim) {
-            return None;
+    /// Bytes of a block's layer; `None` if a dimension is not one that is computed.
+    fn layer_bytes(&self) -> Option<usize> {
+        check(self.kv_heads != 0 && (1..=256).contains(&self.head_dim))?;
+        let elements = product(&[2, self.kv_heads, self.head_dim, abi::KV_BLOCK])?;
+        match self.kv_type {
+            abi::KvType::F16 => elements.checked_mul(2),
+            abi::KvType::Q8_0 => {
+                check(self.head_dim % abi::KV_GROUP == 0)?;
+                // CAST: A small constant.
+                elements.checked_add(2 * (elements / abi::KV_GROUP as usize))
+            }
         }
-        product(&[self.kv_heads, self.context, self.head_dim])
     }
+
+    /// Bytes of a block; `None` if that overflows, or a dimension is not one that is computed.
+    pub fn block_bytes(&self) -> Option<usize> {
+        check(self.layers != 0)?;
+        self.layer_bytes()?
+            .checked_mul(usize::try_from(self.layers).ok()?)
+    }
+
+    /// Bytes of all blocks.
+    pub fn bytes(&self) -> Option<usize> {
+        check(self.blocks != 0)?;
+        self.block_bytes()?
+            .checked_mul(usize::try_from(self.blocks).ok()?)
+    }
+}
+
+/// [`abi::Place`], as something that can be carved out of bytes.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, PartialEq, Eq)]
+#[repr(C)]
+pub struct Place {
+    /// Where the blocks of its sequence begin in the table.
+    pub table: u32,
+    /// How many tokens are before it.
+    pub position: u32,
+}
+
+const _: () = assert!(size_of::<Place>() == size_of::<abi::Place>());
+const _: () = assert!(align_of::<Place>() == align_of::<abi::Place>());
+const _: () = assert!(core::mem::offset_of!(Place, position) == 4);
+const _: () = assert!(core::mem::offset_of!(abi::Place, position) == 4);
+
+/// Where the tokens of a batch stand in a cache of so many blocks.
+///
+/// # Invariants
+///
+/// The block of each position from 0 to that of a token is in the table, and is below `blocks`; no two
+/// tokens have the same position of the same block.
+#[derive(Clone, Copy)]
+pub struct Places<'a> {
+    table: &'a [u32],
+    places: &'a [Place],
+    blocks: u32,
+}
+
+impl<'a> Places<'a> {
+    /// Checks that all of the blocks are there.
+    pub fn new(table: &'a [u32], places: &'a [Place], blocks: u32) -> Result<Self, Error> {
+        let this = Self {
+            table,
+            places,
+            blocks,
+        };
+        // INVARIANT: All is checked here.
+        for (i, &place) in places.iter().enumerate() {
+            let own = this.slot(place).ok_or(Error::Operation("Places"))?;
+            let mut before = places.iter().take(i);
+            if before.any(|&other| this.slot(other) == Some(own)) {
+                return Err(Error::Operation("Places"));
+            }
+        }
+        Ok(this)
+    }
+
+    /// A token's block and its position in it; `None` unless all blocks up to it are there.
+    fn slot(&self, place: Place) -> Option<(u32, u32)> {
+        let begin = usize::try_from(place.table).ok()?;
+        let last = usize::try_from(place.position / abi::KV_BLOCK).ok()?;
+        let blocks = self.table.get(begin..=begin.checked_add(last)?)?;
+        check(blocks.iter().all(|&block| block < self.blocks))?;
+        Some((*blocks.last()?, place.position % abi::KV_BLOCK))
+    }
+
+    /// `count` tokens from `begin` on.
+    pub fn part(&self, begin: u32, count: u32) -> Result<Self, Error> {
+        let part = || {
+            let begin = usize::try_from(begin).ok()?;
+            let end = begin.checked_add(usize::try_from(count).ok()?)?;
+            self.places.get(begin..end)
+        };
+        // INVARIANT: What holds for all tokens holds for some.
+        Ok(Self {
+            places: part().ok_or(Error::Operation("Places"))?,
+            ..*self
+        })
+    }
+
+    /// Number of tokens.
+    pub fn count(&self) -> u32 {
+        // CAST: At most a batch.
+        self.places.len() as u32
+    }
+
+    /// Chunks of attention that the last of the positions needs.
+    pub fn chunks(&self) -> u32 {
+        let last = self.places.iter().map(|place| place.position).max();
+        last.map_or(0, |last| last / abi::ATTENTION_CHUNK + 1)
+    }
+
+    /// The operations' view of a layer of `cache`.
+    fn cache(
+        &self,
+        cache: *mut u8,
+        len: usize,
+        shape: CacheShape,
+        layer: u32,
+    ) -> Option<abi::KvCache> {
+        check(shape.bytes()? == len && shape.blocks == self.blocks && layer < shape.layers)?;
+        check(cache.cast::<u64>().is_aligned())?;
+        let begin = shape
+            .layer_bytes()?
+            .checked_mul(usize::try_from(layer).ok()?)?;
+        Some(abi::KvCache {
+            layer: cache.wrapping_add(begin),
+            block_bytes: u64::try_from(shape.block_bytes()?).ok()?,
+            table: self.table.as_ptr(),
+            places: self.places.as_ptr().cast(),
+            kv_type: shape.kv_type,
+            kv_heads: shape.kv_heads,
+            head_dim: shape.head_dim,
+        })
+    }
+}
+
+/// How [`Job::attention`] looks back.
+#[derive(Clone, Copy)]
+pub struct Look {
+    /// Number of query heads.
+    pub heads: u32,
+    /// How many positions a token sees, itself among them; 0 for all.
+    pub window: u32,
+    /// Square of what the scores are divided by, usually the head's length.
+    pub scale_square: u32,
 }
 
 /// How [`Job::pick`] chooses; all times 1000.
@@ -523,6 +656,29 @@ impl<'a> Job<'a> {
         out: &'a mut [F32Bits],
         accumulate: bool,
     ) -> Result<Self, Error> {
+        Self::multiply(kernels, weights, x, bias, out, (accumulate, false))
+    }
+
+    /// The same, where each token gets the very bits that it gets as the only one.
+    pub fn mat_mul_separately(
+        kernels: Kernels,
+        weights: Matrix<'a>,
+        x: &'a [u8],
+        bias: Option<&'a [F32Bits]>,
+        out: &'a mut [F32Bits],
+        accumulate: bool,
+    ) -> Result<Self, Error> {
+        Self::multiply(kernels, weights, x, bias, out, (accumulate, true))
+    }
+
+    fn multiply(
+        kernels: Kernels,
+        weights: Matrix<'a>,
+        x: &'a [u8],
+        bias: Option<&'a [F32Bits]>,
+        out: &'a mut [F32Bits],
+        (accumulate, separate): (bool, bool),
+    ) -> Result<Self, Error> {
         operation("MatMul", || {
             let tokens = rows_of(out.len(), weights.rows).filter(|&n| n <= abi::MAX_BATCH)?;
             let activation = weights.activation();
@@ -542,19 +698,23 @@ impl<'a> Job<'a> {
                 out_stride: weights.rows,
                 tokens,
                 accumulate: accumulate.into(),
+                separate: separate.into(),
             });
             let multiply = match activation {
                 abi::Activation::F32 => MULTIPLY_FLOAT,
                 _ => MULTIPLY_QUANTIZED,
             };
             // A single token's rows are computed one by one.
-            let tile = if tokens > 1 {
+            let single = tokens == 1 || separate;
+            let tile = if !single {
                 kernels.0.tile.clamp(1, MAX_GRAIN)
             } else {
                 1
             };
             let work = u64::from(weights.columns) * u64::from(tokens) * multiply;
             let cost = work.max(weights.row_bytes().saturating_mul(READ));
+            let times = if separate { tokens } else { 1 };
+            let cost = cost.saturating_mul(times.into());
             // SAFETY: `Matrix` holds for the weights; `x` has `tokens` rows in their layout, is
             // aligned, and `out` has `tokens` rows with an element for each row of the weights, as
             // `bias` has.
@@ -667,84 +827,66 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// [`abi::StoreKv`]: `k` and `v` are `(tokens, kv_heads, head_dim)` for the positions from
-    /// `position` on.
+    /// [`abi::StoreKv`]: `k` and `v` are `(tokens, kv_heads, head_dim)` for the tokens of `places`.
     pub fn store_kv(
         kernels: Kernels,
         (k, v): (&'a [F32Bits], &'a [F32Bits]),
-        (k_cache, v_cache): (&'a mut [u16], &'a mut [u16]),
-        shape: CacheShape,
-        position: u32,
+        cache: &'a mut [u8],
+        (shape, layer): (CacheShape, u32),
+        places: Places<'a>,
     ) -> Result<Self, Error> {
         operation("StoreKv", || {
-            let cache = shape.elements()?;
-            check(k_cache.len() == cache && v_cache.len() == cache)?;
+            let tokens = count(places.places.len())?;
             let row = shape.kv_heads.checked_mul(shape.head_dim)?;
-            let tokens = rows_of(k.len(), row)?;
-            check(v.len() == k.len() && position.checked_add(tokens)? <= shape.context)?;
+            check(rows_of(k.len(), row)? == tokens && v.len() == k.len())?;
             let op = abi::Op::StoreKv(abi::StoreKv {
                 k: k.as_ptr().cast(),
                 v: v.as_ptr().cast(),
-                k_cache: k_cache.as_mut_ptr(),
-                v_cache: v_cache.as_mut_ptr(),
-                position,
-                context: shape.context,
-                kv_heads: shape.kv_heads,
-                head_dim: shape.head_dim,
+                cache: places.cache(cache.as_mut_ptr(), cache.len(), shape, layer)?,
             });
-            // SAFETY: `k` and `v` have `tokens` rows, for which both caches have positions.
-            unsafe {
-                Self::new(
-                    kernels,
-                    op,
-                    tokens,
-                    SIMPLE * u64::from(row),
-                    Share::Parallel,
-                )
-            }
+            let cost = 4 * SIMPLE * u64::from(row);
+            // SAFETY: `k` and `v` have a row for each token, whose places are all different ones of
+            // the cache.
+            unsafe { Self::new(kernels, op, tokens, cost, Share::Parallel) }
         })
     }
 
     /// [`abi::Attention`]: `q` is `(tokens, heads, head_dim)`, `partial` is
-    /// `(tokens, heads, chunks, head_dim + 2)`.
+    /// `(tokens, heads, chunks, head_dim + 2)`, with the chunks of [`Places::chunks`].
     pub fn attention(
         kernels: Kernels,
         q: &'a [F32Bits],
-        (k_cache, v_cache): (&'a [u16], &'a [u16]),
-        shape: CacheShape,
-        (heads, chunks, scores): (u32, u32, Scores),
-        position: u32,
+        cache: &'a [u8],
+        (shape, layer): (CacheShape, u32),
+        places: Places<'a>,
+        look: Look,
         partial: &'a mut [F32Bits],
     ) -> Result<Self, Error> {
         operation("Attention", || {
-            check(scores.scale_square != 0)?;
-            let cache = shape.elements()?;
-            check(k_cache.len() == cache && v_cache.len() == cache)?;
-            check(heads % shape.kv_heads == 0)?;
-            let tokens = rows_of(q.len(), heads.checked_mul(shape.head_dim)?)?;
-            let end = position.checked_add(tokens)?;
-            check(end <= shape.context && end.div_ceil(abi::ATTENTION_CHUNK) <= chunks)?;
+            let tokens = count(places.places.len())?;
+            let (heads, chunks) = (look.heads, places.chunks());
+            // Only read, though the descriptor says it with a pointer to write by.
+            let memory = cache.as_ptr().cast_mut();
+            let cache = places.cache(memory, cache.len(), shape, layer)?;
+            check(heads % shape.kv_heads == 0 && look.scale_square != 0)?;
+            check(rows_of(q.len(), heads.checked_mul(shape.head_dim)?)? == tokens)?;
             check(product(&[tokens, heads, chunks, shape.head_dim + 2])? == partial.len())?;
             let op = abi::Op::Attention(abi::Attention {
                 q: q.as_ptr().cast(),
-                k_cache: k_cache.as_ptr(),
-                v_cache: v_cache.as_ptr(),
                 partial: partial.as_mut_ptr().cast(),
-                position,
+                cache,
                 chunks,
-                context: shape.context,
                 heads,
-                kv_heads: shape.kv_heads,
-                head_dim: shape.head_dim,
-                window: scores.window,
-                scale_square: scores.scale_square,
+                window: look.window,
+                scale_square: look.scale_square,
             });
             let units = u32::try_from(product(&[tokens, shape.kv_heads, chunks])?).ok()?;
-            let cost = u64::from(end.min(abi::ATTENTION_CHUNK))
+            let last = places.places.iter().map(|place| place.position).max()?;
+            let cost = u64::from(last.saturating_add(1).min(abi::ATTENTION_CHUNK))
                 * u64::from(shape.head_dim)
                 * u64::from(heads / shape.kv_heads)
                 * (2 * MULTIPLY_FLOAT);
-            // SAFETY: The caches hold every position that a token sees, the chunks cover them, and
+            // SAFETY: The cache holds every position that a token sees, the chunks cover them, and
             // `partial` has room for each token's each head's each chunk.
             unsafe { Self::new(kernels, op, units, cost, Share::Parallel) }
         })
@@ -1191,86 +1333,112 @@ mod tests {
         refused!(Job::rope(k, &mut f(32), &f(0), Heads { heads: 0, ..heads }));
 
         let shape = CacheShape {
+            kv_type: abi::KvType::F16,
+            blocks: 3,
+            layers: 2,
             kv_heads: 2,
-            context: 4,
             head_dim: 8,
         };
-        let (mut a, mut b) = (vec![0u16; 64], vec![0u16; 64]);
-        let kv = f(32);
-        assert!(Job::store_kv(k, (&kv, &kv), (&mut a, &mut b), shape, 2).is_ok());
-        refused!(Job::store_kv(k, (&kv, &kv), (&mut a, &mut b), shape, 3));
-        refused!(Job::store_kv(
-            k,
-            (&kv, &kv),
-            (&mut a, &mut b),
-            shape,
-            u32::MAX
-        ));
-        refused!(Job::store_kv(k, (&kv, &f(16)), (&mut a, &mut b), shape, 0));
-        refused!(Job::store_kv(
-            k,
-            (&kv, &kv),
-            (&mut a[..63], &mut b),
-            shape,
-            0
-        ));
-        refused!(Job::store_kv(
-            k,
-            (&kv, &kv),
-            (&mut a, &mut b[..63]),
-            shape,
-            0
-        ));
+        // Two sequences: blocks 2 and 0, and block 1.
+        let table = [2, 0, 1, 3];
+        let place = |table, position| Place { table, position };
+        fn places<'a>(table: &'a [u32], places: &'a [Place]) -> Result<Places<'a>, Error> {
+            Places::new(table, places, 3)
+        }
+        let right = [place(0, 70), place(0, 71), place(2, 6)];
+        let right = places(&table, &right).unwrap();
+        assert_eq!(right.chunks(), 1);
+        refused!(places(&table, &[place(3, 0)]));
+        refused!(places(&table, &[place(4, 0)]));
+        refused!(places(&table, &[place(2, 64)]));
+        refused!(places(&table, &[place(u32::MAX, u32::MAX)]));
+        refused!(places(&table, &[place(0, 70), place(1, 6)]));
+        refused!(right.part(1, 3));
+        assert_eq!(right.part(1, 2).unwrap().places.len(), 2);
 
-        let scores = |scale_square| Scores {
+        let words = shape.bytes().unwrap() / 8;
+        assert_eq!(words * 8, 3 * 2 * 2 * 2 * 8 * 64 * 2);
+        let mut cache = vec![0u64; words + 1];
+        let cache = zerocopy::IntoBytes::as_mut_bytes(&mut cache[..]);
+        let kv = f(48);
+        let k_table = k;
+        let mut store = |k: &[F32Bits], v: &[F32Bits], range: core::ops::Range<usize>, at| {
+            Job::store_kv(k_table, (k, v), &mut cache[range], at, right).map(|_| ())
+        };
+        let all = words * 8;
+        assert!(store(&kv, &kv, 0..all, (shape, 1)).is_ok());
+        refused!(store(&kv, &kv, 0..all, (shape, 2)));
+        refused!(store(&kv, &kv, 0..all - 1, (shape, 1)));
+        refused!(store(&kv, &kv, 1..all + 1, (shape, 1)));
+        refused!(store(&f(32), &f(32), 0..all, (shape, 1)));
+        refused!(store(&kv, &f(32), 0..all, (shape, 1)));
+        let other = CacheShape { blocks: 2, ..shape };
+        let less = other.bytes().unwrap();
+        refused!(store(&kv, &kv, 0..less, (other, 1)));
+
+        let look = Look {
+            heads: 4,
             window: 0,
-            scale_square,
+            scale_square: 8,
         };
-        let attend = |q: usize, shape, heads, chunks, position, partial: usize| {
-            Job::attention(
-                k,
-                &f(q),
-                (&[0; 64], &[0; 64]),
-                shape,
-                (heads, chunks, scores(8)),
-                position,
-                &mut f(partial),
-            )
-            .map(|_| ())
+        let attend = |q: usize, shape: CacheShape, layer, look, partial: usize| {
+            let cache = vec![0u64; shape.bytes().unwrap_or(0) / 8];
+            let cache = zerocopy::IntoBytes::as_bytes(&cache[..]);
+            let mut partial = f(partial);
+            Job::attention(k, &f(q), cache, (shape, layer), right, look, &mut partial).map(|_| ())
         };
-        refused!(Job::attention(
-            k,
-            &f(32),
-            (&[0; 64], &[0; 64]),
-            shape,
-            (4, 1, scores(0)),
-            3,
-            &mut f(40),
-        ));
-        // One token, four heads of 8.
-        assert!(attend(32, shape, 4, 1, 3, 40).is_ok());
-        refused!(attend(32, shape, 4, 1, 4, 40));
-        refused!(attend(32, shape, 3, 1, 3, 40));
-        refused!(attend(31, shape, 4, 1, 3, 40));
-        refused!(attend(32, shape, 4, 0, 3, 0));
-        refused!(attend(32, shape, 4, 1, 3, 39));
+        // Three tokens, four heads of 8.
+        assert!(attend(96, shape, 1, look, 120).is_ok());
+        refused!(attend(96, shape, 2, look, 120));
+        refused!(attend(95, shape, 1, look, 120));
+        refused!(attend(96, shape, 1, look, 119));
+        refused!(attend(96, shape, 1, Look { heads: 3, ..look }, 120));
         refused!(attend(
-            32,
+            96,
+            shape,
+            1,
+            Look {
+                scale_square: 0,
+                ..look
+            },
+            120
+        ));
+        refused!(attend(96, CacheShape { blocks: 4, ..shape }, 1, look, 120));
+        for wrong in [
             CacheShape {
-                context: 3,
+                head_dim: 257,
                 ..shape
             },
-            4,
-            1,
-            0,
-            40
-        ));
-        let wide = CacheShape {
-            kv_heads: 1,
-            context: 1,
-            head_dim: 257,
-        };
-        assert_eq!(wide.elements(), None);
+            CacheShape {
+                head_dim: 0,
+                ..shape
+            },
+            CacheShape {
+                kv_heads: 0,
+                ..shape
+            },
+            CacheShape { layers: 0, ..shape },
+            CacheShape { blocks: 0, ..shape },
+            CacheShape {
+                blocks: u32::MAX,
+                layers: u32::MAX,
+                kv_heads: u32::MAX,
+                ..shape
+            },
+            CacheShape {
+                kv_type: abi::KvType::Q8_0,
+                ..shape
+            },
+        ] {
+            assert_eq!(wrong.bytes(), None);
+        }
+        let bytes = CacheShape {
+            kv_type: abi::KvType::Q8_0,
+            head_dim: 32,
+            ..shape
+        }
+        .bytes();
+        assert_eq!(bytes, Some(3 * 2 * 2 * 2 * (32 + 2) * 64));
 
         assert!(Job::merge_attention(k, &f(60), 3, 8, &mut f(16)).is_ok());
         refused!(Job::merge_attention(k, &f(59), 3, 8, &mut f(16)));

@@ -56,18 +56,12 @@ impl Default for Sampling {
 
 /// The choices of one answer.
 pub(crate) struct Sampler {
-    sampling: Sampling,
-    rng: u64,
+    pub(crate) sampling: Sampling,
+    /// The state of the random numbers.
+    pub(crate) rng: u64,
 }
 
 impl Sampler {
-    pub(crate) fn new(sampling: Sampling) -> Self {
-        Self {
-            sampling,
-            rng: sampling.seed,
-        }
-    }
-
     /// Chooses by `logits`, which are changed, for a text that ends in `recent`.
     pub(crate) fn choose(
         &mut self,

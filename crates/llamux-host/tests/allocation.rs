@@ -66,6 +66,7 @@ fn answering_allocates_nothing() {
                 repeat_penalty_milli: 1100,
                 ..Sampling::default()
             },
+            ..Request::default()
         };
         let outcome = engine.generate(&request, &pool, &mut Nowhere).unwrap();
         assert!(outcome.tokens > 0);

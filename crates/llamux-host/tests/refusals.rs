@@ -680,6 +680,7 @@ fn weights_that_are_no_numbers() {
         raw: true,
         max_tokens: 5,
         sampling: llamux_engine::generate::Sampling::default(),
+        ..llamux_engine::generate::Request::default()
     };
     let outcome = engine.generate(&request, &pool, &mut common::Collector::default());
     assert_eq!(outcome, Err(Error::NoCandidate));

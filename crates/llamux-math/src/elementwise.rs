@@ -7,6 +7,7 @@ use core::slice;
 use llamux_abi as abi;
 
 use crate::activation::Activations;
+use crate::attention::{self, Head, BLOCK};
 use crate::elementary;
 use crate::kernels::Units;
 use crate::types::{with_block, Block};
@@ -103,27 +104,95 @@ pub(crate) unsafe fn quantize_to<B: Block>(out: *mut u8, first: usize, x: &[f32]
     }
 }
 
-/// [`abi::StoreKv`], with a function that narrows so many floats.
+/// [`abi::StoreKv`], with a function that narrows a float.
 ///
 /// # Safety
 ///
 /// As [`abi::Kernels::run`].
 #[inline(always)]
-pub(crate) unsafe fn store_kv(
-    op: &abi::StoreKv,
-    units: Units,
-    narrow: impl Fn(*const f32, *mut u16, usize),
-) {
-    let (kv_heads, head_dim) = (op.kv_heads as usize, op.head_dim as usize);
+pub(crate) unsafe fn store_kv(op: &abi::StoreKv, units: Units, narrow: impl Fn(f32) -> u16) {
+    let cache = &op.cache;
+    let (kv_heads, head_dim) = (cache.kv_heads as usize, cache.head_dim as usize);
+    let groups = head_dim / GROUP;
     for token in units {
         for head in 0..kv_heads {
-            let from = (token * kv_heads + head) * head_dim;
-            let position = op.position as usize + token;
-            let to = (head * op.context as usize + position) * head_dim;
-            // SAFETY: The token's heads, and its position in the cache, are the caller's.
+            // SAFETY: The token's heads, and its place in the cache, are the caller's: the keys are a
+            // column there, the values a row.
             unsafe {
-                narrow(op.k.add(from), op.k_cache.add(to), head_dim);
-                narrow(op.v.add(from), op.v_cache.add(to), head_dim);
+                let position = (*cache.places.add(token)).position as usize;
+                let (k, v) = attention::heads_at(cache, token, head, position);
+                let slot = position % BLOCK;
+                let column = Line {
+                    first: slot,
+                    step: BLOCK,
+                    first_scale: slot,
+                    scale_step: BLOCK,
+                };
+                let row = Line {
+                    first: slot * head_dim,
+                    step: 1,
+                    first_scale: slot * groups,
+                    scale_step: 1,
+                };
+                for (from, to, line) in [(op.k, k, column), (op.v, v, row)] {
+                    let from = from.add((token * kv_heads + head) * head_dim);
+                    let from = slice::from_raw_parts(from, head_dim);
+                    match cache.kv_type {
+                        abi::KvType::F16 => line.store(from, to.data.cast(), &narrow),
+                        abi::KvType::Q8_0 => line.quantize(from, to, &narrow),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Dimensions that share a scale.
+const GROUP: usize = abi::KV_GROUP as usize;
+
+/// Where the dimensions of one position are in a head's part of a block, and their scales.
+struct Line {
+    first: usize,
+    step: usize,
+    first_scale: usize,
+    scale_step: usize,
+}
+
+impl Line {
+    /// Writes 16-bit floats.
+    ///
+    /// # Safety
+    ///
+    /// `to` has an element for each of `from`.
+    #[inline(always)]
+    unsafe fn store(&self, from: &[f32], to: *mut u16, narrow: &impl Fn(f32) -> u16) {
+        for (d, &x) in from.iter().enumerate() {
+            // SAFETY: As the caller's.
+            unsafe { *to.add(self.first + d * self.step) = narrow(x) };
+        }
+    }
+
+    /// Writes signed bytes, and a scale for each group.
+    ///
+    /// # Safety
+    ///
+    /// `to` has an element for each of `from`, and a scale for each group of them.
+    #[inline(always)]
+    unsafe fn quantize(&self, from: &[f32], to: Head, narrow: &impl Fn(f32) -> u16) {
+        for (group, from) in from.chunks_exact(GROUP).enumerate() {
+            let largest = from.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
+            let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+            let first = self.first + group * GROUP * self.step;
+            // SAFETY: As the caller's.
+            unsafe {
+                *to.scales.add(self.first_scale + group * self.scale_step) =
+                    narrow(largest / 127.0);
+                for (d, &x) in from.iter().enumerate() {
+                    let x = x * inverse;
+                    // CAST: At most 127 in magnitude, rounded half away from zero; or saturated.
+                    let q = (x + if x < 0.0 { -0.5 } else { 0.5 }) as i8;
+                    *to.data.cast::<i8>().add(first + d * self.step) = q;
+                }
             }
         }
     }

@@ -9,18 +9,17 @@ use super::memory::{Memory, Quantized, BATCH};
 use super::weights::{FeedForward, Layer, Linear};
 use super::{experts, Hyper, Model};
 use crate::error::Error;
-use crate::math::{activation_bytes, CacheShape, F32Bits, Heads, Job, Kernels};
+use crate::math::{activation_bytes, F32Bits, Heads, Job, Kernels, Place, Places};
 use crate::{size, Run};
 
 impl Model<'_> {
-    /// Computes the tokens `ids`, at most [`abi::MAX_BATCH`], which stand at `position` and after it,
-    /// all the way for the last `wanted` of them, whose [`logits`](Self::logits) can then be had. Only
-    /// the cache of these positions changes, so that after a failure the same can be done again.
+    /// Computes the tokens of `batch`, all the way for the last `wanted` of them, whose
+    /// [`logits`](Self::logits) can then be had. Only the cache of their positions changes, so that
+    /// after a failure the same can be done again.
     pub fn forward(
         &mut self,
         run: &mut Run<'_>,
-        ids: &[u32],
-        position: u32,
+        batch: &Batch<'_>,
         wanted: u32,
     ) -> Result<(), Error> {
         let Self {
@@ -28,10 +27,14 @@ impl Model<'_> {
             weights,
             memory,
         } = self;
+        let ids = batch.ids;
         let tokens = u32::try_from(ids.len())
             .ok()
             .filter(|&tokens| tokens <= abi::MAX_BATCH && wanted <= tokens)
+            .filter(|_| ids.len() == batch.places.len())
             .ok_or(Error::Operation("batch"))?;
+        let places = Places::new(batch.table, batch.places, memory.shape.blocks)?;
+        memory.quantized.separate = batch.separate;
 
         let stream = first(memory.stream, tokens, hyper.embedding)?;
         let scale_square = if hyper.architecture.scaled_embedding {
@@ -43,8 +46,8 @@ impl Model<'_> {
         run.job(Job::embed(run.kernels, table, ids, scale_square, stream))?;
         let positions = memory.positions.get_mut(..ids.len());
         let positions = positions.ok_or(Error::Operation("positions"))?;
-        for (slot, position) in positions.iter_mut().zip(position..) {
-            *slot = position;
+        for (slot, place) in positions.iter_mut().zip(batch.places) {
+            *slot = place.position;
         }
         let rotations = memory
             .frequencies
@@ -59,10 +62,9 @@ impl Model<'_> {
             ))?;
         }
 
-        let batch = Batch { tokens, position };
         for index in 0..hyper.layers {
             let layer = weights.layer(index)?;
-            store(run, hyper, &layer, index, memory, batch)?;
+            store(run, hyper, &layer, index, memory, places)?;
             // What the last layer makes of a token goes into its logits, and nowhere else.
             let rest = if index + 1 < hyper.layers {
                 tokens
@@ -71,7 +73,15 @@ impl Model<'_> {
             };
             let skip = tokens - rest;
             if rest > 0 {
-                attend(run, hyper, &layer, index, memory, batch, skip)?;
+                attend(
+                    run,
+                    hyper,
+                    &layer,
+                    index,
+                    memory,
+                    places.part(skip, rest)?,
+                    skip,
+                )?;
                 feed_forward(run, hyper, &layer, memory, skip, rest)?;
             }
         }
@@ -109,11 +119,18 @@ impl Model<'_> {
     }
 }
 
-/// Which tokens are computed.
+/// Tokens to compute, at most [`abi::MAX_BATCH`], of any number of sequences.
 #[derive(Clone, Copy)]
-struct Batch {
-    tokens: u32,
-    position: u32,
+pub struct Batch<'b> {
+    /// The tokens.
+    pub ids: &'b [u32],
+    /// Where each of them stands. The tokens of a sequence come in their order.
+    pub places: &'b [Place],
+    /// The blocks of the sequences.
+    pub table: &'b [u32],
+    /// Gives each token the very bits that it gets when it is computed alone. That is slower than what is
+    /// done otherwise, which gives each of several tokens the same bits whichever the others are.
+    pub separate: bool,
 }
 
 /// Queries, keys and values of all tokens; the last two go into the cache.
@@ -123,9 +140,9 @@ fn store(
     layer: &Layer<'_>,
     index: u32,
     memory: &mut Memory<'_>,
-    batch: Batch,
+    places: Places<'_>,
 ) -> Result<(), Error> {
-    let tokens = batch.tokens;
+    let tokens = places.count();
     let narrow = first(memory.narrow, tokens, hyper.embedding)?;
     run.job(Job::rms_norm(
         run.kernels,
@@ -169,52 +186,46 @@ fn store(
     heads.heads = hyper.kv_heads;
     run.job(Job::rope(run.kernels, key, angles, heads))?;
 
-    let shape = cache_shape(hyper, memory.context);
-    let keys = layer_cache(memory.keys, shape, index)?;
-    let values = layer_cache(memory.values, shape, index)?;
     run.job(Job::store_kv(
         run.kernels,
         (key, value),
-        (keys, values),
-        shape,
-        batch.position,
+        memory.cache,
+        (memory.shape, index),
+        places,
     ))
 }
 
-/// Attention of all tokens but the first `skip`, added to the stream.
+/// Attention of all tokens but the first `skip`, which are those of `places`, added to the stream.
 fn attend(
     run: &mut Run<'_>,
     hyper: &Hyper,
     layer: &Layer<'_>,
     index: u32,
     memory: &mut Memory<'_>,
-    batch: Batch,
+    places: Places<'_>,
     skip: u32,
 ) -> Result<(), Error> {
-    let shape = cache_shape(hyper, memory.context);
-    let keys = &*layer_cache(memory.keys, shape, index)?;
-    let values = &*layer_cache(memory.values, shape, index)?;
-    let mut begin = skip;
-    while begin < batch.tokens {
-        // OVERFLOW: All of the batch is within the context, or `store` had failed.
-        let position = batch.position + begin;
-        let chunks = (batch.position + batch.tokens).div_ceil(abi::ATTENTION_CHUNK);
-        let token = size(hyper.heads) * size(chunks) * (size(hyper.head_dim) + 2);
-        let fit = memory.partial.len().checked_div(token).unwrap_or(0);
-        let tokens = u32::try_from(fit)
-            .unwrap_or(u32::MAX)
-            .clamp(1, batch.tokens - begin);
-        let partial = size(tokens)
-            .checked_mul(token)
-            .and_then(|len| memory.partial.get_mut(..len))
-            .ok_or(Error::Operation("partial"))?;
+    let look = hyper.look(index);
+    let chunks = places.chunks();
+    let token = size(hyper.heads) * size(chunks) * (size(hyper.head_dim) + 2);
+    let fit = memory.partial.len().checked_div(token).unwrap_or(0);
+    let fit = u32::try_from(fit).unwrap_or(u32::MAX).max(1);
+    let mut begin = 0;
+    while begin < places.count() {
+        let tokens = fit.min(places.count() - begin);
+        let part = places.part(begin, tokens)?;
+        let chunks = part.chunks();
+        // OVERFLOW: As much as was planned, or less.
+        let partial = size(tokens) * size(hyper.heads) * size(chunks) * (size(hyper.head_dim) + 2);
+        let partial = memory.partial.get_mut(..partial);
+        let partial = partial.ok_or(Error::Operation("partial"))?;
         run.job(Job::attention(
             run.kernels,
-            rows(memory.query, begin, tokens, hyper.query())?,
-            (keys, values),
-            shape,
-            (hyper.heads, chunks, hyper.scores(index)),
-            position,
+            rows(memory.query, skip + begin, tokens, hyper.query())?,
+            memory.cache,
+            (memory.shape, index),
+            part,
+            look,
             partial,
         ))?;
         run.job(Job::merge_attention(
@@ -222,12 +233,12 @@ fn attend(
             partial,
             chunks,
             hyper.head_dim,
-            rows_mut(memory.narrow, begin - skip, tokens, hyper.query())?,
+            rows_mut(memory.narrow, begin, tokens, hyper.query())?,
         ))?;
         begin += tokens;
     }
 
-    let tokens = batch.tokens - skip;
+    let tokens = places.count();
     let narrow = first(memory.narrow, tokens, hyper.query())?;
     let stream = rows_mut(memory.stream, skip, tokens, hyper.embedding)?;
     let quantized = &mut memory.quantized;
@@ -357,7 +368,11 @@ impl Quantized<'_> {
             abi::Activation::Q16x32 => &*self.q16x32,
             abi::Activation::Q8x256 => &*self.q8x256,
         };
-        Job::mat_mul(
+        let multiply = match self.separate {
+            true => Job::mat_mul_separately,
+            false => Job::mat_mul,
+        };
+        multiply(
             kernels,
             linear.weights,
             x.get(..bytes).ok_or(Error::Operation("multiply"))?,
@@ -379,23 +394,6 @@ fn bytes_of(x: &[F32Bits], columns: u32, activation: abi::Activation) -> Result<
 /// Elements of one rotation's angles.
 fn angles_of_batch(hyper: &Hyper) -> usize {
     BATCH * size(hyper.rope_pairs) * 2
-}
-
-fn cache_shape(hyper: &Hyper, context: u32) -> CacheShape {
-    CacheShape {
-        kv_heads: hyper.kv_heads,
-        context,
-        head_dim: hyper.head_dim,
-    }
-}
-
-/// One layer's part of the cache.
-fn layer_cache(cache: &mut [u16], shape: CacheShape, layer: u32) -> Result<&mut [u16], Error> {
-    let len = shape.elements().ok_or(Error::Operation("cache"))?;
-    cache
-        .chunks_exact_mut(len)
-        .nth(size(layer))
-        .ok_or(Error::Operation("cache"))
 }
 
 /// The first `count` rows.

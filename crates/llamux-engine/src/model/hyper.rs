@@ -8,7 +8,7 @@ use super::architecture::{Architecture, Presence, Window};
 use super::keys::Keys;
 use crate::error::{Error, Name};
 use crate::gguf::{Gguf, Value, ValueType};
-use crate::math::{F32Bits, Rotation, Scores};
+use crate::math::{F32Bits, Look, Rotation};
 
 /// The most that is accepted, far above what any model has, so that products of two of them stay
 /// within 64 bits and the work of loading is bounded.
@@ -198,8 +198,9 @@ impl Hyper {
     }
 
     /// How a layer attends.
-    pub fn scores(&self, layer: u32) -> Scores {
-        Scores {
+    pub fn look(&self, layer: u32) -> Look {
+        Look {
+            heads: self.heads,
             window: if self.windowed(layer) { self.window } else { 0 },
             scale_square: (self.architecture.scale_square)(self),
         }

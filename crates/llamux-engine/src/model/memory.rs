@@ -8,7 +8,7 @@ use super::experts;
 use super::hyper::Hyper;
 use super::weights::Layouts;
 use crate::arena::Arena;
-use crate::error::Error;
+use crate::error::{Error, Name};
 use crate::math::{activation_bytes, CacheShape, F32Bits};
 use crate::size;
 
@@ -19,16 +19,28 @@ pub(super) const BATCH: usize = abi::MAX_BATCH as usize;
 /// between its two steps, if they hold one token.
 const PARTIAL: usize = 1 << 20;
 
+/// Tokens whose logits there is room for at once, at least.
+const LOGITS: usize = 8;
+
+/// The size of the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheSize {
+    /// Most positions of one sequence.
+    pub context: u32,
+    /// Number of blocks of [`abi::KV_BLOCK`] positions, of all sequences together.
+    pub blocks: u32,
+    /// How the cache keeps its numbers.
+    pub kv_type: abi::KvType,
+}
+
 /// The cache and the scratch memory.
 pub(super) struct Memory<'a> {
-    /// Positions that the cache holds.
+    /// Most positions of one sequence.
     pub(super) context: u32,
-    /// Bytes of `keys` and `values`.
-    pub(super) kv_bytes: usize,
-    /// `(layers, kv_heads, context, head_dim)`.
-    pub(super) keys: &'a mut [u16],
-    /// `(layers, kv_heads, context, head_dim)`.
-    pub(super) values: &'a mut [u16],
+    /// The shape of `cache`.
+    pub(super) shape: CacheShape,
+    /// Keys and values, `shape.bytes()`.
+    pub(super) cache: &'a mut [u8],
     /// `(rotations, rope_pairs + 1)`.
     pub(super) frequencies: &'a mut [F32Bits],
     /// `(BATCH)`.
@@ -58,6 +70,8 @@ pub(super) struct Memory<'a> {
 
 /// Activations, once in each layout that the model needs.
 pub(super) struct Quantized<'a> {
+    /// See [`Batch::separate`](super::Batch).
+    pub(super) separate: bool,
     pub(super) q16x32: &'a mut [u8],
     pub(super) q8x256: &'a mut [u8],
 }
@@ -65,23 +79,30 @@ pub(super) struct Quantized<'a> {
 impl<'a> Memory<'a> {
     pub(super) fn lay_out(
         hyper: &Hyper,
-        context: u32,
+        size_of_cache: CacheSize,
         layouts: &Layouts,
         arena: &mut Arena<'a>,
     ) -> Result<Self, Error> {
-        let cache = CacheShape {
-            kv_heads: hyper.kv_heads,
+        let CacheSize {
             context,
+            blocks,
+            kv_type,
+        } = size_of_cache;
+        let shape = CacheShape {
+            kv_type,
+            blocks,
+            layers: hyper.layers,
+            kv_heads: hyper.kv_heads,
             head_dim: hyper.head_dim,
         };
-        let before = arena.used();
-        let elements = cache
-            .elements()
-            .and_then(|elements| elements.checked_mul(size(hyper.layers)))
-            .ok_or(Error::Operation("cache"))?;
-        let keys = arena.slice(elements)?;
-        let values = arena.slice(elements)?;
-        let kv_bytes = arena.used() - before;
+        if kv_type == abi::KvType::Q8_0 && hyper.head_dim % abi::KV_GROUP != 0 {
+            return Err(Error::Unsupported {
+                what: "cache type",
+                name: Name::format(format_args!("q8_0 for heads of {}", hyper.head_dim)),
+            });
+        }
+        let bytes = shape.bytes().ok_or(Error::Operation("cache"))?;
+        let cache = arena.slice(bytes)?;
 
         // OVERFLOW: Here and below, the caps of the hyper-parameters keep the products far within
         // 64 bits.
@@ -109,9 +130,8 @@ impl<'a> Memory<'a> {
         };
         Ok(Self {
             context,
-            kv_bytes,
-            keys,
-            values,
+            shape,
+            cache,
             frequencies: arena.slice(rotations * (pairs + 1))?,
             positions: arena.slice(BATCH)?,
             angles: arena.slice(rotations * BATCH * pairs * 2)?,
@@ -121,9 +141,10 @@ impl<'a> Memory<'a> {
             key: arena.slice(BATCH * key_value)?,
             value: arena.slice(BATCH * key_value)?,
             partial: arena.slice((partial * BATCH).min(partial.max(PARTIAL)))?,
-            wide: arena.slice(wide.max(size(hyper.vocabulary)))?,
+            wide: arena.slice(wide.max(LOGITS * size(hyper.vocabulary)))?,
             experts: experts::Scratch::lay_out(hyper, arena)?,
             quantized: Quantized {
+                separate: false,
                 q16x32: arena.slice(bytes(abi::Activation::Q16x32, layouts.q16x32)?)?,
                 q8x256: arena.slice(bytes(abi::Activation::Q8x256, layouts.q8x256)?)?,
             },

@@ -11,13 +11,15 @@ mod memory;
 mod weights;
 
 pub use architecture::{Architecture, Presence, Window};
+pub use forward::Batch;
 pub use hyper::Hyper;
+pub use memory::CacheSize;
 pub use weights::Totals;
 
 use crate::arena::Arena;
 use crate::error::Error;
 use crate::gguf::Gguf;
-use crate::math::Job;
+use crate::math::{F32Bits, Job};
 use crate::{size, Run};
 use memory::Memory;
 use weights::Weights;
@@ -35,13 +37,13 @@ impl<'a> Model<'a> {
     pub fn lay_out(
         gguf: &Gguf<'a>,
         hyper: &Hyper,
-        context: u32,
+        cache: CacheSize,
         arena: &mut Arena<'a>,
     ) -> Result<Self, Error> {
         let weights = Weights::read(gguf, hyper, arena)?;
         Ok(Self {
             hyper: *hyper,
-            memory: Memory::lay_out(hyper, context, &weights.layouts, arena)?,
+            memory: Memory::lay_out(hyper, cache, &weights.layouts, arena)?,
             weights,
         })
     }
@@ -79,9 +81,35 @@ impl<'a> Model<'a> {
         self.weights.totals
     }
 
+    /// Number of blocks of the cache.
+    pub fn blocks(&self) -> u32 {
+        self.memory.shape.blocks
+    }
+
     /// Bytes of the key and value cache.
     pub fn kv_bytes(&self) -> usize {
-        self.memory.kv_bytes
+        self.memory.shape.bytes().unwrap_or(0)
+    }
+
+    /// Copies a block of the cache, keys and values of all layers.
+    pub fn copy_block(&mut self, from: u32, to: u32) -> Result<(), Error> {
+        let part = |block: u32| {
+            let bytes = self.memory.shape.block_bytes()?;
+            let begin = size(block).checked_mul(bytes)?;
+            let range = begin..begin.checked_add(bytes)?;
+            (block < self.memory.shape.blocks).then_some(range)
+        };
+        let parts = part(from).zip(part(to));
+        let (from, to) = parts.ok_or(Error::Operation("copy_block"))?;
+        self.memory.cache.copy_within(from, to.start);
+        Ok(())
+    }
+
+    /// The logits of a token, `row` behind the first of those that were last computed: `(vocabulary)`.
+    pub fn row_of_logits(&mut self, row: u32) -> Result<&mut [F32Bits], Error> {
+        let vocabulary = size(self.hyper.vocabulary);
+        let mut rows = self.memory.wide.chunks_exact_mut(vocabulary);
+        rows.nth(size(row)).ok_or(Error::Operation("logits"))
     }
 
     /// Most tokens whose logits there is room for at once; at least 1.

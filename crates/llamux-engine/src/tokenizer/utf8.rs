@@ -2,17 +2,28 @@
 
 //! Puts whole characters together from the bytes of tokens.
 
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes};
+
+use crate::size;
+
 /// Holds back the bytes of a character until all of them are there.
 ///
 /// What is not UTF-8 becomes U+FFFD in the way of the Unicode Standard's section 3.9, "U+FFFD
 /// Substitution of Maximal Subparts": however the bytes are cut into pieces, the text is the same.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes)]
+#[repr(C)]
 pub struct Utf8Assembler {
     pending: [u8; 4],
-    len: usize,
+    len: u32,
 }
 
 impl Utf8Assembler {
+    /// No bytes.
+    pub const NOTHING: Self = Self {
+        pending: [0; 4],
+        len: 0,
+    };
+
     /// Takes bytes, and hands out every character that they complete.
     pub fn push(&mut self, bytes: impl IntoIterator<Item = u8>, mut out: impl FnMut(&str)) {
         for byte in bytes {
@@ -23,7 +34,7 @@ impl Utf8Assembler {
                 continue;
             }
             // INVARIANT: What is pending is the beginning of a character, so of 4 bytes at most 3.
-            if let Some(slot) = self.pending.get_mut(self.len) {
+            if let Some(slot) = self.pending.get_mut(size(self.len)) {
                 *slot = byte;
                 self.len += 1;
             }
@@ -42,11 +53,11 @@ impl Utf8Assembler {
     /// Hands out what is complete and keeps the rest.
     fn drain(&mut self, out: &mut impl FnMut(&str)) {
         while self.len > 0 {
-            let pending = self.pending.get(..self.len).unwrap_or(&[]);
+            let pending = self.pending.get(..size(self.len)).unwrap_or(&[]);
             let done = match core::str::from_utf8(pending) {
                 Ok(text) => {
                     out(text);
-                    self.len
+                    size(self.len)
                 }
                 // A whole character never stands in front of an error: it left when it was whole.
                 Err(error) => match error.error_len() {
@@ -57,8 +68,10 @@ impl Utf8Assembler {
                     None => return,
                 },
             };
-            self.pending.copy_within(done.min(self.len)..self.len, 0);
-            self.len -= done.min(self.len);
+            let done = done.min(size(self.len));
+            self.pending.copy_within(done..size(self.len), 0);
+            // CAST: At most `len`.
+            self.len -= done as u32;
         }
     }
 }

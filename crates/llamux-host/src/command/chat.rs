@@ -62,6 +62,7 @@ impl Chat {
                 raw: false,
                 max_tokens: self.max_tokens,
                 sampling,
+                ..Request::default()
             };
             Answer::new(&mut engine, &request, &file, &pool, true)?;
             // The same question again may have another answer.

@@ -83,6 +83,7 @@ impl Generate {
             raw: self.raw,
             max_tokens: self.max_tokens,
             sampling: self.sampling.sampling(),
+            ..Request::default()
         };
         let answer = Answer::new(&mut engine, &request, &file, &pool, !self.json)?;
         if !self.json {

@@ -133,6 +133,7 @@ impl ContextArgs {
             context: self.context.unwrap_or(0),
             prompt_bytes,
             chat_format: self.chat_format,
+            ..Options::default()
         }
     }
 }

@@ -303,6 +303,7 @@ impl Service {
                 raw: question.raw,
                 max_tokens: question.max_tokens,
                 sampling: question.sampling,
+                ..generate::Request::default()
             },
             pool,
             &mut sink,

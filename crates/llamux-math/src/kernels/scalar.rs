@@ -142,57 +142,102 @@ unsafe fn quantize_to<B: Block>(out: *mut u8, first: usize, x: &[f32]) {
 }
 
 unsafe fn store_kv(op: &abi::StoreKv, units: Units) {
-    // SAFETY: As the caller's; each row is `head_dim` long.
-    unsafe {
-        elementwise::store_kv(op, units, |from, to, len| {
-            for i in 0..len {
-                *to.add(i) = float16::from_f32(*from.add(i));
-            }
-        });
-    }
+    // SAFETY: As the caller's.
+    unsafe { elementwise::store_kv(op, units, float16::from_f32) }
 }
 
 unsafe fn attention(op: &abi::Attention, units: Units) {
-    let head_dim = op.head_dim as usize;
+    let cache = &op.cache;
+    let head_dim = cache.head_dim as usize;
     // CAST: The nearest `f32`.
     let scale = (1.0 / elementary::sqrt(f64::from(op.scale_square))) as f32;
     for unit in units {
         // SAFETY: As the caller's.
         let span = unsafe { attention::Span::new(op, unit) };
         for head in 0..span.heads {
-            // SAFETY: The unit's queries, keys, values and partial sums, each as long as said; the
-            // partial sums are this unit's alone.
-            let (q, keys, cached, values, tail) = unsafe {
+            // SAFETY: The unit's queries and partial sums, each as long as said; the partial sums are
+            // this unit's alone.
+            let (q, values, tail) = unsafe {
                 let partial = span.partial.add(head * span.partial_stride);
                 (
                     slice::from_raw_parts(span.q.add(head * head_dim), head_dim),
-                    slice::from_raw_parts(span.k, span.positions * head_dim),
-                    slice::from_raw_parts(span.v, span.positions * head_dim),
                     slice::from_raw_parts_mut(partial, head_dim),
                     slice::from_raw_parts_mut(partial.add(head_dim), 2),
                 )
             };
             values.fill(0.0);
             let (mut max, mut sum) = (f32::NEG_INFINITY, 0.0);
-            for (k, v) in keys
-                .chunks_exact(head_dim)
-                .zip(cached.chunks_exact(head_dim))
-            {
-                let dot: f32 = q.iter().zip(k).map(|(q, &k)| q * float16::to_f32(k)).sum();
-                let score = dot * scale;
-                if score > max {
-                    let shrink = exp(max - score);
-                    values.iter_mut().for_each(|value| *value *= shrink);
-                    sum *= shrink;
-                    max = score;
-                }
-                let weight = exp(score - max);
-                sum += weight;
-                for (value, &v) in values.iter_mut().zip(v) {
-                    *value += weight * float16::to_f32(v);
+            for (positions, k, v) in span.blocks() {
+                for slot in positions {
+                    let dot: f32 = q
+                        .iter()
+                        .enumerate()
+                        // SAFETY: The head's keys have this slot, in every dimension.
+                        .map(|(d, q)| q * unsafe { key(cache.kv_type, k, slot, d) })
+                        .sum();
+                    let score = dot * scale;
+                    if score > max {
+                        let shrink = exp(max - score);
+                        values.iter_mut().for_each(|value| *value *= shrink);
+                        sum *= shrink;
+                        max = score;
+                    }
+                    let weight = exp(score - max);
+                    sum += weight;
+                    for (d, value) in values.iter_mut().enumerate() {
+                        // SAFETY: The head's values have this slot, in every dimension.
+                        *value += weight * unsafe { cached(cache.kv_type, v, slot, d, head_dim) };
+                    }
                 }
             }
             tail.copy_from_slice(&[max, sum]);
+        }
+    }
+}
+
+/// Dimensions that share a scale.
+const GROUP: usize = abi::KV_GROUP as usize;
+
+/// One dimension of a key.
+///
+/// # Safety
+///
+/// `k` is a head's keys, which have it.
+unsafe fn key(kv_type: abi::KvType, k: attention::Head, slot: usize, d: usize) -> f32 {
+    let scale = d / GROUP * attention::BLOCK + slot;
+    // SAFETY: As the caller's.
+    unsafe { element(kv_type, k, d * attention::BLOCK + slot, scale) }
+}
+
+/// One dimension of a value.
+///
+/// # Safety
+///
+/// `v` is a head's values, which have it.
+unsafe fn cached(
+    kv_type: abi::KvType,
+    v: attention::Head,
+    slot: usize,
+    d: usize,
+    head_dim: usize,
+) -> f32 {
+    let scale = slot * (head_dim / GROUP) + d / GROUP;
+    // SAFETY: As the caller's.
+    unsafe { element(kv_type, v, slot * head_dim + d, scale) }
+}
+
+/// # Safety
+///
+/// `head` has this element, and this scale if its type has any.
+unsafe fn element(kv_type: abi::KvType, head: attention::Head, at: usize, scale: usize) -> f32 {
+    // SAFETY: As the caller's.
+    unsafe {
+        match kv_type {
+            abi::KvType::F16 => float16::to_f32(*head.data.cast::<u16>().add(at)),
+            abi::KvType::Q8_0 => {
+                let scale = float16::to_f32(*head.scales.add(scale));
+                scale * f32::from(*head.data.cast::<i8>().add(at))
+            }
         }
     }
 }

@@ -191,6 +191,7 @@ fn check_mat_mul<B: Block>(shape: [usize; 3], extreme: bool) {
                 out_stride: stride as u32,
                 tokens: tokens as u32,
                 accumulate,
+                separate: 0,
             };
             run(table, abi::Op::MatMul(op), rows, &mut random);
             let (mut expected, mut bounds) = (Vec::new(), Vec::new());
@@ -252,6 +253,56 @@ fn products_of_matrices_are_right_for_all_types_and_ragged_shapes() {
                 with_block!(tensor_type, check_mat_mul(shape, true));
             }
         }
+    }
+}
+
+/// What a token gets does not depend on how many others there are, so that a prompt may be cut anywhere;
+/// and it gets what it would get alone where that is asked for.
+#[test]
+fn products_do_not_depend_on_the_other_tokens() {
+    fn check<B: Block>() {
+        let mut random = Random::new(B::TENSOR_TYPE as u64);
+        let (rows, columns, tokens) = (21, 512, 37);
+        let matrix = weights(
+            B::TENSOR_TYPE,
+            rows * columns / B::Activation::LEN,
+            &mut random,
+        );
+        let x = floats(&mut random, tokens * columns, 4.0);
+        let (x, _) = activations::<B>(&x, columns);
+        let words = x.len() / tokens;
+        for table in tables() {
+            let mut multiply = |first: usize, tokens: usize, separate| {
+                let mut out = vec![f32::NAN; tokens * rows];
+                let op = abi::MatMul {
+                    weights: matrix.as_ptr(),
+                    tensor_type: B::TENSOR_TYPE,
+                    columns: columns as u32,
+                    x: x[first * words..].as_ptr().cast(),
+                    bias: core::ptr::null(),
+                    out: out.as_mut_ptr(),
+                    out_stride: rows as u32,
+                    tokens: tokens as u32,
+                    accumulate: 0,
+                    separate,
+                };
+                run(table, abi::Op::MatMul(op), rows, &mut random);
+                out.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+            };
+            let what = std::format!("{} {:?}", label(table), B::TENSOR_TYPE);
+            let all = multiply(0, tokens, 0);
+            for (first, count) in [(0, 2), (5, 3), (20, 17), (2, 35)] {
+                let some = multiply(first, count, 0);
+                assert_eq!(some, all[first * rows..][..some.len()], "{what} {count}");
+            }
+            let separately = multiply(3, 5, 1);
+            for (token, row) in separately.chunks(rows).enumerate() {
+                assert_eq!(row, multiply(3 + token, 1, 0), "{what} {token}");
+            }
+        }
+    }
+    for block in abi::BLOCKS {
+        with_block!(block.tensor_type, check());
     }
 }
 
@@ -542,156 +593,232 @@ fn heads_are_rotated_alike() {
     }
 }
 
-/// Keys and values of a whole context.
-struct Cache {
-    k: Vec<f32>,
-    v: Vec<f32>,
+/// Two sequences in the blocks of one cache, of which the first has most of the tokens.
+struct Sequences {
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    window: usize,
+    /// Positions before the tokens of the batch, for each sequence.
+    before: [usize; 2],
+    /// Tokens of the batch, for each sequence.
+    tokens: [usize; 2],
+    /// `(positions, kv_heads, head_dim)`, for each sequence.
+    k: [Vec<f32>; 2],
+    v: [Vec<f32>; 2],
+    /// `(tokens, heads, head_dim)`, both sequences' in turn.
+    q: Vec<f32>,
+}
+
+impl Sequences {
+    /// Numbers that the type keeps as they are.
+    fn kept(random: &mut Random, kv_type: abi::KvType, len: usize, scale: f32) -> Vec<f32> {
+        let mut x = floats(random, len, scale);
+        match kv_type {
+            abi::KvType::F16 => {
+                for x in &mut x {
+                    *x = float16::to_f32(float16::from_f32(*x));
+                }
+            }
+            abi::KvType::Q8_0 => {
+                for x in x.chunks_exact_mut(abi::KV_GROUP as usize) {
+                    let scale = scale / [64.0, 128.0, 256.0][random.below(3) as usize];
+                    x.fill_with(|| (random.below(255) as f32 - 127.0) * scale);
+                    x[random.below(abi::KV_GROUP) as usize] = 127.0 * scale;
+                }
+            }
+        }
+        x
+    }
+
+    fn new(random: &mut Random, kv_type: abi::KvType, shape: [usize; 8]) -> Self {
+        let [heads, kv_heads, head_dim, window, b0, t0, b1, t1] = shape;
+        let row = kv_heads * head_dim;
+        let mut kept =
+            |scale| [b0 + t0, b1 + t1].map(|len| Self::kept(random, kv_type, len * row, scale));
+        let (k, v) = (kept(2.0), kept(1.0));
+        Self {
+            heads,
+            kv_heads,
+            head_dim,
+            window,
+            before: [b0, b1],
+            tokens: [t0, t1],
+            k,
+            v,
+            q: floats(random, (t0 + t1) * heads * head_dim, 2.0),
+        }
+    }
+
+    /// `(tokens, heads, head_dim)`.
+    fn expected(&self) -> Vec<f64> {
+        let (heads, head_dim) = (self.heads, self.head_dim);
+        let mut out = Vec::new();
+        let mut queries = self.q.chunks_exact(head_dim);
+        for (sequence, tokens) in self.tokens.into_iter().enumerate() {
+            let (k, v) = (&self.k[sequence], &self.v[sequence]);
+            for (token, head) in (0..tokens).flat_map(|t| (0..heads).map(move |h| (t, h))) {
+                let q = queries.next().unwrap();
+                let kv_head = head / (heads / self.kv_heads);
+                let end = self.before[sequence] + token + 1;
+                let first = match self.window {
+                    0 => 0,
+                    window => end.saturating_sub(window),
+                };
+                let at = |p: usize| (p * self.kv_heads + kv_head) * head_dim;
+                let weights: Vec<f64> = (first..end)
+                    .map(|p| {
+                        let products = q.iter().zip(&k[at(p)..]);
+                        let dot: f64 = products.map(|(q, k)| f64::from(*q) * f64::from(*k)).sum();
+                        (dot / (head_dim as f64).sqrt()).exp()
+                    })
+                    .collect();
+                let total: f64 = weights.iter().sum();
+                for d in 0..head_dim {
+                    let values = weights.iter().zip(first..);
+                    let sum: f64 = values.map(|(w, p)| w * f64::from(v[at(p) + d])).sum();
+                    out.push(sum / total);
+                }
+            }
+        }
+        out
+    }
+
+    /// The same by a table, from a cache that was full of what is no number.
+    fn computed(
+        &self,
+        table: &abi::Kernels,
+        kv_type: abi::KvType,
+        random: &mut Random,
+    ) -> Vec<f32> {
+        let (heads, kv_heads, head_dim) = (self.heads, self.kv_heads, self.head_dim);
+        let block = abi::KV_BLOCK as usize;
+        let ends = [0, 1].map(|s| self.before[s] + self.tokens[s]);
+        let [first, second] = ends.map(|end| end.div_ceil(block));
+        // The blocks of both sequences, in no order, and one that nobody has.
+        let mut table_of: Vec<u32> = (0..(first + second) as u32 + 1).collect();
+        for i in (1..table_of.len()).rev() {
+            table_of.swap(i, random.below(i as u32 + 1) as usize);
+        }
+        let head = block * head_dim;
+        let head_bytes = match kv_type {
+            abi::KvType::F16 => 2 * head,
+            abi::KvType::Q8_0 => head + 2 * head / abi::KV_GROUP as usize,
+        };
+        // The second layer of three.
+        let layer_bytes = 2 * kv_heads * head_bytes;
+        let mut memory = vec![0x7e7e_u16; (table_of.len() * 3 + 1) * layer_bytes / 2];
+        let layer = memory[layer_bytes / 2..].as_mut_ptr().cast();
+        let cache = |places: &[abi::Place]| abi::KvCache {
+            layer,
+            block_bytes: 3 * layer_bytes as u64,
+            table: table_of.as_ptr(),
+            places: places.as_ptr(),
+            kv_type,
+            kv_heads: kv_heads as u32,
+            head_dim: head_dim as u32,
+        };
+        let place = |sequence: usize, position: usize| abi::Place {
+            table: if sequence == 0 { 0 } else { first as u32 },
+            position: position as u32,
+        };
+        let row = kv_heads * head_dim;
+        for (sequence, end) in ends.into_iter().enumerate() {
+            let places: Vec<_> = (0..end).map(|p| place(sequence, p)).collect();
+            let op = abi::StoreKv {
+                k: self.k[sequence].as_ptr(),
+                v: self.v[sequence].as_ptr(),
+                cache: cache(&places),
+            };
+            assert_eq!(self.k[sequence].len(), end * row);
+            run(table, abi::Op::StoreKv(op), end, random);
+        }
+        let places: Vec<_> = (0..2)
+            .flat_map(|s| (0..self.tokens[s]).map(move |t| (s, t)))
+            .map(|(s, t)| place(s, self.before[s] + t))
+            .collect();
+        let tokens = places.len();
+        let chunks = ends[0].max(ends[1]).div_ceil(abi::ATTENTION_CHUNK as usize);
+        let mut partial = vec![f32::NAN; tokens * heads * chunks * (head_dim + 2)];
+        let op = abi::Attention {
+            q: self.q.as_ptr(),
+            partial: partial.as_mut_ptr(),
+            cache: cache(&places),
+            chunks: chunks as u32,
+            heads: heads as u32,
+            window: self.window as u32,
+            scale_square: head_dim as u32,
+        };
+        run(
+            table,
+            abi::Op::Attention(op),
+            tokens * kv_heads * chunks,
+            random,
+        );
+        let mut out = vec![f32::NAN; tokens * heads * head_dim];
+        let op = abi::MergeAttention {
+            partial: partial.as_ptr(),
+            out: out.as_mut_ptr(),
+            chunks: chunks as u32,
+            head_dim: head_dim as u32,
+        };
+        run(table, abi::Op::MergeAttention(op), tokens * heads, random);
+        out
+    }
 }
 
 #[test]
-fn attention_is_right_over_several_chunks_and_tokens() {
+fn attention_is_right_over_several_blocks_and_sequences() {
     let mut random = Random::new(15);
-    for (heads, kv_heads, head_dim, position, tokens, window) in [
-        (9_usize, 3_usize, 64_usize, 0_usize, 1_usize, 0_usize),
-        (9, 3, 64, 250, 9, 0),
-        (9, 3, 64, 250, 9, 5),
-        (12, 2, 128, 700, 3, 0),
-        (12, 2, 128, 700, 3, 190),
-        (4, 4, 80, 64, 2, 0),
-        (4, 4, 80, 64, 2, 66),
-        (4, 4, 80, 64, 2, 1),
-        (5, 1, 12, 257, 2, 0),
-        (5, 1, 12, 257, 2, 2),
-        (2, 1, 256, 300, 1, 0),
-    ] {
-        // The score of a head whose scale is its own, and one whose scale is not.
-        let scale_square = head_dim + window % 3;
-        let context = position + tokens + 5;
-        let chunks = (position + tokens).div_ceil(abi::ATTENTION_CHUNK as usize);
-        let row = kv_heads * head_dim;
-        // (positions, kv_heads, head_dim), in halves' precision.
-        let halves = |random: &mut Random, scale| -> Vec<f32> {
-            let x = floats(random, (position + tokens) * row, scale);
-            x.into_iter()
-                .map(|x| float16::to_f32(float16::from_f32(x)))
-                .collect()
-        };
-        let cache = Cache {
-            k: halves(&mut random, 2.0),
-            v: halves(&mut random, 1.0),
-        };
-        let q = floats(&mut random, tokens * heads * head_dim, 2.0);
-        let shape = [heads, kv_heads, head_dim, position, tokens];
-        let expected = naive_attention(&cache, &q, shape, window, scale_square);
-        for table in tables() {
-            let mut k_cache = vec![0x7e00_u16; kv_heads * context * head_dim];
-            let mut v_cache = k_cache.clone();
-            for (from, count) in [(0, position), (position, tokens)] {
-                let op = abi::StoreKv {
-                    k: cache.k[from * row..].as_ptr(),
-                    v: cache.v[from * row..].as_ptr(),
-                    k_cache: k_cache.as_mut_ptr(),
-                    v_cache: v_cache.as_mut_ptr(),
-                    position: from as u32,
-                    context: context as u32,
-                    kv_heads: kv_heads as u32,
-                    head_dim: head_dim as u32,
-                };
-                run(table, abi::Op::StoreKv(op), count, &mut random);
+    for kv_type in [abi::KvType::F16, abi::KvType::Q8_0] {
+        for shape in [
+            [9, 3, 64, 0, 0, 1, 0, 1],
+            [9, 3, 64, 0, 250, 9, 3, 1],
+            [12, 2, 128, 0, 700, 3, 63, 2],
+            [14, 2, 96, 0, 64, 2, 65, 1],
+            [8, 1, 32, 0, 10, 2, 300, 1],
+            [4, 4, 80, 0, 64, 2, 127, 2],
+            [5, 1, 12, 0, 257, 2, 1, 1],
+            [2, 1, 256, 0, 300, 1, 512, 1],
+            [4, 2, 64, 1, 100, 2, 0, 1],
+            [4, 2, 64, 70, 600, 2, 255, 2],
+            [4, 2, 32, 256, 600, 2, 255, 2],
+        ] {
+            if kv_type == abi::KvType::Q8_0 && shape[2] % abi::KV_GROUP as usize != 0 {
+                continue;
             }
-            let mut partial = vec![f32::NAN; tokens * heads * chunks * (head_dim + 2)];
-            let op = abi::Attention {
-                q: q.as_ptr(),
-                k_cache: k_cache.as_ptr(),
-                v_cache: v_cache.as_ptr(),
-                partial: partial.as_mut_ptr(),
-                position: position as u32,
-                chunks: chunks as u32,
-                context: context as u32,
-                heads: heads as u32,
-                kv_heads: kv_heads as u32,
-                head_dim: head_dim as u32,
-                window: window as u32,
-                scale_square: scale_square as u32,
-            };
-            run(
-                table,
-                abi::Op::Attention(op),
-                tokens * kv_heads * chunks,
-                &mut random,
-            );
-            let mut out = vec![f32::NAN; tokens * heads * head_dim];
-            let op = abi::MergeAttention {
-                partial: partial.as_ptr(),
-                out: out.as_mut_ptr(),
-                chunks: chunks as u32,
-                head_dim: head_dim as u32,
-            };
-            run(
-                table,
-                abi::Op::MergeAttention(op),
-                tokens * heads,
-                &mut random,
-            );
-            assert_close(label(table), &out, &expected, |_| 4.0 * EXP_ERROR);
+            let sequences = Sequences::new(&mut random, kv_type, shape);
+            let expected = sequences.expected();
+            for table in tables() {
+                let out = sequences.computed(table, kv_type, &mut random);
+                let what = std::format!("{} {kv_type:?} {shape:?}", label(table));
+                assert_close(&what, &out, &expected, |_| 8.0 * EXP_ERROR);
+            }
         }
     }
-}
-
-fn naive_attention(
-    cache: &Cache,
-    q: &[f32],
-    shape: [usize; 5],
-    window: usize,
-    scale_square: usize,
-) -> Vec<f64> {
-    let [heads, kv_heads, head_dim, position, tokens] = shape;
-    let mut out = Vec::new();
-    for (i, q) in q.chunks_exact(head_dim).enumerate().take(tokens * heads) {
-        let (token, kv_head) = (i / heads, i % heads / (heads / kv_heads));
-        let at = |p: usize| (p * kv_heads + kv_head) * head_dim;
-        let at_token = position + token;
-        let weights: Vec<f64> = (0..=at_token)
-            .map(|p| {
-                if window > 0 && at_token - p >= window {
-                    return 0.0;
-                }
-                let k = &cache.k[at(p)..][..head_dim];
-                let dot: f64 = q
-                    .iter()
-                    .zip(k)
-                    .map(|(q, k)| f64::from(*q) * f64::from(*k))
-                    .sum();
-                (dot / (scale_square as f64).sqrt()).exp()
-            })
-            .collect();
-        let total: f64 = weights.iter().sum();
-        for d in 0..head_dim {
-            let values = weights.iter().enumerate();
-            let sum: f64 = values.map(|(p, w)| w * f64::from(cache.v[at(p) + d])).sum();
-            out.push(sum / total);
-        }
-    }
-    out
 }
 
 #[test]
 fn a_chunk_that_is_not_seen_counts_for_nothing() {
     let mut random = Random::new(16);
     for table in tables() {
-        let (q, cache) = ([1.0_f32; 16], [0x3c00_u16; 32]);
+        let (q, mut cache) = ([1.0_f32; 16], vec![0x3c00_u16; 2 * 8 * 64]);
         let mut partial = [f32::NAN; 2 * 10 * 2];
+        let places = [0, 1].map(|position| abi::Place { table: 0, position });
         let op = abi::Attention {
             q: q.as_ptr(),
-            k_cache: cache.as_ptr(),
-            v_cache: cache.as_ptr(),
             partial: partial.as_mut_ptr(),
-            position: 0,
+            cache: abi::KvCache {
+                layer: cache.as_mut_ptr().cast(),
+                block_bytes: 2 * 2 * 8 * 64,
+                table: [0].as_ptr(),
+                places: places.as_ptr(),
+                kv_type: abi::KvType::F16,
+                kv_heads: 1,
+                head_dim: 8,
+            },
             chunks: 2,
-            context: 2,
             heads: 1,
-            kv_heads: 1,
-            head_dim: 8,
             window: 0,
             scale_square: 8,
         };

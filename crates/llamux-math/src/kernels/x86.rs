@@ -7,3 +7,4 @@
 pub(crate) mod avx2;
 #[cfg(llamux_avx512)]
 pub(crate) mod avx512;
+mod heads;

@@ -10,7 +10,7 @@ use self::vector::{abs, exp, first_lanes, max, sum};
 use crate::activation::{Activations, Planes, Q16x32, Q16x32Scale, Q8x256, Q16_MAX};
 use crate::kernels::{name, Table, Units};
 use crate::types::{self, with_block, Block};
-use crate::{attention, elementary, elementwise, experts, float16, rope, sampling};
+use crate::{attention, elementary, elementwise, experts, rope, sampling};
 
 mod heads;
 mod iq4;
@@ -326,22 +326,12 @@ unsafe fn quantize32(x: *const f32, inverse: f32) -> (__m256i, [i32; 2]) {
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn store_kv(op: &abi::StoreKv, units: Units) {
-    // SAFETY: As the caller's; the function is given `len` of both.
+    // SAFETY: As the caller's, and the processor has F16C.
     unsafe {
-        elementwise::store_kv(op, units, |from, to, len| {
-            let mut i = 0;
-            while i + 8 <= len {
-                let x = _mm256_loadu_ps(from.add(i));
-                _mm_storeu_si128(
-                    to.add(i).cast(),
-                    _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x),
-                );
-                i += 8;
-            }
-            while i < len {
-                *to.add(i) = float16::from_f32(*from.add(i));
-                i += 1;
-            }
+        elementwise::store_kv(op, units, |x| {
+            let x = _mm_set_ss(x);
+            // CAST: The low 16 bits are the number.
+            _mm_cvtsi128_si32(_mm_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x)) as u16
         });
     }
 }

@@ -9,6 +9,7 @@ use super::avx2;
 use crate::kernels::{name, Table, Units};
 use crate::types;
 
+mod heads;
 mod iq4;
 mod q2_k;
 mod q3_k;
@@ -30,6 +31,7 @@ pub(crate) static KERNELS: abi::Kernels = abi::Kernels {
 /// Its functions.
 pub(crate) static TABLE: Table = Table {
     mat_mul,
+    attention: heads::attention,
     ..avx2::TABLE
 };
 

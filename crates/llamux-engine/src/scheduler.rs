@@ -1,0 +1,583 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Several sequences at once: who is computed next, and together with whom.
+//!
+//! A home submits requests and calls [`Engine::step`] again and again while there is work; nothing runs
+//! between two calls, and nothing waits. A step first computes the next token of every answer as one batch,
+//! since one pass over the weights serves them all, and then a piece of one prompt: a small one while
+//! answers are being written, so that these go on, a whole batch otherwise. Both take turns.
+//!
+//! A prompt is computed from where the [cache](crate::blocks) has no more of it. A request is taken in only when
+//! the blocks for its longest answer are there, so that nobody who was taken in has to wait for blocks.
+//!
+//! Of one sequence alone each token is computed as the only one, guesses included. So its choices do not
+//! depend on guesses, and not on how the prompt was cut, or what the cache had of it. Several sequences are
+//! computed by other functions, whose sums are added in another order: that may turn a choice between two
+//! tokens that are all but equally likely.
+
+use core::ops::Range;
+
+use crate::blocks::PUBLIC;
+use crate::chat::Turn;
+use crate::engine::{Engine, OWN};
+use crate::error::Error;
+use crate::generate::{Full, Outcome, Request, Sink, Stop};
+use crate::lookup;
+use crate::math::Executor;
+use crate::model::Batch;
+use crate::size;
+use crate::slot::{Slot, DECODE, FREE, PREFILL};
+use crate::Run;
+
+/// A request that is being answered. The next one may have the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotId(u32);
+
+impl SlotId {
+    /// Below the number of sequences that the engine was made for.
+    pub fn index(self) -> usize {
+        // The engine's own slot is before the others.
+        size(self.0.saturating_sub(1))
+    }
+}
+
+/// Those who asked.
+pub trait Audience {
+    /// Where the answer goes; `None` to stop it.
+    fn sink(&mut self, id: SlotId) -> Option<&mut dyn Sink>;
+
+    /// A request has come to its end, and its slot is free.
+    fn done(&mut self, id: SlotId, end: Result<Outcome, Error>);
+}
+
+/// What a slot is about to have computed.
+#[derive(Clone, Copy)]
+struct Piece {
+    slot: usize,
+    /// Its known tokens, and guesses behind them.
+    known: u32,
+    guesses: u32,
+}
+
+const NO_PIECE: Piece = Piece {
+    slot: 0,
+    known: 0,
+    guesses: 0,
+};
+
+/// Most sequences whose tokens are computed as one batch.
+const TOGETHER: usize = 16;
+
+/// Up to so many sequences, computing each token as the only one is faster than all together.
+const SEPARATELY: usize = 2;
+
+impl Engine<'_> {
+    /// Takes a request in, for `owner`: what is in the cache is used for requests of the same owner only.
+    ///
+    /// [`Error::Busy`] says that it can be taken in when others have come to their end.
+    pub fn submit(&mut self, request: &Request<'_>, owner: u64) -> Result<SlotId, Error> {
+        let free = (1..self.slots.count()).find(|&slot| self.slots.is(slot, FREE));
+        let slot = free.ok_or(Error::Busy {
+            what: "sequences",
+            need: 1,
+            have: 0,
+        })?;
+        let context = self.context();
+        let (mut len, keep) = self.encode(request)?;
+        if len > context {
+            // Room for an answer of some length.
+            let room = request.max_tokens.min(context / 4);
+            let drop = len - context + room;
+            let prompt = self.prompt.get_mut(..size(len)).unwrap_or_default();
+            let vocab = &self.vocab;
+            len = match request.full {
+                Full::DropOldest => drop_oldest(prompt, keep, drop, |id| vocab.is_end(id)),
+                Full::Stop => len,
+            };
+        }
+        if len > context {
+            return Err(Error::Context {
+                need: len.into(),
+                have: context.into(),
+            });
+        }
+        let prompt = self.prompt.get(..size(len));
+        let prompt = prompt.ok_or(Error::Operation("prompt"))?;
+        let tokens = self.slots.tokens(slot)?.get_mut(..size(len));
+        tokens
+            .ok_or(Error::Operation("prompt"))?
+            .copy_from_slice(prompt);
+        *self.slots.get_mut(slot)? = Slot::new(request, owner, len, keep);
+        if let Err(error) = self.attach(slot) {
+            self.slots.get_mut(slot)?.phase = FREE;
+            return Err(error);
+        }
+        let entry = self.slots.get_mut(slot)?;
+        entry.cached_tokens = entry.computed;
+        Ok(id(slot))
+    }
+
+    /// How many sequences are being computed.
+    pub fn active(&self) -> usize {
+        let slots = 1..self.slots.count();
+        slots.filter(|&slot| !self.slots.is(slot, FREE)).count()
+    }
+
+    /// Computes the beginning that all questions share, the system prompt, so that nobody else has to.
+    /// Returns how many tokens it has.
+    pub fn prewarm(&mut self, executor: &dyn Executor) -> Result<u32, Error> {
+        let tokens = self.beginning();
+        let beginning = self.prompt.get(..size(tokens));
+        let place = self.slots.tokens(OWN)?.get_mut(..size(tokens));
+        let (Some(beginning), Some(place)) = (beginning, place) else {
+            return Ok(0);
+        };
+        if tokens == 0 {
+            return Ok(0);
+        }
+        place.copy_from_slice(beginning);
+        self.clear();
+        self.slots.get_mut(OWN)?.owner = PUBLIC;
+        let mut stop = || false;
+        let mut run = Run {
+            kernels: self.kernels,
+            executor,
+            stop: &mut stop,
+        };
+        let computed = self.advance(&mut run, size(tokens), 0);
+        self.clear();
+        computed.map(|_| tokens)
+    }
+
+    /// Puts the tokens that all questions begin with into `prompt`. Returns their number.
+    fn beginning(&mut self) -> u32 {
+        let (Ok(chat), Ok(other)) = (self.chat, self.slots.tokens(OWN)) else {
+            return 0;
+        };
+        let mut encode = |question, out: &mut [u32]| {
+            let count = chat.encode(&self.vocab, Turn::First, question, self.text, out);
+            count.unwrap_or(0)
+        };
+        let (first, second) = (encode("A", &mut *other), encode("1", self.prompt));
+        let first = other.get(..first).unwrap_or(&[]);
+        let second = self.prompt.get(..second).unwrap_or(&[]);
+        let same = first.iter().zip(second).take_while(|(a, b)| a == b);
+        // CAST: At most a context.
+        same.count() as u32
+    }
+
+    /// How many tokens at the beginning of prompts stay when the oldest are dropped: the system prompt of
+    /// questions.
+    pub(crate) fn system_tokens(&mut self) -> u32 {
+        let beginning = self.beginning();
+        let tokens = self.prompt.get(..size(beginning)).unwrap_or(&[]);
+        let end = tokens.iter().rposition(|&id| self.vocab.is_end(id));
+        // CAST: At most a context.
+        end.map_or(0, |end| end as u32 + 1)
+    }
+
+    /// Computes the next tokens of everybody. `false` when there was nothing to do.
+    pub fn step(&mut self, executor: &dyn Executor, audience: &mut dyn Audience) -> bool {
+        let decoded = self.decode(executor, audience);
+        let prefilled = self.prefill(executor, audience, decoded);
+        decoded || prefilled
+    }
+
+    /// The next token of some answers. Whether there were any.
+    fn decode(&mut self, executor: &dyn Executor, audience: &mut dyn Audience) -> bool {
+        let mut pieces = [NO_PIECE; TOGETHER];
+        let count = self.slots.count();
+        let last = self.last_decoded.min(count);
+        let turn = (last + 1..count).chain(1..last + 1);
+        let slots = turn.filter(|&slot| self.slots.is(slot, DECODE));
+        let mut count = 0;
+        for (piece, slot) in pieces.iter_mut().zip(slots) {
+            *piece = Piece {
+                slot,
+                known: 1,
+                guesses: 0,
+            };
+            self.last_decoded = slot;
+            count += 1;
+        }
+        let pieces = pieces.get_mut(..count).unwrap_or_default();
+        if let [piece] = pieces {
+            // Nobody else waits.
+            piece.guesses = self.guess(piece.slot).unwrap_or(0);
+        }
+        self.compute(pieces, executor, audience);
+        count > 0
+    }
+
+    /// A piece of a prompt, a small one if answers are being written. Whether there was any.
+    fn prefill(
+        &mut self,
+        executor: &dyn Executor,
+        audience: &mut dyn Audience,
+        decoding: bool,
+    ) -> bool {
+        let count = self.slots.count();
+        let last = self.last_prefilled.min(count);
+        let mut turn = (last + 1..count).chain(1..last + 1);
+        let Some(slot) = turn.find(|&slot| self.slots.is(slot, PREFILL)) else {
+            return false;
+        };
+        self.last_prefilled = slot;
+        let most = match decoding {
+            true => self.batch.min(self.piece),
+            false => self.batch,
+        };
+        let left = self.slots.get(slot).map(|slot| slot.len - slot.computed);
+        let left = left.unwrap_or(0);
+        // One token that is left would be computed by another function than several.
+        let known = match left.checked_sub(most) {
+            Some(1) if most > 2 => most - 1,
+            _ => left.min(most),
+        };
+        let piece = Piece {
+            slot,
+            known,
+            guesses: 0,
+        };
+        self.compute(&[piece], executor, audience);
+        true
+    }
+
+    /// Guesses what comes, and puts as much of that as is worth it behind a slot's tokens.
+    fn guess(&mut self, slot: usize) -> Result<u32, Error> {
+        let context = self.context();
+        let entry = *self.slots.get(slot)?;
+        let left = entry.max_tokens.saturating_sub(entry.answered + 1);
+        let room = left.min(context - entry.len).min(lookup::MOST);
+        if !self.speculate || room == 0 {
+            return Ok(0);
+        }
+        let tokens = self.slots.tokens(slot)?;
+        let (text, rest) = tokens
+            .split_at_mut_checked(size(entry.len))
+            .ok_or(Error::Operation("guess"))?;
+        let guess = lookup::guess(text, room);
+        let guess_len = guess.len();
+        // One at least: it is compared, though it may not be computed.
+        for (to, from) in rest.iter_mut().zip(guess) {
+            *to = *from;
+        }
+        let entry = self.slots.get_mut(slot)?;
+        entry.guessed = (guess_len > 0).into();
+        // CAST: At most `MOST`.
+        Ok(entry.guesses.length().min(guess_len as u32))
+    }
+
+    /// Computes some pieces as one batch, and hands out what is chosen.
+    fn compute(&mut self, pieces: &[Piece], executor: &dyn Executor, audience: &mut dyn Audience) {
+        if pieces.is_empty() {
+            return;
+        }
+        match self.forward(pieces, executor, audience) {
+            Ok(()) => self.choose(pieces, executor, audience),
+            Err(error) => {
+                for piece in pieces {
+                    self.end(piece.slot, ended_by(error), audience);
+                }
+            }
+        }
+    }
+
+    fn forward(
+        &mut self,
+        pieces: &[Piece],
+        executor: &dyn Executor,
+        audience: &mut dyn Audience,
+    ) -> Result<(), Error> {
+        let Self {
+            slots,
+            blocks,
+            ids,
+            places,
+            model,
+            kernels,
+            ..
+        } = self;
+        let mut count = 0;
+        let mut prompt = false;
+        let mut known = 0;
+        for piece in pieces {
+            let begin = slots.get(piece.slot)?.computed;
+            prompt |= slots.is(piece.slot, PREFILL);
+            known += piece.known;
+            // OVERFLOW: Within the context.
+            let end = begin + piece.known + piece.guesses;
+            slots.grow(piece.slot, end, blocks)?;
+            let tokens = slots.tokens_of(piece.slot, begin, end)?;
+            let to = ids.iter_mut().zip(places.iter_mut()).skip(count);
+            for ((id, place), (token, position)) in to.zip(tokens.iter().zip(begin..)) {
+                (*id, *place) = (*token, slots.place(piece.slot, position));
+                count += 1;
+            }
+        }
+        let (Some(ids), Some(places)) = (ids.get(..count), places.get(..count)) else {
+            return Err(Error::Operation("batch"));
+        };
+        // It goes on if anybody wants it to.
+        let mut stop = || {
+            pieces
+                .iter()
+                .all(|piece| audience.sink(id(piece.slot)).is_none_or(|sink| sink.stop()))
+        };
+        let mut run = Run {
+            kernels: *kernels,
+            executor,
+            stop: &mut stop,
+        };
+        let batch = Batch {
+            ids,
+            places,
+            table: slots.table(),
+            separate: !prompt && pieces.len() <= SEPARATELY,
+        };
+        // Of a prompt's piece only the last token is wanted, and only if it is the prompt's last.
+        let wanted = match pieces {
+            [piece] if prompt => {
+                let slot = slots.get(piece.slot)?;
+                u32::from(slot.computed + known == slot.len)
+            }
+            // CAST: At most a batch.
+            _ => count as u32,
+        };
+        model.forward(&mut run, &batch, wanted)
+    }
+
+    /// Chooses the tokens behind those that were computed, and goes on with them.
+    fn choose(&mut self, pieces: &[Piece], executor: &dyn Executor, audience: &mut dyn Audience) {
+        // CAST: At most a batch.
+        let rows: u32 = pieces.iter().map(|piece| piece.known + piece.guesses).sum();
+        let mut ready = 0..0;
+        let mut next = 0;
+        for piece in pieces {
+            let first = next + piece.known - 1;
+            next = first + 1 + piece.guesses;
+            for _ in 0..piece.known {
+                // It cannot fail: the tokens and the table were there to compute it.
+                let _ = self.slots.advance(piece.slot, &mut self.blocks);
+            }
+            let entry = self.slots.get(piece.slot);
+            if !entry.is_ok_and(|entry| entry.computed == entry.len) {
+                continue;
+            }
+            for row in first..next {
+                let computed = row - first < piece.guesses;
+                let rows = (row, rows, &mut ready);
+                let end = match self.choose_one(piece.slot, rows, executor, audience) {
+                    Ok(token) => self.deliver(piece.slot, token, computed, audience),
+                    Err(error) => Err(ended_by(error)),
+                };
+                match end {
+                    Ok(true) if computed => (),
+                    Ok(_) => break,
+                    Err(end) => {
+                        self.end(piece.slot, end, audience);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Chooses by the logits of `row` of the batch, which has `rows`; of these `ready` are computed.
+    fn choose_one(
+        &mut self,
+        slot: usize,
+        (row, rows, ready): (u32, u32, &mut Range<u32>),
+        executor: &dyn Executor,
+        audience: &mut dyn Audience,
+    ) -> Result<u32, Error> {
+        let mut stop = || audience.sink(id(slot)).is_none_or(|sink| sink.stop());
+        let mut run = Run {
+            kernels: self.kernels,
+            executor,
+            stop: &mut stop,
+        };
+        if !ready.contains(&row) {
+            let count = self.model.max_logits().min(rows - row);
+            // Half of a group may be of one who stops; the others' are computed again.
+            *ready = 0..0;
+            self.model.logits(&mut run, row, count)?;
+            *ready = row..row + count;
+        }
+        let entry = self.slots.get(slot)?;
+        let mut sampler = entry.sampler();
+        let recent = self.slots.tokens_of(slot, 0, entry.len)?;
+        let logits = self.model.row_of_logits(row - ready.start)?;
+        let token = sampler.choose(&mut run, logits, recent, self.candidates)?;
+        self.slots.get_mut(slot)?.set_sampler(&sampler);
+        Ok(token)
+    }
+
+    /// Hands a token out, and puts it behind the others of its slot. Whether it was guessed; `computed`
+    /// says that the guess is in the cache already. An error is the end of the answer.
+    fn deliver(
+        &mut self,
+        slot: usize,
+        token: u32,
+        computed: bool,
+        audience: &mut dyn Audience,
+    ) -> Result<bool, Result<Stop, Error>> {
+        let context = self.context();
+        let entry = self.slots.get_mut(slot).map_err(Err)?;
+        let sink = audience.sink(id(slot)).ok_or(Ok(Stop::Requested))?;
+        if entry.phase == PREFILL {
+            entry.phase = DECODE;
+            if entry.answered == 0 {
+                sink.prefilled(entry.prompt_tokens);
+            }
+        }
+        if entry.answered >= entry.max_tokens {
+            return Err(Ok(Stop::Length));
+        }
+        if self.vocab.is_end(token) {
+            return Err(Ok(Stop::End));
+        }
+        entry.answered += 1;
+        sink.token(token);
+        let mut fits = true;
+        let piece = self.vocab.piece(token, false);
+        entry.text().push(piece, |text| {
+            fits = fits && sink.text(text);
+        });
+        if !fits {
+            return Err(Ok(Stop::Sink));
+        }
+        if entry.answered >= entry.max_tokens {
+            return Err(Ok(Stop::Length));
+        }
+        if entry.len >= context {
+            if !entry.drops_oldest() {
+                return Err(Ok(Stop::Context));
+            }
+            self.drop_oldest(slot).map_err(Err)?;
+        }
+        self.push(slot, token, computed).map_err(Err)
+    }
+
+    /// Puts a token behind the others of a slot. Whether it was guessed.
+    fn push(&mut self, slot: usize, token: u32, computed: bool) -> Result<bool, Error> {
+        let len = self.slots.get(slot)?.len;
+        let place = self.slots.tokens(slot)?.get_mut(size(len));
+        let place = place.ok_or(Error::Operation("tokens"))?;
+        let right = *place == token;
+        *place = token;
+        let entry = self.slots.get_mut(slot)?;
+        entry.len += 1;
+        if entry.phase != DECODE {
+            // The oldest tokens were dropped, and the others are to be computed again.
+            return self.attach(slot).map(|()| false);
+        }
+        if computed || entry.guessed != 0 {
+            entry.guesses.note(right, computed);
+            entry.guessed = 0;
+        }
+        if computed && right {
+            self.slots.advance(slot, &mut self.blocks)?;
+        }
+        Ok(right)
+    }
+
+    /// Finds what the cache has of a slot's tokens, and blocks for the others.
+    fn attach(&mut self, slot: usize) -> Result<(), Error> {
+        let entry = self.slots.get(slot)?;
+        let left = entry.max_tokens.saturating_sub(entry.answered);
+        let positions = entry.len.saturating_add(left).min(self.context());
+        let copy = self.slots.attach(slot, positions, &mut self.blocks)?;
+        match copy {
+            Some(copy) => self.model.copy_block(copy.from, copy.to),
+            None => Ok(()),
+        }
+    }
+
+    /// Drops half of a slot's tokens, the oldest ones but for those that it keeps.
+    fn drop_oldest(&mut self, slot: usize) -> Result<(), Error> {
+        self.slots.detach(slot, &mut self.blocks)?;
+        let Slot { len, keep, .. } = *self.slots.get(slot)?;
+        let tokens = self.slots.tokens(slot)?.get_mut(..size(len));
+        let tokens = tokens.ok_or(Error::Operation("tokens"))?;
+        let vocab = &self.vocab;
+        let least = len.saturating_sub(keep).div_ceil(2);
+        let len = drop_oldest(tokens, keep, least, |id| vocab.is_end(id));
+        let entry = self.slots.get_mut(slot)?;
+        entry.len = len;
+        entry.phase = PREFILL;
+        Ok(())
+    }
+
+    /// Ends an answer.
+    fn end(&mut self, slot: usize, end: Result<Stop, Error>, audience: &mut dyn Audience) {
+        let mut end = end;
+        if let (Ok(entry), Some(sink)) = (self.slots.get_mut(slot), audience.sink(id(slot))) {
+            // A character that was never completed is shown as such, unless there was no room already.
+            let mut fits = true;
+            if !matches!(end, Ok(Stop::Sink)) {
+                entry.text().finish(|text| fits &= sink.text(text));
+            }
+            if !fits {
+                end = end.and(Ok(Stop::Sink));
+            }
+        }
+        let outcome = end.and_then(|stop| Ok(self.slots.get(slot)?.outcome(stop)));
+        let detached = self.slots.detach(slot, &mut self.blocks);
+        if let Ok(entry) = self.slots.get_mut(slot) {
+            entry.phase = FREE;
+        }
+        self.last_ended = slot;
+        audience.done(id(slot), detached.and(outcome));
+    }
+}
+
+fn id(slot: usize) -> SlotId {
+    // CAST: There are few.
+    SlotId(slot as u32)
+}
+
+fn ended_by(error: Error) -> Result<Stop, Error> {
+    match error {
+        Error::Interrupted => Ok(Stop::Requested),
+        error => Err(error),
+    }
+}
+
+/// Drops at least `least` tokens behind the first `keep`, and up to the end of a turn if there is one
+/// before half of the others. Returns how many are left.
+fn drop_oldest(tokens: &mut [u32], keep: u32, least: u32, ends: impl Fn(u32) -> bool) -> u32 {
+    let keep = size(keep).min(tokens.len());
+    let from = keep.saturating_add(size(least)).min(tokens.len());
+    let until = from + (tokens.len() - from) / 2;
+    // A turn may end right before.
+    let before = from.saturating_sub(1).max(keep);
+    let near = tokens.get(before..until).unwrap_or(&[]);
+    let turn = near.iter().position(|&id| ends(id));
+    let from = turn.map_or(from, |turn| before + turn + 1);
+    tokens.copy_within(from.., keep);
+    // CAST: No more than there were.
+    (keep + tokens.len() - from) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_the_oldest_turns() {
+        let check = |keep, least, expected: &[u32]| {
+            // 0 ends a turn.
+            let mut tokens = [9, 0, 1, 2, 0, 3, 4, 0, 5, 6, 7, 8];
+            let len = drop_oldest(&mut tokens, keep, least, |id| id == 0);
+            assert_eq!(&tokens[..len as usize], expected, "{keep} {least}");
+        };
+        check(2, 1, &[9, 0, 3, 4, 0, 5, 6, 7, 8]);
+        check(2, 3, &[9, 0, 3, 4, 0, 5, 6, 7, 8]);
+        check(2, 4, &[9, 0, 5, 6, 7, 8]);
+        check(2, 7, &[9, 0, 6, 7, 8]);
+        check(0, 2, &[1, 2, 0, 3, 4, 0, 5, 6, 7, 8]);
+        check(2, 100, &[9, 0]);
+        check(100, 1, &[9, 0, 1, 2, 0, 3, 4, 0, 5, 6, 7, 8]);
+    }
+}
