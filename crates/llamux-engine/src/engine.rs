@@ -148,6 +148,9 @@ pub(crate) const OWN: usize = 0;
 /// The owner of what is in it: nobody's request.
 const NOBODY: u64 = u64::MAX - 1;
 
+/// The first of the owners that have one request each.
+pub(crate) const STRANGERS: u64 = 1 << 63;
+
 /// Most positions of the cache.
 const MAX_KV_POSITIONS: u32 = 1 << 24;
 
@@ -172,7 +175,7 @@ pub struct Engine<'a> {
     /// Its chat format, or why there is none.
     pub(crate) chat: Result<Chat<'a>, Error>,
     /// Tokens of the system prompt.
-    system: u32,
+    pub(crate) system: u32,
     pub(crate) batch: u32,
     pub(crate) piece: u32,
     /// Whether to guess tokens.
@@ -181,6 +184,8 @@ pub struct Engine<'a> {
     pub(crate) last_decoded: usize,
     pub(crate) last_prefilled: usize,
     pub(crate) last_ended: usize,
+    /// How many owners of one request there were.
+    pub(crate) strangers: u64,
     info: Info<'a>,
 }
 
@@ -224,7 +229,10 @@ impl<'a> Parts<'a> {
             MAX_SEQUENCES,
         )?;
         let positions = match options.kv_positions {
-            0 => context.saturating_mul(sequences),
+            // OVERFLOW: A context has a small cap. Each sequence has blocks of its own.
+            0 => context
+                .next_multiple_of(abi::KV_BLOCK)
+                .saturating_mul(sequences),
             positions if positions < context => {
                 return Err(Error::Invalid {
                     what: "number of positions of the cache",
@@ -330,6 +338,7 @@ impl<'a> Engine<'a> {
             last_decoded: 0,
             last_prefilled: 0,
             last_ended: 0,
+            strangers: 0,
             info,
         };
         engine.system = engine.system_tokens();
@@ -352,6 +361,11 @@ impl<'a> Engine<'a> {
         self.info.context
     }
 
+    /// The chat format, or why there is none.
+    pub fn chat(&self) -> Result<Chat<'a>, Error> {
+        self.chat
+    }
+
     /// How many tokens have been [`extend`](Self::extend)ed by.
     pub fn position(&self) -> u32 {
         self.slots.get(OWN).map_or(0, |own| own.computed)
@@ -362,6 +376,14 @@ impl<'a> Engine<'a> {
         let tokens = self
             .slots
             .tokens_of(self.last_ended, 0, outcome.prompt_tokens);
+        tokens.unwrap_or(&[])
+    }
+
+    /// The tokens of the sequence that came to its end last, prompt and answer, without the answer's last
+    /// one where it was [`Stop::Length`](crate::generate::Stop), `Context` or `Sink` that ended it.
+    pub fn sequence(&self) -> &[u32] {
+        let len = self.slots.get(self.last_ended).map_or(0, |slot| slot.len);
+        let tokens = self.slots.tokens_of(self.last_ended, 0, len);
         tokens.unwrap_or(&[])
     }
 
@@ -385,6 +407,14 @@ impl<'a> Engine<'a> {
     /// Forgets what the cache has of sequences that have ended.
     pub fn forget(&mut self) {
         self.blocks.forget();
+    }
+
+    /// Takes the last tokens of the sequence of [`extend`](Self::extend) back, so that `position` are left.
+    pub fn rewind(&mut self, position: u32) {
+        if let Ok(own) = self.slots.get_mut(OWN) {
+            own.computed = own.computed.min(position);
+        }
+        // Nobody looks for what is in its blocks, so that these may say that they are fuller.
     }
 
     /// Ends the sequence of [`extend`](Self::extend).

@@ -2,7 +2,7 @@
 
 //! From a question to its answer.
 
-use crate::engine::Engine;
+use crate::engine::{Engine, STRANGERS};
 use crate::error::Error;
 use crate::math::Executor;
 pub use crate::sampler::{Sampling, PENALTY_WINDOW};
@@ -88,8 +88,8 @@ pub struct Outcome {
 }
 
 impl Engine<'_> {
-    /// Answers a question for `owner` while nobody else's is answered, or together with those that are.
-    /// Allocates nothing.
+    /// Answers a question while no other is answered, and shares nothing with any other but what is
+    /// [`PUBLIC`](crate::PUBLIC). Allocates nothing.
     ///
     /// If it is stopped, what there is of the answer has been passed to `sink`.
     pub fn generate(
@@ -98,18 +98,30 @@ impl Engine<'_> {
         executor: &dyn Executor,
         sink: &mut dyn Sink,
     ) -> Result<Outcome, Error> {
-        let id = self.submit(request, 0)?;
+        // OVERFLOW: Of 64 bits.
+        self.strangers += 1;
+        let id = self.submit(request, STRANGERS + self.strangers)?;
+        self.finish(id, executor, sink)
+    }
+
+    /// Answers a request that was taken in, and with it all others, whose answers are stopped.
+    pub fn finish(
+        &mut self,
+        id: SlotId,
+        executor: &dyn Executor,
+        sink: &mut dyn Sink,
+    ) -> Result<Outcome, Error> {
         let mut alone = Alone {
             id,
             sink,
             end: None,
         };
-        loop {
-            self.step(executor, &mut alone);
+        while self.step(executor, &mut alone) {
             if let Some(end) = alone.end {
                 return end;
             }
         }
+        Err(Error::Operation("finish"))
     }
 }
 

@@ -72,18 +72,61 @@ const TOGETHER: usize = 16;
 const SEPARATELY: usize = 2;
 
 impl Engine<'_> {
-    /// Takes a request in, for `owner`: what is in the cache is used for requests of the same owner only.
+    /// Takes a request in, for `owner`, a number below 2^63: what the cache has of it is used for requests
+    /// of the same owner only.
     ///
     /// [`Error::Busy`] says that it can be taken in when others have come to their end.
     pub fn submit(&mut self, request: &Request<'_>, owner: u64) -> Result<SlotId, Error> {
+        let slot = self.free_slot()?;
+        let (len, keep) = self.encode(request)?;
+        self.admit(slot, request, owner, (len, keep))
+    }
+
+    /// The same for a prompt that is given as tokens; the request's own is not looked at.
+    pub fn submit_tokens(
+        &mut self,
+        ids: &[u32],
+        request: &Request<'_>,
+        owner: u64,
+    ) -> Result<SlotId, Error> {
+        let slot = self.free_slot()?;
+        if ids.is_empty() {
+            return Err(Error::EmptyPrompt);
+        }
+        let vocabulary = self.info().vocabulary;
+        if let Some(&id) = ids.iter().find(|&&id| id >= vocabulary) {
+            return Err(Error::Token { id, vocabulary });
+        }
+        let have = self.context();
+        let prompt = self.prompt.get_mut(..ids.len()).ok_or(Error::Context {
+            // CAST: `usize` is at most 64 bits wide.
+            need: ids.len() as u64,
+            have: have.into(),
+        })?;
+        prompt.copy_from_slice(ids);
+        // CAST: No more than two contexts.
+        self.admit(slot, request, owner, (ids.len() as u32, self.system))
+    }
+
+    fn free_slot(&self) -> Result<usize, Error> {
         let free = (1..self.slots.count()).find(|&slot| self.slots.is(slot, FREE));
-        let slot = free.ok_or(Error::Busy {
+        free.ok_or(Error::Busy {
             what: "sequences",
             need: 1,
             have: 0,
-        })?;
+        })
+    }
+
+    /// Takes a request in whose `len` tokens are in `prompt`; the first `keep` stay there whatever is
+    /// dropped.
+    fn admit(
+        &mut self,
+        slot: usize,
+        request: &Request<'_>,
+        owner: u64,
+        (mut len, keep): (u32, u32),
+    ) -> Result<SlotId, Error> {
         let context = self.context();
-        let (mut len, keep) = self.encode(request)?;
         if len > context {
             // Room for an answer of some length.
             let room = request.max_tokens.min(context / 4);
@@ -192,9 +235,10 @@ impl Engine<'_> {
         let slots = turn.filter(|&slot| self.slots.is(slot, DECODE));
         let mut count = 0;
         for (piece, slot) in pieces.iter_mut().zip(slots) {
+            let entry = self.slots.get(slot);
             *piece = Piece {
                 slot,
-                known: 1,
+                known: entry.map_or(1, |entry| entry.len - entry.computed),
                 guesses: 0,
             };
             self.last_decoded = slot;

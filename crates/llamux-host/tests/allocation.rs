@@ -8,8 +8,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use common::{kernels, options, tiny, Aligned};
-use llamux_engine::generate::{Request, Sampling, Sink};
-use llamux_engine::{Engine, Plan};
+use llamux_engine::generate::{Full, Outcome, Request, Sampling, Sink};
+use llamux_engine::scheduler::{Audience, SlotId};
+use llamux_engine::{Engine, Error, Options, Plan};
 use llamux_host::pool::Pool;
 
 /// Counts what is asked of the system.
@@ -35,6 +36,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+#[derive(Default)]
 struct Nowhere;
 
 impl Sink for Nowhere {
@@ -47,15 +49,35 @@ impl Sink for Nowhere {
     }
 }
 
+#[derive(Default)]
+struct Crowd {
+    sink: Nowhere,
+    failed: u32,
+}
+
+impl Audience for Crowd {
+    fn sink(&mut self, _id: SlotId) -> Option<&mut dyn Sink> {
+        Some(&mut self.sink)
+    }
+
+    fn done(&mut self, _id: SlotId, end: Result<Outcome, Error>) {
+        self.failed += u32::from(end.is_err());
+    }
+}
+
 /// The only test of this program, since other tests would allocate meanwhile.
 #[test]
 fn answering_allocates_nothing() {
     let file = Aligned::new(&tiny().build());
-    let plan = Plan::new(file.bytes(), &options()).unwrap();
+    let options = Options {
+        sequences: 2,
+        ..options()
+    };
+    let plan = Plan::new(file.bytes(), &options).unwrap();
     let mut arena = vec![0; plan.arena_bytes()];
     let pool = Pool::new(1).unwrap();
     let before = CALLS.load(SeqCst);
-    let mut engine = Engine::load(file.bytes(), &mut arena, &options(), kernels(), &pool).unwrap();
+    let mut engine = Engine::load(file.bytes(), &mut arena, &options, kernels(), &pool).unwrap();
     assert_eq!(CALLS.load(SeqCst), before, "loading");
     for raw in [true, false] {
         let request = Request {
@@ -71,6 +93,26 @@ fn answering_allocates_nothing() {
         let outcome = engine.generate(&request, &pool, &mut Nowhere).unwrap();
         assert!(outcome.tokens > 0);
         assert_eq!(CALLS.load(SeqCst), before, "answering");
+    }
+    // Two at once, and one whose text is guessed and outgrows the context.
+    engine.set_speculation(true);
+    assert!(engine.prewarm(&pool).unwrap() > 0);
+    let long = Request {
+        max_tokens: 2 * common::CONTEXT,
+        sampling: Sampling::GREEDY,
+        full: Full::DropOldest,
+        ..Request::default()
+    };
+    for round in 0..3 {
+        let mut crowd = Crowd::default();
+        for owner in 0..2 - u64::from(round == 2) {
+            engine
+                .submit_tokens(&[5, 6, 7, 5, 6, 7, 5, 6], &long, owner)
+                .unwrap();
+        }
+        while engine.step(&pool, &mut crowd) {}
+        assert_eq!(crowd.failed, 0);
+        assert_eq!(CALLS.load(SeqCst), before, "answering several");
     }
     drop(file);
     assert!(CALLS.load(SeqCst) > before, "the counter counts");

@@ -150,6 +150,37 @@ fn chats() {
 }
 
 #[test]
+fn computes_ahead_and_in_less_memory_on_demand() {
+    let model = file("ahead.gguf", &tiny().build());
+    let generate = |more: &[&'static str]| {
+        let mut arguments: Vec<&dyn AsRef<OsStr>> =
+            vec![&"generate", &"--model", &model, &"--json"];
+        let fixed = [
+            "--prompt=ab ab ab ab",
+            "--raw",
+            "--temperature=0",
+            "--max-tokens=200",
+        ];
+        arguments.extend(fixed.iter().map(|argument| argument as &dyn AsRef<OsStr>));
+        arguments.extend(more.iter().map(|argument| argument as &dyn AsRef<OsStr>));
+        json_of(&run(&arguments))
+    };
+    let (auto, off) = (generate(&[]), generate(&["--speculate=off"]));
+    assert_eq!(auto["tokens"], off["tokens"]);
+    assert_eq!(off["drafted_tokens"], 0);
+    assert!(auto["drafted_tokens"].as_u64() >= auto["accepted_tokens"].as_u64());
+    let bytes = generate(&["--kv-type=q8_0"]);
+    assert_eq!(bytes["tokens"].as_array().unwrap().len(), 200);
+    let wrong = [
+        &"generate" as &dyn AsRef<OsStr>,
+        &"--model",
+        &model,
+        &"--kv-type=q4_0",
+    ];
+    fails(&run(&wrong), 2, &["q4_0", "f16", "q8_0"]);
+}
+
+#[test]
 fn tokenizes() {
     let (tokens, types) = small_tokens();
     let vocabulary = file("tokenizes.gguf", &small_vocabulary(tokens, types).build());
@@ -353,6 +384,33 @@ fn measures_its_speed() {
     ]));
     assert!(object["prefill_tokens_per_second"].as_f64().unwrap() > 0.0);
     assert!(object["decode_tokens_per_second"].as_f64().unwrap() > 0.0);
+    assert_eq!(object["sessions_tokens_per_second"], Value::Null);
+
+    let object = json_of(&run(&[
+        &"bench",
+        &"--model",
+        &model,
+        &"--threads=1",
+        &"--prefill=0",
+        &"--decode=5",
+        &"--depth=100",
+        &"--sessions=3",
+        &"--prefix=200",
+        &"--repetitions=1",
+        &"--kv-type=q8_0",
+        &"--json",
+    ]));
+    for key in [
+        "decode_tokens_per_second",
+        "sessions_tokens_per_second",
+        "one_session_tokens_per_second",
+        "cold_first_token",
+        "cached_first_token",
+    ] {
+        assert!(object[key].as_f64().unwrap() > 0.0, "{key}");
+    }
+    let wrong = run(&[&"bench", &"--model", &model, &"--depth=4294967295"]);
+    fails(&wrong, 1, &["fit in no context"]);
 }
 
 #[test]

@@ -8,10 +8,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use llamux_engine::generate::{Outcome, Request, Sink, Stop};
+use llamux_engine::scheduler::SlotId;
 use llamux_engine::Engine;
 use serde::Serialize;
 
-use super::{per_second, print_json, ComputeArgs, ContextArgs, FileArgs, SamplingArgs};
+use super::{
+    per_second, print_json, CacheArgs, ComputeArgs, ContextArgs, FileArgs, SamplingArgs,
+    SpeculateArgs,
+};
 use crate::model::{Arena, ModelFile};
 use crate::pool::Pool;
 use crate::text;
@@ -38,6 +42,10 @@ pub(super) struct Generate {
     #[command(flatten)]
     context: ContextArgs,
     #[command(flatten)]
+    cache: CacheArgs,
+    #[command(flatten)]
+    speculate: SpeculateArgs,
+    #[command(flatten)]
     compute: ComputeArgs,
     /// Print one JSON object at the end
     #[arg(long)]
@@ -52,6 +60,9 @@ struct Report<'a> {
     tokens: &'a [u32],
     text: &'a str,
     stop: &'static str,
+    /// Tokens that were guessed and computed ahead, and those of them that were right.
+    drafted_tokens: u32,
+    accepted_tokens: u32,
     prefill_tokens_per_second: Option<f64>,
     decode_tokens_per_second: Option<f64>,
     kernels: &'static str,
@@ -75,9 +86,10 @@ impl Generate {
         let file = self.file.open()?;
         let pool = self.compute.pool()?;
         let kernels = self.compute.kernels()?;
-        let mut arena = Arena::new(&file, self.context.options(prompt.len()))?;
+        let mut arena = Arena::new(&file, self.context.options(prompt.len(), &self.cache))?;
         let mut engine = arena.load(&file, kernels, &pool)?;
         engine.set_batch(self.compute.batch);
+        engine.set_speculation(self.speculate.on());
         let request = Request {
             prompt: &prompt,
             raw: self.raw,
@@ -85,7 +97,9 @@ impl Generate {
             sampling: self.sampling.sampling(),
             ..Request::default()
         };
-        let answer = Answer::new(&mut engine, &request, &file, &pool, !self.json)?;
+        let asked = engine.submit(&request, 0);
+        let asked = asked.map_err(|error| file.error(error))?;
+        let answer = Answer::new(&mut engine, asked, &file, &pool, !self.json)?;
         if !self.json {
             return Ok(());
         }
@@ -100,6 +114,8 @@ impl Generate {
                 Stop::Requested => "requested",
                 Stop::Sink => "sink",
             },
+            drafted_tokens: answer.outcome.drafted_tokens,
+            accepted_tokens: answer.outcome.accepted_tokens,
             prefill_tokens_per_second: per_second(answer.prompt_tokens.len(), answer.prefill),
             // The first token comes out of the prompt.
             decode_tokens_per_second: per_second(
@@ -123,10 +139,10 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Asks, and prints the answer as it grows if `show`.
+    /// Waits for the answer, and prints it as it grows if `show`.
     pub(super) fn new(
         engine: &mut Engine<'_>,
-        request: &Request<'_>,
+        asked: SlotId,
         file: &ModelFile,
         pool: &Pool,
         show: bool,
@@ -140,7 +156,7 @@ impl Answer {
             broken: None,
         };
         let outcome = engine
-            .generate(request, pool, &mut collector)
+            .finish(asked, pool, &mut collector)
             .map_err(|error| file.error(error))?;
         let end = Instant::now();
         if let Some(error) = collector.broken {

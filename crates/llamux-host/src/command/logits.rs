@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use llamux_engine::Options;
 
-use super::{print_json, ComputeArgs, FileArgs};
+use super::{print_json, CacheArgs, ComputeArgs, FileArgs};
 use crate::model::Arena;
 
 /// The subcommand's arguments.
@@ -16,6 +16,8 @@ pub(super) struct Logits {
     file: FileArgs,
     #[command(flatten)]
     compute: ComputeArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
     /// The tokens, separated by commas
     #[arg(long, value_name = "IDS", value_delimiter = ',', required = true)]
     tokens: Vec<u32>,
@@ -28,6 +30,7 @@ impl Logits {
         let options = Options {
             context: u32::try_from(self.tokens.len())?,
             prompt_bytes: 0,
+            kv_type: self.cache.kv_type(),
             ..Options::default()
         };
         let mut arena = Arena::new(&file, options)?;

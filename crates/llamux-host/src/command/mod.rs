@@ -18,11 +18,11 @@ use std::thread;
 
 use anyhow::{Context as _, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use llamux_engine::chat::Format;
 use llamux_engine::generate::Sampling;
 use llamux_engine::math::Kernels;
-use llamux_engine::Options;
+use llamux_engine::{KvType, Options};
 
 use crate::kernels::Choice;
 use crate::model::ModelFile;
@@ -40,7 +40,7 @@ pub struct Cli {
 enum Command {
     /// Answer one prompt
     Generate(generate::Generate),
-    /// Answer questions from standard input, one a line, each by itself
+    /// Answer questions from standard input, one a line, as one conversation
     Chat(chat::Chat),
     /// Print the tokens of texts
     Tokenize(tokenize::Tokenize),
@@ -128,11 +128,12 @@ struct ContextArgs {
 }
 
 impl ContextArgs {
-    fn options(&self, prompt_bytes: usize) -> Options {
+    fn options(&self, prompt_bytes: usize, cache: &CacheArgs) -> Options {
         Options {
             context: self.context.unwrap_or(0),
             prompt_bytes,
             chat_format: self.chat_format,
+            kv_type: cache.kv_type(),
             ..Options::default()
         }
     }
@@ -142,6 +143,56 @@ impl ContextArgs {
 fn format_parser() -> impl TypedValueParser<Value = Format> {
     PossibleValuesParser::new(Format::ALL.map(Format::name))
         .map(|name| Format::from_name(&name).expect("a name of the list"))
+}
+
+/// How to remember.
+#[derive(Args)]
+struct CacheArgs {
+    /// How keys and values are kept: f16 is exact, q8_0 takes about half of the memory
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t = CacheType::F16)]
+    kv_type: CacheType,
+}
+
+impl CacheArgs {
+    fn kv_type(&self) -> KvType {
+        match self.kv_type {
+            CacheType::F16 => KvType::F16,
+            CacheType::Q8_0 => KvType::Q8_0,
+        }
+    }
+}
+
+/// The name of a [`KvType`].
+#[derive(Clone, Copy, ValueEnum)]
+enum CacheType {
+    /// 16-bit floats
+    F16,
+    /// Bytes, with a scale for each 32
+    #[value(name = "q8_0")]
+    Q8_0,
+}
+
+/// How to save time.
+#[derive(Args)]
+struct SpeculateArgs {
+    /// Compute tokens ahead where the text repeats itself; the answer is the same
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Speculate::Auto)]
+    speculate: Speculate,
+}
+
+impl SpeculateArgs {
+    fn on(&self) -> bool {
+        matches!(self.speculate, Speculate::Auto)
+    }
+}
+
+/// Whether to guess tokens.
+#[derive(Clone, Copy, ValueEnum)]
+enum Speculate {
+    /// Where guesses have been right
+    Auto,
+    /// Never
+    Off,
 }
 
 /// How to choose tokens.

@@ -9,7 +9,7 @@ use clap::Args;
 use llamux_engine::Options;
 use serde::Serialize;
 
-use super::{print_json, print_line, ComputeArgs, FileArgs};
+use super::{print_json, print_line, CacheArgs, ComputeArgs, FileArgs};
 use crate::model::{Arena, Tokenizer, Words};
 use crate::text;
 
@@ -20,6 +20,8 @@ pub(super) struct Perplexity {
     file: FileArgs,
     #[command(flatten)]
     compute: ComputeArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
     /// A file of texts, one a line, with the escapes \n, \t, \r and \\
     #[arg(long = "file", value_name = "FILE")]
     texts: PathBuf,
@@ -51,6 +53,7 @@ impl Perplexity {
         let options = Options {
             context: u32::try_from(longest)?,
             prompt_bytes: 0,
+            kv_type: self.cache.kv_type(),
             ..Options::default()
         };
         let mut arena = Arena::new(&file, options)?;

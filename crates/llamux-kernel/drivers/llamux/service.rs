@@ -259,6 +259,7 @@ impl Service {
         };
         let arena_bytes = arena.len();
         let mut engine = Engine::load(image, arena, &options, kernels, &pool).map_err(refused)?;
+        engine.prewarm(&pool).map_err(refused)?;
 
         if !self.settings.keep_firmware {
             match file.remove_from_initramfs() {
