@@ -258,6 +258,18 @@ pub struct Quantize {
     pub activation: Activation,
 }
 
+/// How the sums of several tokens come about: the order of the additions shows in the last bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Sums {
+    /// Each token gets the same bits whichever the others are, if there are any.
+    Together = 0,
+    /// Each token gets the very bits that it gets as the only one.
+    Alone = 1,
+    /// Either, whatever is faster.
+    Either = 2,
+}
+
 /// `out[t][r] = weights[r] · x[t] + bias[r]`, added to `out[t][r]` where `accumulate` is set.
 /// A unit is a row of the weights.
 #[derive(Clone, Copy, Debug)]
@@ -281,9 +293,8 @@ pub struct MatMul {
     pub tokens: u32,
     /// 1 to add to what `out` holds, 0 to replace it.
     pub accumulate: u32,
-    /// 1 to give each token the very bits that it gets as the only one; otherwise the order of the
-    /// additions may depend on whether there are several.
-    pub separate: u32,
+    /// How the sums of several tokens come about.
+    pub sums: Sums,
 }
 
 /// The angle by which a position turns each pair, `base^(-2i/dimensions) / factors[i]`, slowed down for a

@@ -535,7 +535,7 @@ impl<'a> Engine<'a> {
                 ids: self.slots.tokens_of(OWN, begin, begin + batch)?,
                 places: places.ok_or(Error::Operation("places"))?,
                 table: self.slots.table(),
-                separate: false,
+                sums: abi::Sums::Together,
             };
             let wanted = if left == 0 { wanted.min(batch) } else { 0 };
             self.model.forward(run, &batch_of_tokens, wanted)?;

@@ -656,28 +656,18 @@ impl<'a> Job<'a> {
         out: &'a mut [F32Bits],
         accumulate: bool,
     ) -> Result<Self, Error> {
-        Self::multiply(kernels, weights, x, bias, out, (accumulate, false))
+        let sums = abi::Sums::Together;
+        Self::mat_mul_with(kernels, weights, x, bias, out, (accumulate, sums))
     }
 
-    /// The same, where each token gets the very bits that it gets as the only one.
-    pub fn mat_mul_separately(
+    /// The same, with a say in how the sums of several tokens come about.
+    pub fn mat_mul_with(
         kernels: Kernels,
         weights: Matrix<'a>,
         x: &'a [u8],
         bias: Option<&'a [F32Bits]>,
         out: &'a mut [F32Bits],
-        accumulate: bool,
-    ) -> Result<Self, Error> {
-        Self::multiply(kernels, weights, x, bias, out, (accumulate, true))
-    }
-
-    fn multiply(
-        kernels: Kernels,
-        weights: Matrix<'a>,
-        x: &'a [u8],
-        bias: Option<&'a [F32Bits]>,
-        out: &'a mut [F32Bits],
-        (accumulate, separate): (bool, bool),
+        (accumulate, sums): (bool, abi::Sums),
     ) -> Result<Self, Error> {
         operation("MatMul", || {
             let tokens = rows_of(out.len(), weights.rows).filter(|&n| n <= abi::MAX_BATCH)?;
@@ -698,22 +688,22 @@ impl<'a> Job<'a> {
                 out_stride: weights.rows,
                 tokens,
                 accumulate: accumulate.into(),
-                separate: separate.into(),
+                sums,
             });
             let multiply = match activation {
                 abi::Activation::F32 => MULTIPLY_FLOAT,
                 _ => MULTIPLY_QUANTIZED,
             };
             // A single token's rows are computed one by one.
-            let single = tokens == 1 || separate;
-            let tile = if !single {
+            let together = sums == abi::Sums::Together;
+            let tile = if tokens > 1 && sums != abi::Sums::Alone {
                 kernels.0.tile.clamp(1, MAX_GRAIN)
             } else {
                 1
             };
             let work = u64::from(weights.columns) * u64::from(tokens) * multiply;
             let cost = work.max(weights.row_bytes().saturating_mul(READ));
-            let times = if separate { tokens } else { 1 };
+            let times = if together { 1 } else { tokens };
             let cost = cost.saturating_mul(times.into());
             // SAFETY: `Matrix` holds for the weights; `x` has `tokens` rows in their layout, is
             // aligned, and `out` has `tokens` rows with an element for each row of the weights, as

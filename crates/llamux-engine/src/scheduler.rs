@@ -10,12 +10,15 @@
 //! A prompt is computed from where the [cache](crate::blocks) has no more of it. A request is taken in only when
 //! the blocks for its longest answer are there, so that nobody who was taken in has to wait for blocks.
 //!
-//! Of one sequence alone each token is computed as the only one, guesses included. So its choices do not
-//! depend on guesses, and not on how the prompt was cut, or what the cache had of it. Several sequences are
-//! computed by other functions, whose sums are added in another order: that may turn a choice between two
+//! Of one or two sequences each token is computed as the only one, guesses included, and of a prompt as one
+//! of several. So an answer does not depend on guesses, nor on how its prompt was cut, or whether the cache
+//! had a prompt like it. Several sequences are computed by other functions, whose sums are added in another
+//! order, and so was an earlier answer that is now part of a prompt: that may turn a choice between two
 //! tokens that are all but equally likely.
 
 use core::ops::Range;
+
+use llamux_abi as abi;
 
 use crate::blocks::PUBLIC;
 use crate::chat::Turn;
@@ -68,7 +71,7 @@ const NO_PIECE: Piece = Piece {
 /// Most sequences whose tokens are computed as one batch.
 const TOGETHER: usize = 16;
 
-/// Up to so many sequences, computing each token as the only one is faster than all together.
+/// Up to so many sequences, each token is computed as the only one: that is about as fast as together.
 const SEPARATELY: usize = 2;
 
 impl Engine<'_> {
@@ -377,7 +380,11 @@ impl Engine<'_> {
             ids,
             places,
             table: slots.table(),
-            separate: !prompt && pieces.len() <= SEPARATELY,
+            sums: match pieces.len() {
+                _ if prompt => abi::Sums::Together,
+                0..=SEPARATELY => abi::Sums::Alone,
+                _ => abi::Sums::Either,
+            },
         };
         // Of a prompt's piece only the last token is wanted, and only if it is the prompt's last.
         let wanted = match pieces {

@@ -114,7 +114,7 @@ fn time(table: &abi::Kernels, shape: [usize; 3], tensor_type: abi::TensorType) -
             out_stride: rows as u32,
             tokens: tokens as u32,
             accumulate: 0,
-            separate: 0,
+            sums: abi::Sums::Together,
         });
         for row in (0..rows).step_by(GRAIN) {
             let slice = Instant::now();

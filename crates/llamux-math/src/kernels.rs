@@ -57,7 +57,7 @@ impl Table {
                 abi::Op::Embed(op) => (self.embed)(op, units),
                 abi::Op::RmsNorm(op) => (self.rms_norm)(op, units),
                 abi::Op::Quantize(op) => (self.quantize)(op, units),
-                abi::Op::MatMul(op) if op.separate != 0 && op.tokens > 1 => {
+                abi::Op::MatMul(op) if op.tokens > 1 && separately(op) => {
                     self.mat_mul_separately(op, units);
                 }
                 abi::Op::MatMul(op) => (self.mat_mul)(op, units),
@@ -107,6 +107,16 @@ impl Table {
                 }
             }
         }
+    }
+}
+
+/// Whether each token is to be multiplied as if it were the only one.
+fn separately(op: &abi::MatMul) -> bool {
+    match op.sums {
+        abi::Sums::Together => false,
+        abi::Sums::Alone => true,
+        // The tiles of this type are for many tokens.
+        abi::Sums::Either => op.tensor_type == abi::TensorType::Q6_K && op.tokens <= 5,
     }
 }
 

@@ -34,7 +34,7 @@ impl Model<'_> {
             .filter(|_| ids.len() == batch.places.len())
             .ok_or(Error::Operation("batch"))?;
         let places = Places::new(batch.table, batch.places, memory.shape.blocks)?;
-        memory.quantized.separate = batch.separate;
+        memory.quantized.sums = batch.sums;
 
         let stream = first(memory.stream, tokens, hyper.embedding)?;
         let scale_square = if hyper.architecture.scaled_embedding {
@@ -128,9 +128,8 @@ pub struct Batch<'b> {
     pub places: &'b [Place],
     /// The blocks of the sequences.
     pub table: &'b [u32],
-    /// Gives each token the very bits that it gets when it is computed alone. That is slower than what is
-    /// done otherwise, which gives each of several tokens the same bits whichever the others are.
-    pub separate: bool,
+    /// How the sums of several tokens come about: [`Alone`](abi::Sums::Alone) is slower than the others.
+    pub sums: abi::Sums,
 }
 
 /// Queries, keys and values of all tokens; the last two go into the cache.
@@ -368,17 +367,13 @@ impl Quantized<'_> {
             abi::Activation::Q16x32 => &*self.q16x32,
             abi::Activation::Q8x256 => &*self.q8x256,
         };
-        let multiply = match self.separate {
-            true => Job::mat_mul_separately,
-            false => Job::mat_mul,
-        };
-        multiply(
+        Job::mat_mul_with(
             kernels,
             linear.weights,
             x.get(..bytes).ok_or(Error::Operation("multiply"))?,
             linear.bias,
             out,
-            accumulate,
+            (accumulate, self.sums),
         )
     }
 }

@@ -70,8 +70,8 @@ pub(super) struct Memory<'a> {
 
 /// Activations, once in each layout that the model needs.
 pub(super) struct Quantized<'a> {
-    /// See [`Batch::separate`](super::Batch).
-    pub(super) separate: bool,
+    /// See [`Batch::sums`](super::Batch).
+    pub(super) sums: abi::Sums,
     pub(super) q16x32: &'a mut [u8],
     pub(super) q8x256: &'a mut [u8],
 }
@@ -144,7 +144,7 @@ impl<'a> Memory<'a> {
             wide: arena.slice(wide.max(LOGITS * size(hyper.vocabulary)))?,
             experts: experts::Scratch::lay_out(hyper, arena)?,
             quantized: Quantized {
-                separate: false,
+                sums: abi::Sums::Together,
                 q16x32: arena.slice(bytes(abi::Activation::Q16x32, layouts.q16x32)?)?,
                 q8x256: arena.slice(bytes(abi::Activation::Q8x256, layouts.q8x256)?)?,
             },

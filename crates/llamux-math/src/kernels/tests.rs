@@ -8,6 +8,7 @@ use std::vec;
 use std::vec::Vec;
 
 use llamux_abi as abi;
+use llamux_abi::Sums;
 
 use super::{scalar, select};
 use crate::activation::{Activations, Q16x32, Q8x256};
@@ -191,7 +192,7 @@ fn check_mat_mul<B: Block>(shape: [usize; 3], extreme: bool) {
                 out_stride: stride as u32,
                 tokens: tokens as u32,
                 accumulate,
-                separate: 0,
+                sums: abi::Sums::Together,
             };
             run(table, abi::Op::MatMul(op), rows, &mut random);
             let (mut expected, mut bounds) = (Vec::new(), Vec::new());
@@ -272,7 +273,7 @@ fn products_do_not_depend_on_the_other_tokens() {
         let (x, _) = activations::<B>(&x, columns);
         let words = x.len() / tokens;
         for table in tables() {
-            let mut multiply = |first: usize, tokens: usize, separate| {
+            let mut multiply = |first: usize, tokens: usize, sums| {
                 let mut out = vec![f32::NAN; tokens * rows];
                 let op = abi::MatMul {
                     weights: matrix.as_ptr(),
@@ -284,20 +285,30 @@ fn products_do_not_depend_on_the_other_tokens() {
                     out_stride: rows as u32,
                     tokens: tokens as u32,
                     accumulate: 0,
-                    separate,
+                    sums,
                 };
                 run(table, abi::Op::MatMul(op), rows, &mut random);
                 out.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
             };
             let what = std::format!("{} {:?}", label(table), B::TENSOR_TYPE);
-            let all = multiply(0, tokens, 0);
+            let all = multiply(0, tokens, Sums::Together);
             for (first, count) in [(0, 2), (5, 3), (20, 17), (2, 35)] {
-                let some = multiply(first, count, 0);
+                let some = multiply(first, count, Sums::Together);
                 assert_eq!(some, all[first * rows..][..some.len()], "{what} {count}");
             }
-            let separately = multiply(3, 5, 1);
+            let separately = multiply(3, 5, Sums::Alone);
             for (token, row) in separately.chunks(rows).enumerate() {
-                assert_eq!(row, multiply(3 + token, 1, 0), "{what} {token}");
+                assert_eq!(
+                    row,
+                    multiply(3 + token, 1, Sums::Together),
+                    "{what} {token}"
+                );
+            }
+            for count in [2, 5, 6] {
+                let either = multiply(3, count, Sums::Either);
+                let alone = multiply(3, count, Sums::Alone);
+                let together = &all[3 * rows..][..either.len()];
+                assert!(either == alone || either == together, "{what} {count}");
             }
         }
     }
