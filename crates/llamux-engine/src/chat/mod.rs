@@ -16,6 +16,8 @@ mod writer;
 
 pub use format::Format;
 
+use core::fmt;
+
 use crate::error::{Error, Name};
 use crate::gguf::{Gguf, Optional};
 use crate::tokenizer::{Vocab, Work};
@@ -49,6 +51,17 @@ pub enum Origin {
     UnknownTemplate,
     /// The file has no template.
     NoTemplate,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Named => "as asked for",
+            Self::Template => "as the file's template writes it",
+            Self::UnknownTemplate => "since the file's template is not known",
+            Self::NoTemplate => "since the file has no template",
+        })
+    }
 }
 
 /// Who says something.

@@ -61,7 +61,7 @@ impl Inspect {
             Ok(chat) => print_line(&format!(
                 "chat format: {}, {}",
                 chat.format().name(),
-                origin(chat.origin())
+                chat.origin()
             ))?,
             Err(error) => print_line(&format!("chat format: none, {error}"))?,
         }
@@ -79,16 +79,6 @@ impl Inspect {
             ))?;
         }
         Ok(())
-    }
-}
-
-/// Why a file has its chat format.
-fn origin(origin: Origin) -> &'static str {
-    match origin {
-        Origin::Named => "as asked for",
-        Origin::Template => "as the file's template writes it",
-        Origin::UnknownTemplate => "since the file's template is not known",
-        Origin::NoTemplate => "since the file has no template",
     }
 }
 

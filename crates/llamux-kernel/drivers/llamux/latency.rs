@@ -72,7 +72,10 @@ impl Latency {
 
     fn show(&self, m: &SeqFile) {
         let sum = |counter: fn(&Counters) -> &Atomic<u64>| {
-            let values = self.threads.iter().map(|thread| counter(thread).load(Relaxed));
+            let values = self
+                .threads
+                .iter()
+                .map(|thread| counter(thread).load(Relaxed));
             values.fold(0, u64::wrapping_add)
         };
         let mut classes = [0u64; CLASSES];
@@ -123,7 +126,10 @@ fn class(ns: u64) -> usize {
 unsafe extern "C" fn llamux_latency_show(m: *mut bindings::seq_file, _v: *mut c_void) -> c_int {
     // SAFETY: By the requirements of this function.
     let m = unsafe { SeqFile::from_raw(m) };
-    if let Some(latency) = SERVICE.as_ref().and_then(|service| service.latency.as_ref()) {
+    if let Some(latency) = SERVICE
+        .as_ref()
+        .and_then(|service| service.latency.as_ref())
+    {
         latency.show(m);
     }
     0
@@ -161,7 +167,10 @@ mod tests {
         latency.count(2, Operation::MatMul, 1);
         let counters = latency.threads.get(1).ok_or(EINVAL)?;
         assert_eq!(counters.longest_ns.load(Relaxed), 70_000);
-        assert_eq!(counters.operation.load(Relaxed), Operation::Attention as u32);
+        assert_eq!(
+            counters.operation.load(Relaxed),
+            Operation::Attention as u32
+        );
         assert_eq!(counters.total_ns.load(Relaxed), 101_000);
         assert_eq!(counters.classes[5].load(Relaxed), 1);
         assert_eq!(counters.classes[7].load(Relaxed), 1);

@@ -13,6 +13,7 @@ use kernel::str::CString;
 use kernel::sync::atomic::{ordering::Relaxed, Atomic};
 use kernel::sync::{new_condvar, new_mutex, Arc, CondVar, Mutex, SetOnce};
 use kernel::time::{Delta, Instant, Monotonic};
+use llamux_engine::chat::Format;
 use llamux_engine::generate::{self, Outcome, Sink};
 use llamux_engine::{Engine, Error as EngineError, Options, Plan};
 
@@ -58,6 +59,8 @@ impl core::fmt::Display for Reason {
 pub(crate) struct Stats {
     pub(crate) requests: u64,
     pub(crate) prompt_tokens: u64,
+    /// Those of them that were computed: the cache did not have them.
+    pub(crate) prefilled_tokens: u64,
     pub(crate) response_tokens: u64,
     /// Time spent on the prompts and on the answers.
     pub(crate) prefill_ns: u64,
@@ -230,6 +233,7 @@ impl Service {
         let options = Options {
             context: self.settings.context,
             prompt_bytes: PROMPT_BYTES,
+            chat_format: chat_format(),
             ..Options::default()
         };
         let image = &*image;
@@ -284,6 +288,10 @@ impl Service {
             facts.summary(),
             start.elapsed().as_millis()
         );
+        if let Some(chat) = engine.info().chat {
+            let (format, origin) = (Shown(&chat.format().name()), Shown(&chat.origin()));
+            pr_info!("{path}: questions are put into the chat format {format}, {origin}\n");
+        }
         drop(file);
         self.set_state(State::Ready(facts));
         loop {
@@ -328,6 +336,7 @@ impl Service {
         let mut stats = self.stats.lock();
         stats.requests += 1;
         stats.prompt_tokens += u64::from(outcome.prompt_tokens);
+        stats.prefilled_tokens += u64::from(outcome.prompt_tokens - outcome.cached_tokens);
         stats.response_tokens += u64::from(outcome.tokens);
         stats.decoded_tokens += u64::from(outcome.tokens.saturating_sub(1));
         stats.prefill_ns += prefill;
@@ -370,6 +379,32 @@ fn nanoseconds(delta: Delta) -> u64 {
 
 fn reason(text: kernel::fmt::Arguments<'_>) -> Reason {
     Reason(CString::try_from_fmt(text).ok())
+}
+
+/// The chat format that a parameter names, if it does.
+fn chat_format() -> Option<Format> {
+    let name = sys::chat_format_parameter()?.to_str().unwrap_or("?");
+    let format = Format::from_name(name);
+    if format.is_none() && !name.is_empty() {
+        pr_err!(
+            "llamux.chat_format={name}: not one of {}; using what the file says\n",
+            Shown(&Names)
+        );
+    }
+    format
+}
+
+/// The names of all chat formats.
+struct Names;
+
+impl core::fmt::Display for Names {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for (index, format) in Format::ALL.into_iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { ", " })?;
+            f.write_str(format.name())?;
+        }
+        Ok(())
+    }
 }
 
 /// The one map from the engine's errors to errno.

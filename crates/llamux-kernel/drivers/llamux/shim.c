@@ -38,6 +38,10 @@ static char *model;
 module_param(model, charp, 0444);
 MODULE_PARM_DESC(model, "Name of the model in " MODEL_DIR ", without " MODEL_SUFFIX);
 
+static char *chat_format;
+module_param(chat_format, charp, 0444);
+MODULE_PARM_DESC(chat_format, "Name of the chat format; the one of the model's file if empty");
+
 static char *cpus;
 module_param(cpus, charp, 0444);
 MODULE_PARM_DESC(cpus, "List of the processors that compute; all that are not isolated if empty");
@@ -45,6 +49,11 @@ MODULE_PARM_DESC(cpus, "List of the processors that compute; all that are not is
 const char *llamux_param_model(void)
 {
 	return model;
+}
+
+const char *llamux_param_chat_format(void)
+{
+	return chat_format;
 }
 
 const char *llamux_param_cpus(void)

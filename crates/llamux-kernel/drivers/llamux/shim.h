@@ -27,6 +27,7 @@ int llamux_proc_create(void);
 int llamux_cpus_choose(void);
 u32 llamux_cpus(void);
 int llamux_nice(int nice);
+const char *llamux_param_chat_format(void);
 const char *llamux_param_cpus(void);
 void llamux_resched(void);
 u64 llamux_clock(void);

@@ -47,11 +47,13 @@ impl Facts {
         let architecture = Shown(&info.architecture);
         let quantization = Shown(&info.quantization);
         let (parameters, context) = (info.parameters, info.context);
+        let chat = info.chat.map_or("none", |chat| chat.format().name());
         let source = if reserved == 0 { "vmalloc" } else { "reserved" };
         Ok(Self {
             lines: CString::try_from_fmt(fmt!(
                 "model: {name}\nfile: {path}\narchitecture: {architecture}\n\
                  parameters: {parameters}\nquantization: {quantization}\ncontext: {context}\n\
+                 chat_format: {chat}\n\
                  kernels: {}\nthreads: {threads}\n\
                  memory_source: {source}\nmemory_reserved: {reserved}\nmemory_used: {used}\n",
                 kernels.name()
@@ -103,7 +105,7 @@ unsafe extern "C" fn llamux_status_show(m: *mut bindings::seq_file, _v: *mut c_v
         service.waiting.load(Relaxed),
         stats.prompt_tokens,
         stats.response_tokens,
-        millitokens_per_second(stats.prompt_tokens, stats.prefill_ns),
+        millitokens_per_second(stats.prefilled_tokens, stats.prefill_ns),
         millitokens_per_second(stats.decoded_tokens, stats.decode_ns),
     );
     0

@@ -51,6 +51,7 @@ mod shim {
         pub(super) safe fn llamux_cpus_choose() -> c_int;
         pub(super) safe fn llamux_cpus() -> u32;
         pub(super) safe fn llamux_nice(nice: c_int) -> c_int;
+        pub(super) safe fn llamux_param_chat_format() -> *const u8;
         pub(super) safe fn llamux_param_cpus() -> *const u8;
         pub(super) safe fn llamux_resched();
         pub(super) safe fn llamux_clock() -> u64;
@@ -146,7 +147,10 @@ pub(crate) fn wait_for_initramfs() {
 pub(crate) fn choose_cpus() -> Result<(), (&'static str, Error)> {
     to_result(shim::llamux_cpus_choose()).map_err(|error| {
         let list = parameter(shim::llamux_param_cpus());
-        (list.and_then(|list| list.to_str().ok()).unwrap_or(""), error)
+        (
+            list.and_then(|list| list.to_str().ok()).unwrap_or(""),
+            error,
+        )
     })
 }
 
@@ -183,6 +187,11 @@ pub(crate) fn create_proc_files() -> Result {
 /// The parameter `llamux.model`.
 pub(crate) fn model_parameter() -> Option<&'static CStr> {
     parameter(shim::llamux_param_model())
+}
+
+/// The parameter `llamux.chat_format`.
+pub(crate) fn chat_format_parameter() -> Option<&'static CStr> {
+    parameter(shim::llamux_param_chat_format())
 }
 
 /// One of shim.c's parameters.

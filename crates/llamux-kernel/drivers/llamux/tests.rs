@@ -82,7 +82,7 @@ mod products {
                 .map_err(|_| EINVAL)?,
         ]);
         pool.execute(&[
-            Job::mat_mul(kernels, matrix, &quantized, None, out, false).map_err(|_| EINVAL)?,
+            Job::mat_mul(kernels, matrix, &quantized, None, out, false).map_err(|_| EINVAL)?
         ]);
         Ok(())
     }
