@@ -537,10 +537,11 @@ impl Tile<2> for Q5K {
                 let bit = _mm512_and_si512(_mm512_srl_epi16(fifth, shift), _mm512_set1_epi8(1));
                 _mm512_or_si512(low, _mm512_slli_epi16::<4>(bit))
             };
-            let groups = [
-                core::array::from_fn(|i| with(low(q[i]), fifth[i], 2 * step)),
-                core::array::from_fn(|i| with(high(q[i]), fifth[i], 2 * step + 1)),
-            ];
+            let mut groups = [q; 2];
+            for i in 0..8 {
+                groups[0][i] = with(low(q[i]), fifth[i], 2 * step);
+                groups[1][i] = with(high(q[i]), fifth[i], 2 * step + 1);
+            }
             k_weights(groups, header, step)
         }
     }
@@ -599,23 +600,23 @@ impl Tile<2> for Q6K {
                 let bits = _mm512_and_si512(_mm512_srl_epi16(top, shift), _mm512_set1_epi8(3));
                 _mm512_or_si512(low, _mm512_slli_epi16::<4>(bits))
             };
-            let scales = |part: usize| {
-                [0, 1].map(|i| {
-                    let group = 2 * part + i;
-                    let [a, b] = [0, 1].map(|rows| {
-                        let scales = &header.scales[rows][half][group];
-                        _mm_loadl_epi64(scales.as_ptr().cast())
-                    });
-                    let scales = _mm512_cvtepi8_epi32(_mm_unpacklo_epi64(a, b));
-                    _mm512_mul_ps(_mm512_cvtepi32_ps(scales), header.scale)
-                })
-            };
+            // Loops: closures that go through functions of core are compiled without the instructions.
+            let mut groups = [q; 2];
+            for i in 0..8 {
+                groups[0][i] = with(low(q[i]), top[i], part);
+                groups[1][i] = with(high(q[i]), top[i], part + 2);
+            }
+            let mut scales = [[header.scale; 2]; 2];
+            for (i, scale) in scales.as_flattened_mut().iter_mut().enumerate() {
+                let group = 2 * part + i / 2 * 4 + i % 2;
+                let load =
+                    |rows: usize| _mm_loadl_epi64(header.scales[rows][half][group].as_ptr().cast());
+                let units = _mm512_cvtepi8_epi32(_mm_unpacklo_epi64(load(0), load(1)));
+                *scale = _mm512_mul_ps(_mm512_cvtepi32_ps(units), *scale);
+            }
             Weights {
-                q: [
-                    core::array::from_fn(|i| with(low(q[i]), top[i], part)),
-                    core::array::from_fn(|i| with(high(q[i]), top[i], part + 2)),
-                ],
-                scales: [scales(part), scales(part + 2)],
+                q: groups,
+                scales,
                 minimums: [_mm512_setzero_ps(); 2],
                 pairs: [_mm512_setzero_si512(); 2],
             }
