@@ -7,6 +7,8 @@
 
 use core::fmt;
 
+use crate::grammar::TableError;
+
 /// The result of the crate's functions.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
 
@@ -203,6 +205,11 @@ pub enum Error {
     },
     /// The caller asked to stop.
     Interrupted,
+    /// The bytes of a grammar are not a table that can be followed.
+    Grammar(TableError),
+    /// No token of the vocabulary continues the answer as its grammar asks, or there are more ways to
+    /// continue it than can be followed.
+    GrammarStuck,
     /// The model computed no logit that is a number: its weights are damaged.
     NoCandidate,
     /// An operation was given buffers whose lengths contradict each other: a fault of this crate.
@@ -333,6 +340,10 @@ impl fmt::Display for Error {
                 write!(f, "token {id} is not in the vocabulary of {vocabulary}")
             }
             Error::Interrupted => f.write_str("interrupted"),
+            Error::Grammar(error) => write!(f, "grammar: {error}"),
+            Error::GrammarStuck => {
+                f.write_str("no token of the vocabulary continues the answer as its grammar asks")
+            }
             Error::NoCandidate => f.write_str("the model computed no logit that is a number"),
             Error::Operation(name) => {
                 write!(f, "operation {name}: lengths contradict each other")

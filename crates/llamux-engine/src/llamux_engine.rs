@@ -21,6 +21,7 @@ mod engine;
 pub mod error;
 pub mod generate;
 pub mod gguf;
+pub mod grammar;
 mod lookup;
 pub mod math;
 pub mod model;

@@ -28,11 +28,42 @@ use crate::error::Error;
 #[repr(transparent)]
 pub struct F32Bits(pub u32);
 
+impl F32Bits {
+    /// No number: a token with this logit is never a candidate.
+    pub const NAN: Self = Self(0x7fc0_0000);
+}
+
 /// [`abi::Candidates`], as something that can be carved out of bytes: `len`, `limit`, and `entries`
 /// of a token and a logit each.
 #[derive(FromBytes, Immutable, IntoBytes)]
 #[repr(transparent)]
 pub struct Candidates([u32; 2 + 2 * abi::MAX_CANDIDATES]);
+
+impl Candidates {
+    /// Keeps those of the tokens that `keep` wants, in their order, and no more than `most`. Returns
+    /// how many they are.
+    pub fn retain(&mut self, most: usize, mut keep: impl FnMut(u32) -> bool) -> usize {
+        let [len, _, entries @ ..] = &mut self.0;
+        let mut kept = 0;
+        for index in 0..crate::size(*len) {
+            if kept == most {
+                break;
+            }
+            let Some(&[id, logit]) = entries.get(2 * index..2 * index + 2) else {
+                break;
+            };
+            if keep(id) {
+                if let Some(slot) = entries.get_mut(2 * kept..2 * kept + 2) {
+                    slot.copy_from_slice(&[id, logit]);
+                    kept += 1;
+                }
+            }
+        }
+        // CAST: At most `abi::MAX_CANDIDATES`.
+        *len = kept as u32;
+        kept
+    }
+}
 
 const _: () = assert!(size_of::<Candidates>() == size_of::<abi::Candidates>());
 const _: () = assert!(align_of::<Candidates>() == align_of::<abi::Candidates>());
@@ -1155,6 +1186,27 @@ mod tests {
         assert!(work.slices() > 1, "too long for one slice");
         run(&job);
         assert_eq!(candidates.0[0], 200_000);
+    }
+
+    #[test]
+    fn candidates_are_retained_in_their_order() {
+        let candidates = || {
+            let mut all = [0; 2 + 2 * abi::MAX_CANDIDATES];
+            all[0] = 5;
+            for i in 0..5 {
+                all[2 + 2 * i] = 10 + i as u32;
+                all[3 + 2 * i] = 20 + i as u32;
+            }
+            Candidates(all)
+        };
+        let mut some = candidates();
+        assert_eq!(some.retain(2, |id| id % 2 == 1), 2);
+        assert_eq!(some.0[..6], [2, 0, 11, 21, 13, 23]);
+        assert_eq!(candidates().retain(2, |_| true), 2);
+        assert_eq!(candidates().retain(9, |_| true), 5);
+        let mut none = candidates();
+        assert_eq!(none.retain(9, |_| false), 0);
+        assert_eq!(none.0[0], 0);
     }
 
     #[test]

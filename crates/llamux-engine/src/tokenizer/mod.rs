@@ -88,6 +88,14 @@ impl<'a> Vocab<'a> {
         Ok(Parts::find(gguf)?.words())
     }
 
+    /// How many tokens there are, and how many bytes all of them stand for at most.
+    pub fn texts(gguf: &Gguf<'_>) -> Result<(usize, usize), Error> {
+        let tokens = Parts::find(gguf)?.tokens;
+        // What is in front of each text is its length.
+        let lengths = tokens.len().saturating_mul(size_of::<u64>());
+        Ok((tokens.len(), tokens.bytes().len().saturating_sub(lengths)))
+    }
+
     /// Builds the tables in `memory`, which has as many words as [`plan`](Self::plan) says.
     pub fn load(gguf: &Gguf<'a>, memory: &'a mut [u32]) -> Result<Self, Error> {
         let parts = Parts::find(gguf)?;
