@@ -15,10 +15,12 @@
 
 mod command;
 mod error;
+pub mod grammar;
 mod status;
 
 pub use command::{Answer, Command, StopReason};
 pub use error::Error;
+pub use grammar::{Grammar, GrammarError};
 pub use status::{State, Status, STATUS_PATH};
 
 /// Most bytes of a prompt that the kernel takes.
