@@ -10,6 +10,7 @@ use crate::chat::{self, Chat, Turn};
 use crate::error::{Error, Name};
 use crate::generate::{Outcome, Request};
 use crate::gguf::{Gguf, Optional};
+use crate::grammar::{self, Matcher, MatcherMemory};
 use crate::math::{Candidates, Executor, F32Bits, Job, Kernels, Place};
 use crate::model::{Batch, CacheSize, Hyper, Model};
 use crate::slot::{Slots, MAX_SEQUENCES};
@@ -172,6 +173,9 @@ pub struct Engine<'a> {
     /// For the tokenizer.
     pub(crate) text: &'a mut [u64],
     pub(crate) candidates: &'a mut Candidates,
+    pub(crate) matcher: Matcher<'a>,
+    /// How far each slot's answer has come in its grammar.
+    pub(crate) grammar_places: grammar::Places<'a>,
     /// Its chat format, or why there is none.
     pub(crate) chat: Result<Chat<'a>, Error>,
     /// Tokens of the system prompt.
@@ -200,6 +204,8 @@ struct Parts<'a> {
     prompt: &'a mut [u32],
     text: &'a mut [u64],
     candidates: &'a mut [Candidates],
+    matcher: MatcherMemory<'a>,
+    grammar_places: grammar::Places<'a>,
     model: Model<'a>,
 }
 
@@ -251,6 +257,8 @@ impl<'a> Parts<'a> {
             kv_type: options.kv_type,
         };
         let vocabulary = arena.slice(Vocab::plan(gguf)?)?;
+        let (tokens, bytes) = Vocab::texts(gguf)?;
+        let matcher = MatcherMemory::lay_out(tokens, bytes, arena)?;
         let vocabulary_bytes = arena.used();
         Ok(Self {
             vocabulary,
@@ -262,6 +270,8 @@ impl<'a> Parts<'a> {
             prompt: arena.slice(2 * size(context))?,
             text: arena.slice(Chat::scratch(options.prompt_bytes))?,
             candidates: arena.slice(1)?,
+            matcher,
+            grammar_places: grammar::Places::lay_out(size(sequences) + 1, arena)?,
             model: Model::lay_out(gguf, hyper, cache, arena)?,
         })
     }
@@ -292,6 +302,7 @@ impl<'a> Engine<'a> {
         let mut arena = Arena::new(arena);
         let mut parts = Parts::lay_out(gguf, &hyper, options, &mut arena)?;
         let vocab = Vocab::load(gguf, parts.vocabulary)?;
+        let matcher = Matcher::load(&vocab, parts.matcher)?;
         let chat = Chat::new(gguf, &vocab, options.chat_format);
         parts.model.prepare(&mut Run {
             kernels,
@@ -330,6 +341,8 @@ impl<'a> Engine<'a> {
             prompt: parts.prompt,
             text: parts.text,
             candidates: candidates.ok_or(Error::Operation("candidates"))?,
+            matcher,
+            grammar_places: parts.grammar_places,
             chat,
             system: 0,
             batch: abi::MAX_BATCH,

@@ -4,6 +4,7 @@
 
 use crate::engine::{Engine, STRANGERS};
 use crate::error::Error;
+use crate::grammar::Constraint;
 use crate::math::Executor;
 pub use crate::sampler::{Sampling, PENALTY_WINDOW};
 use crate::scheduler::{Audience, SlotId};
@@ -21,6 +22,10 @@ pub struct Request<'a> {
     pub sampling: Sampling,
     /// What happens when prompt and answer fill the context.
     pub full: Full,
+    /// What the answer must keep to; `None` for nothing.
+    ///
+    /// An engine keeps no part of it: the [`Audience`] of such a request offers it again.
+    pub constraint: Option<Constraint<'a>>,
 }
 
 /// What happens when there are more tokens than the context has room for.
@@ -101,7 +106,7 @@ impl Engine<'_> {
         // OVERFLOW: Of 64 bits.
         self.strangers += 1;
         let id = self.submit(request, STRANGERS + self.strangers)?;
-        self.finish(id, executor, sink)
+        self.finish_within(id, request.constraint, executor, sink)
     }
 
     /// Answers a request that was taken in, and with it all others, whose answers are stopped.
@@ -111,9 +116,21 @@ impl Engine<'_> {
         executor: &dyn Executor,
         sink: &mut dyn Sink,
     ) -> Result<Outcome, Error> {
+        self.finish_within(id, None, executor, sink)
+    }
+
+    /// The same for a request with a constraint.
+    pub fn finish_within(
+        &mut self,
+        id: SlotId,
+        constraint: Option<Constraint<'_>>,
+        executor: &dyn Executor,
+        sink: &mut dyn Sink,
+    ) -> Result<Outcome, Error> {
         let mut alone = Alone {
             id,
             sink,
+            constraint,
             end: None,
         };
         while self.step(executor, &mut alone) {
@@ -129,6 +146,7 @@ impl Engine<'_> {
 struct Alone<'a> {
     id: SlotId,
     sink: &'a mut dyn Sink,
+    constraint: Option<Constraint<'a>>,
     end: Option<Result<Outcome, Error>>,
 }
 
@@ -138,6 +156,11 @@ impl Audience for Alone<'_> {
             true => Some(self.sink),
             false => None,
         }
+    }
+
+    fn constrained(&mut self, id: SlotId) -> Option<(&mut dyn Sink, Option<Constraint<'_>>)> {
+        let constraint = self.constraint;
+        Some((self.sink(id)?, constraint))
     }
 
     fn done(&mut self, id: SlotId, end: Result<Outcome, Error>) {

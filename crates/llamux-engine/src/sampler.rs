@@ -5,6 +5,7 @@
 use llamux_abi as abi;
 
 use crate::error::Error;
+use crate::grammar::Guide;
 use crate::math::{Candidates, Choice, F32Bits, Job};
 use crate::Run;
 
@@ -62,13 +63,15 @@ pub(crate) struct Sampler {
 }
 
 impl Sampler {
-    /// Chooses by `logits`, which are changed, for a text that ends in `recent`.
+    /// Chooses by `logits`, which are changed, for a text that ends in `recent`, among the tokens that
+    /// `guide` allows.
     pub(crate) fn choose(
         &mut self,
         run: &mut Run<'_>,
         logits: &mut [F32Bits],
         recent: &[u32],
         candidates: &mut Candidates,
+        guide: Option<&mut Guide<'_, '_>>,
     ) -> Result<u32, Error> {
         let Sampling {
             temperature_milli,
@@ -85,6 +88,8 @@ impl Sampler {
             run.job(Job::penalize(run.kernels, logits, recent, penalty))?;
         }
 
+        /// Of candidates that a grammar allows.
+        const FEW: u32 = 64;
         // CAST: A small constant.
         const MOST: u32 = abi::MAX_CANDIDATES as u32;
         let limit = match (temperature_milli, top_k) {
@@ -92,7 +97,20 @@ impl Sampler {
             (_, 0) => MOST,
             (_, top_k) => top_k.min(MOST),
         };
-        run.job(Job::top_k(run.kernels, logits, limit, candidates))?;
+        match guide {
+            None => run.job(Job::top_k(run.kernels, logits, limit, candidates))?,
+            Some(guide) => {
+                // Where as many as possible are wanted, a few are enough.
+                let enough = if top_k == 0 { limit.min(FEW) } else { limit };
+                let more = limit.saturating_mul(2).saturating_add(FEW / 2).min(MOST);
+                run.job(Job::top_k(run.kernels, logits, more, candidates))?;
+                let kept = candidates.retain(crate::size(limit), |id| guide.allows(id));
+                if kept < crate::size(enough) {
+                    guide.mask(logits, run.stop)?;
+                    run.job(Job::top_k(run.kernels, logits, limit, candidates))?;
+                }
+            }
+        }
         let choice = Choice {
             temperature_milli,
             top_p_milli,

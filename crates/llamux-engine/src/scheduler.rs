@@ -15,6 +15,9 @@
 //! had a prompt like it. Several sequences are computed by other functions, whose sums are added in another
 //! order, and so was an earlier answer that is now part of a prompt: that may turn a choice between two
 //! tokens that are all but equally likely.
+//!
+//! Where an answer's [grammar](crate::grammar) leaves one text only, its tokens are handed out without asking
+//! the model, and are then computed as a prompt's are, together with the token before them.
 
 use core::ops::Range;
 
@@ -25,11 +28,13 @@ use crate::chat::Turn;
 use crate::engine::{Engine, OWN};
 use crate::error::Error;
 use crate::generate::{Full, Outcome, Request, Sink, Stop};
+use crate::grammar::{Constraint, Guide, MAX_FORCED};
 use crate::lookup;
 use crate::math::Executor;
 use crate::model::Batch;
 use crate::size;
 use crate::slot::{Slot, DECODE, FREE, PREFILL};
+use crate::tokenizer;
 use crate::Run;
 
 /// A request that is being answered. The next one may have the same number.
@@ -49,6 +54,12 @@ pub trait Audience {
     /// Where the answer goes; `None` to stop it.
     fn sink(&mut self, id: SlotId) -> Option<&mut dyn Sink>;
 
+    /// The same, and what the answer must keep to: for each of its tokens what the request said. Asked
+    /// only of requests that have a constraint.
+    fn constrained(&mut self, id: SlotId) -> Option<(&mut dyn Sink, Option<Constraint<'_>>)> {
+        Some((self.sink(id)?, None))
+    }
+
     /// A request has come to its end, and its slot is free.
     fn done(&mut self, id: SlotId, end: Result<Outcome, Error>);
 }
@@ -60,6 +71,14 @@ struct Piece {
     /// Its known tokens, and guesses behind them.
     known: u32,
     guesses: u32,
+}
+
+/// What was chosen.
+#[derive(Clone, Copy)]
+struct Choice {
+    token: u32,
+    /// Whether the grammar has nothing behind it.
+    over: bool,
 }
 
 const NO_PIECE: Piece = Piece {
@@ -153,6 +172,10 @@ impl Engine<'_> {
         tokens
             .ok_or(Error::Operation("prompt"))?
             .copy_from_slice(prompt);
+        if let Some(constraint) = &request.constraint {
+            let mut place = self.grammar_places.get(slot)?;
+            self.matcher.start(&constraint.grammar, &mut place)?;
+        }
         *self.slots.get_mut(slot)? = Slot::new(request, owner, len, keep);
         if let Err(error) = self.attach(slot) {
             self.slots.get_mut(slot)?.phase = FREE;
@@ -270,6 +293,14 @@ impl Engine<'_> {
             return false;
         };
         self.last_prefilled = slot;
+        let entry = self.slots.get(slot);
+        // Nothing was computed, and so nothing was chosen.
+        if entry.is_ok_and(|slot| slot.answered == 0 && slot.computed == slot.cached_tokens) {
+            if let Err(end) = self.force(slot, audience) {
+                self.end(slot, end, audience);
+                return true;
+            }
+        }
         let most = match decoding {
             true => self.batch.min(self.piece),
             false => self.batch,
@@ -419,7 +450,7 @@ impl Engine<'_> {
                 let computed = row - first < piece.guesses;
                 let rows = (row, rows, &mut ready);
                 let end = match self.choose_one(piece.slot, rows, executor, audience) {
-                    Ok(token) => self.deliver(piece.slot, token, computed, audience),
+                    Ok(choice) => self.deliver(piece.slot, choice, computed, audience),
                     Err(error) => Err(ended_by(error)),
                 };
                 match end {
@@ -441,8 +472,10 @@ impl Engine<'_> {
         (row, rows, ready): (u32, u32, &mut Range<u32>),
         executor: &dyn Executor,
         audience: &mut dyn Audience,
-    ) -> Result<u32, Error> {
-        let mut stop = || audience.sink(id(slot)).is_none_or(|sink| sink.stop());
+    ) -> Result<Choice, Error> {
+        let constrained = self.slots.get(slot)?.constrained != 0;
+        let (sink, constraint) = asker(slot, constrained, audience)?;
+        let mut stop = || sink.stop();
         let mut run = Run {
             kernels: self.kernels,
             executor,
@@ -459,9 +492,19 @@ impl Engine<'_> {
         let mut sampler = entry.sampler();
         let recent = self.slots.tokens_of(slot, 0, entry.len)?;
         let logits = self.model.row_of_logits(row - ready.start)?;
-        let token = sampler.choose(&mut run, logits, recent, self.candidates)?;
+        let mut place = self.grammar_places.get(slot)?;
+        let mut guide = constraint
+            .as_ref()
+            .map(|of| Guide::new(&of.grammar, &self.vocab, &mut self.matcher, &mut place));
+        let token = sampler.choose(&mut run, logits, recent, self.candidates, guide.as_mut())?;
+        let mut over = false;
+        if let Some(guide) = guide.as_mut().filter(|_| !self.vocab.is_end(token)) {
+            // It is handed out, or else the answer ends.
+            guide.accept(token)?;
+            over = guide.is_over();
+        }
         self.slots.get_mut(slot)?.set_sampler(&sampler);
-        Ok(token)
+        Ok(Choice { token, over })
     }
 
     /// Hands a token out, and puts it behind the others of its slot. Whether it was guessed; `computed`
@@ -469,18 +512,16 @@ impl Engine<'_> {
     fn deliver(
         &mut self,
         slot: usize,
-        token: u32,
+        Choice { token, over }: Choice,
         computed: bool,
         audience: &mut dyn Audience,
     ) -> Result<bool, Result<Stop, Error>> {
-        let context = self.context();
         let entry = self.slots.get_mut(slot).map_err(Err)?;
         let sink = audience.sink(id(slot)).ok_or(Ok(Stop::Requested))?;
-        if entry.phase == PREFILL {
-            entry.phase = DECODE;
-            if entry.answered == 0 {
-                sink.prefilled(entry.prompt_tokens);
-            }
+        entry.phase = DECODE;
+        if entry.told == 0 {
+            entry.told = 1;
+            sink.prefilled(entry.prompt_tokens);
         }
         if entry.answered >= entry.max_tokens {
             return Err(Ok(Stop::Length));
@@ -488,6 +529,25 @@ impl Engine<'_> {
         if self.vocab.is_end(token) {
             return Err(Ok(Stop::End));
         }
+        let guessed = self.hand_out(slot, Choice { token, over }, computed, audience)?;
+        let forced = self.force(slot, audience)?;
+        if computed && guessed && !forced {
+            self.slots.advance(slot, &mut self.blocks).map_err(Err)?;
+        }
+        Ok(guessed && !forced)
+    }
+
+    /// Passes a token on, and puts it behind the others of its slot. Whether it was guessed.
+    fn hand_out(
+        &mut self,
+        slot: usize,
+        Choice { token, over }: Choice,
+        computed: bool,
+        audience: &mut dyn Audience,
+    ) -> Result<bool, Result<Stop, Error>> {
+        let context = self.context();
+        let entry = self.slots.get_mut(slot).map_err(Err)?;
+        let sink = audience.sink(id(slot)).ok_or(Ok(Stop::Requested))?;
         entry.answered += 1;
         sink.token(token);
         let mut fits = true;
@@ -498,16 +558,29 @@ impl Engine<'_> {
         if !fits {
             return Err(Ok(Stop::Sink));
         }
+        if over {
+            // As before an end that the model chose, it is there if there is room.
+            if entry.len < context {
+                self.push(slot, token, computed).map_err(Err)?;
+            }
+            return Err(Ok(Stop::End));
+        }
         if entry.answered >= entry.max_tokens {
             return Err(Ok(Stop::Length));
         }
-        if entry.len >= context {
+        let full = entry.len >= context;
+        if full {
             if !entry.drops_oldest() {
                 return Err(Ok(Stop::Context));
             }
             self.drop_oldest(slot).map_err(Err)?;
         }
-        self.push(slot, token, computed).map_err(Err)
+        let guessed = self.push(slot, token, computed).map_err(Err)?;
+        if full {
+            // The others are to be computed again.
+            self.attach(slot).map_err(Err)?;
+        }
+        Ok(guessed)
     }
 
     /// Puts a token behind the others of a slot. Whether it was guessed.
@@ -520,17 +593,80 @@ impl Engine<'_> {
         let entry = self.slots.get_mut(slot)?;
         entry.len += 1;
         if entry.phase != DECODE {
-            // The oldest tokens were dropped, and the others are to be computed again.
-            return self.attach(slot).map(|()| false);
+            return Ok(false);
         }
         if computed || entry.guessed != 0 {
             entry.guesses.note(right, computed);
             entry.guessed = 0;
         }
-        if computed && right {
-            self.slots.advance(slot, &mut self.blocks)?;
-        }
         Ok(right)
+    }
+
+    /// Hands out the tokens that must follow, if there are any, and has them computed. Whether there
+    /// were any.
+    fn force(
+        &mut self,
+        slot: usize,
+        audience: &mut dyn Audience,
+    ) -> Result<bool, Result<Stop, Error>> {
+        let entry = self.slots.get(slot).map_err(Err)?;
+        if entry.constrained == 0 || entry.answered >= entry.max_tokens {
+            return Ok(false);
+        }
+        let (forced, over) = self.forced(slot, audience).map_err(ended_by)?;
+        for index in 0..forced {
+            let token = self.prompt.get(index).copied();
+            let choice = Choice {
+                token: token.ok_or(Err(Error::Operation("forced")))?,
+                over: over && index + 1 == forced,
+            };
+            self.slots.get_mut(slot).map_err(Err)?.phase = PREFILL;
+            self.hand_out(slot, choice, false, audience)?;
+        }
+        Ok(forced > 0)
+    }
+
+    /// Goes past the tokens that must follow, and puts them into `prompt`. Returns their number, and
+    /// whether the answer ends with them.
+    ///
+    /// Unless it does, the last one of them is left to the model, which may prefer a token that goes
+    /// on behind what is forced.
+    fn forced(&mut self, slot: usize, audience: &mut dyn Audience) -> Result<(usize, bool), Error> {
+        let (_, constraint) = asker(slot, true, audience)?;
+        let Some(constraint) = constraint.filter(|constraint| constraint.forced) else {
+            return Ok((0, false));
+        };
+        let mut place = self.grammar_places.get(slot)?;
+        let grammar = &constraint.grammar;
+        let mut guide = Guide::new(grammar, &self.vocab, &mut self.matcher, &mut place);
+        let mut bytes = [0; MAX_FORCED];
+        let (count, over) = guide.forced(&mut bytes);
+        let bytes = bytes.get(..count).unwrap_or(&[]);
+        let text = match core::str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => bytes
+                .get(..error.valid_up_to())
+                .and_then(|bytes| core::str::from_utf8(bytes).ok())
+                .unwrap_or(""),
+        };
+        if text.is_empty() {
+            return Ok((0, false));
+        }
+        let options = tokenizer::Options::default();
+        let encoded = self.vocab.encode(text, options, self.text, self.prompt);
+        // Where there is no room for it, the model writes it token by token.
+        let count = encoded.unwrap_or(0);
+        let last = usize::from(!over);
+        let wanted = self.prompt.get(..count.saturating_sub(last));
+        let mut forced = 0;
+        for &token in wanted.unwrap_or(&[]) {
+            if !guide.allows(token) {
+                break;
+            }
+            guide.accept(token)?;
+            forced += 1;
+        }
+        Ok((forced, over && guide.is_over()))
     }
 
     /// Finds what the cache has of a slot's tokens, and blocks for the others.
@@ -564,9 +700,10 @@ impl Engine<'_> {
     fn end(&mut self, slot: usize, end: Result<Stop, Error>, audience: &mut dyn Audience) {
         let mut end = end;
         if let (Ok(entry), Some(sink)) = (self.slots.get_mut(slot), audience.sink(id(slot))) {
-            // A character that was never completed is shown as such, unless there was no room already.
+            // A character that was never completed is shown as such, unless there was no room already; a
+            // grammar has no such character.
             let mut fits = true;
-            if !matches!(end, Ok(Stop::Sink)) {
+            if !matches!(end, Ok(Stop::Sink)) && entry.constrained == 0 {
                 entry.text().finish(|text| fits &= sink.text(text));
             }
             if !fits {
@@ -586,6 +723,22 @@ impl Engine<'_> {
 fn id(slot: usize) -> SlotId {
     // CAST: There are few.
     SlotId(slot as u32)
+}
+
+/// Where an answer goes and what it must keep to.
+fn asker(
+    slot: usize,
+    constrained: bool,
+    audience: &mut dyn Audience,
+) -> Result<(&mut dyn Sink, Option<Constraint<'_>>), Error> {
+    if !constrained {
+        let sink = audience.sink(id(slot)).ok_or(Error::Interrupted)?;
+        return Ok((sink, None));
+    }
+    match audience.constrained(id(slot)).ok_or(Error::Interrupted)? {
+        (_, None) => Err(Error::Operation("constraint")),
+        asker => Ok(asker),
+    }
 }
 
 fn ended_by(error: Error) -> Result<Stop, Error> {

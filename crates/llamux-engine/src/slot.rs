@@ -55,6 +55,10 @@ pub(crate) struct Slot {
     pub(crate) guesses: lookup::Record,
     /// Whether a guess stands behind the known tokens.
     pub(crate) guessed: u32,
+    /// Whether the asker knows that the prompt is computed.
+    pub(crate) told: u32,
+    /// Whether the answer must keep to a grammar.
+    pub(crate) constrained: u32,
 }
 
 /// The slot is nobody's.
@@ -87,6 +91,8 @@ const NOBODYS: Slot = Slot {
     text: Utf8Assembler::NOTHING,
     guesses: lookup::Record::NONE,
     guessed: 0,
+    told: 0,
+    constrained: 0,
 };
 
 impl Slot {
@@ -115,6 +121,7 @@ impl Slot {
             max_tokens: request.max_tokens,
             keep,
             drop_oldest: (request.full == Full::DropOldest).into(),
+            constrained: request.constraint.is_some().into(),
             ..NOBODYS
         }
     }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use common::{kernels, options, tiny, Aligned};
 use llamux_engine::generate::{Full, Outcome, Request, Sampling, Sink};
+use llamux_engine::grammar::{Constraint, Grammar};
 use llamux_engine::scheduler::{Audience, SlotId};
 use llamux_engine::{Engine, Error, Options, Plan};
 use llamux_host::pool::Pool;
@@ -79,7 +80,14 @@ fn answering_allocates_nothing() {
     let before = CALLS.load(SeqCst);
     let mut engine = Engine::load(file.bytes(), &mut arena, &options, kernels(), &pool).unwrap();
     assert_eq!(CALLS.load(SeqCst), before, "loading");
-    for raw in [true, false] {
+    let grammar =
+        llamux::Grammar::new("root ::= (\"ab\" [a-z]+ \" \"?){3,} | \"(\" root \")\"").unwrap();
+    let before = CALLS.load(SeqCst);
+    let constraint = Constraint {
+        grammar: Grammar::new(grammar.table()).unwrap(),
+        forced: true,
+    };
+    for (raw, constraint) in [(true, None), (false, None), (true, Some(constraint))] {
         let request = Request {
             prompt: "hello abc, whole he ll abc",
             raw,
@@ -88,6 +96,7 @@ fn answering_allocates_nothing() {
                 repeat_penalty_milli: 1100,
                 ..Sampling::default()
             },
+            constraint,
             ..Request::default()
         };
         let outcome = engine.generate(&request, &pool, &mut Nowhere).unwrap();

@@ -13,7 +13,9 @@ use common::{small_vocabulary, Meta};
 use llamux::Grammar;
 use llamux_engine::arena::Arena;
 use llamux_engine::gguf::Gguf;
-use llamux_engine::grammar::{self, Guide, Matcher, MatcherMemory, Place, TableError, MAX_FORCED};
+use llamux_engine::grammar::{
+    self, Guide, Matcher, MatcherMemory, Place, Places, TableError, MAX_FORCED,
+};
 use llamux_engine::math::F32Bits;
 use llamux_engine::tokenizer::Vocab;
 use llamux_engine::Error;
@@ -86,12 +88,13 @@ impl Words {
         let (tokens, bytes) = Vocab::texts(&gguf).unwrap();
         let mut counting = Arena::counting();
         MatcherMemory::lay_out(tokens, bytes, &mut counting).unwrap();
-        Place::lay_out(&mut counting).unwrap();
+        Places::lay_out(1, &mut counting).unwrap();
         let mut memory = vec![0; counting.needed()];
         let mut arena = Arena::new(&mut memory);
         let matcher = MatcherMemory::lay_out(tokens, bytes, &mut arena).unwrap();
-        let mut place = Place::lay_out(&mut arena).unwrap();
+        let mut places = Places::lay_out(1, &mut arena).unwrap();
         let mut matcher = Matcher::load(&vocab, matcher).unwrap();
+        let mut place = places.get(0).unwrap();
         then(&vocab, &mut matcher, &mut place)
     }
 }

@@ -89,25 +89,69 @@ impl KeptNode {
     }
 }
 
-/// Where a text has come to, between two tokens.
-pub struct Place<'a> {
-    /// `(MAX_PATHS)`
+/// Where several texts have come to, each between two of its tokens.
+pub struct Places<'a> {
+    /// `(places)`
+    counts: &'a mut [Counts],
+    /// `(places, MAX_PATHS)`
     paths: &'a mut [Path],
-    path_count: usize,
-    /// `(MAX_NODES)`
+    /// `(places, MAX_NODES)`
     nodes: &'a mut [KeptNode],
-    node_count: usize,
 }
 
-impl<'a> Place<'a> {
-    /// Carves the memory of a place.
-    pub fn lay_out(arena: &mut Arena<'a>) -> Result<Self, Error> {
+/// How many paths and nodes a place has.
+#[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes)]
+#[repr(C)]
+struct Counts {
+    paths: u32,
+    nodes: u32,
+}
+
+impl<'a> Places<'a> {
+    /// Carves the memory of so many places.
+    pub fn lay_out(count: usize, arena: &mut Arena<'a>) -> Result<Self, Error> {
+        let counts = arena.slice(count)?;
+        counts.fill(Counts::default());
         Ok(Self {
-            paths: arena.slice(MAX_PATHS)?,
-            path_count: 0,
-            nodes: arena.slice(MAX_NODES)?,
-            node_count: 0,
+            counts,
+            paths: arena.slice(count.saturating_mul(MAX_PATHS))?,
+            nodes: arena.slice(count.saturating_mul(MAX_NODES))?,
         })
+    }
+
+    /// One of the places.
+    pub fn get(&mut self, index: usize) -> Result<Place<'_>, Error> {
+        let counts = self.counts.get_mut(index);
+        let paths = self.paths.chunks_exact_mut(MAX_PATHS).nth(index);
+        let nodes = self.nodes.chunks_exact_mut(MAX_NODES).nth(index);
+        match (counts, paths, nodes) {
+            (Some(counts), Some(paths), Some(nodes)) => Ok(Place {
+                counts,
+                paths,
+                nodes,
+            }),
+            _ => Err(Error::Operation("grammar")),
+        }
+    }
+}
+
+/// Where a text has come to, between two tokens.
+pub struct Place<'p> {
+    counts: &'p mut Counts,
+    /// `(MAX_PATHS)`
+    paths: &'p mut [Path],
+    /// `(MAX_NODES)`
+    nodes: &'p mut [KeptNode],
+}
+
+impl Place<'_> {
+    /// The same place, for a while.
+    pub(super) fn reborrow(&mut self) -> Place<'_> {
+        Place {
+            counts: self.counts,
+            paths: self.paths,
+            nodes: self.nodes,
+        }
     }
 }
 
@@ -199,14 +243,14 @@ impl<'a> Stacks<'a> {
     pub(super) fn resume(&mut self, place: &Place<'_>) -> Paths {
         self.clear();
         self.work = 0;
-        let nodes = place.nodes.get(..place.node_count);
+        let nodes = place.nodes.get(..crate::size(place.counts.nodes));
         for node in nodes.unwrap_or(&[]).iter().skip(1) {
             // In this order each node gets the index that it has in the place.
             let node = node.get();
             self.push_node(node.state, node.below);
         }
         let paths = self.open();
-        let kept = place.paths.get(..place.path_count);
+        let kept = place.paths.get(..crate::size(place.counts.paths));
         for path in kept.unwrap_or(&[]) {
             self.push_path(*path);
         }
@@ -257,11 +301,12 @@ impl<'a> Stacks<'a> {
             }
             count += 1;
         }
-        place.node_count = count;
+        // CAST: Both are bounded by the place's memory.
+        place.counts.nodes = count as u32;
         for (kept, path) in place.paths.iter_mut().zip(live) {
             *kept = Path([path.state(), index_of(nodes, path.stack())]);
         }
-        place.path_count = live.len().min(place.paths.len());
+        place.counts.paths = live.len().min(place.paths.len()) as u32;
         self.clear();
         Ok(())
     }

@@ -16,7 +16,7 @@ mod matcher;
 pub mod table;
 mod trie;
 
-pub use matcher::{Place, MAX_NODES, MAX_PATHS};
+pub use matcher::{Place, Places, MAX_NODES, MAX_PATHS};
 pub use table::{Grammar, TableError};
 pub use trie::{Trie, TrieMemory, MAX_TOKEN};
 
@@ -115,7 +115,7 @@ pub struct Guide<'g, 'a> {
     grammar: &'g Grammar<'g>,
     vocab: &'g Vocab<'a>,
     matcher: &'g mut Matcher<'a>,
-    place: &'g mut Place<'a>,
+    place: Place<'g>,
     here: Paths,
 }
 
@@ -125,9 +125,10 @@ impl<'g, 'a> Guide<'g, 'a> {
         grammar: &'g Grammar<'g>,
         vocab: &'g Vocab<'a>,
         matcher: &'g mut Matcher<'a>,
-        place: &'g mut Place<'a>,
+        place: &'g mut Place<'_>,
     ) -> Self {
-        let here = matcher.stacks.resume(place);
+        let place = place.reborrow();
+        let here = matcher.stacks.resume(&place);
         Self {
             grammar,
             vocab,
@@ -167,8 +168,8 @@ impl<'g, 'a> Guide<'g, 'a> {
         if paths.is_empty() {
             return Err(Error::GrammarStuck);
         }
-        self.matcher.stacks.keep(paths, self.place)?;
-        self.here = self.matcher.stacks.resume(self.place);
+        self.matcher.stacks.keep(paths, &mut self.place)?;
+        self.here = self.matcher.stacks.resume(&self.place);
         Ok(())
     }
 

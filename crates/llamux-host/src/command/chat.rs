@@ -88,7 +88,7 @@ impl Chat {
             conversation.extend_from_slice(asked.map_err(|error| file.error(error))?);
             let id = engine.submit_tokens(&conversation, &request, 0);
             let id = id.map_err(|error| file.error(error))?;
-            let answer = Answer::new(&mut engine, id, &file, &pool, true)?;
+            let answer = Answer::new(&mut engine, (id, None), &file, &pool, true)?;
             // What was dropped is gone from here, too.
             conversation.clear();
             conversation.extend_from_slice(engine.sequence());

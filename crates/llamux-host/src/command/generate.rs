@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use llamux_engine::generate::{Outcome, Request, Sink, Stop};
+use llamux_engine::grammar::Constraint;
 use llamux_engine::scheduler::SlotId;
 use llamux_engine::Engine;
 use serde::Serialize;
 
+use super::grammar::GrammarArgs;
 use super::{
     per_second, print_json, CacheArgs, ComputeArgs, ContextArgs, FileArgs, SamplingArgs,
     SpeculateArgs,
@@ -39,6 +41,8 @@ pub(super) struct Generate {
     max_tokens: u32,
     #[command(flatten)]
     sampling: SamplingArgs,
+    #[command(flatten)]
+    grammar: GrammarArgs,
     #[command(flatten)]
     context: ContextArgs,
     #[command(flatten)]
@@ -83,6 +87,7 @@ impl Generate {
         if self.escape {
             prompt = text::unescape(&prompt);
         }
+        let grammar = self.grammar.compile()?;
         let file = self.file.open()?;
         let pool = self.compute.pool()?;
         let kernels = self.compute.kernels()?;
@@ -95,10 +100,12 @@ impl Generate {
             raw: self.raw,
             max_tokens: self.max_tokens,
             sampling: self.sampling.sampling(),
+            constraint: self.grammar.constraint(&grammar)?,
             ..Request::default()
         };
         let asked = engine.submit(&request, 0);
         let asked = asked.map_err(|error| file.error(error))?;
+        let asked = (asked, request.constraint);
         let answer = Answer::new(&mut engine, asked, &file, &pool, !self.json)?;
         if !self.json {
             return Ok(());
@@ -142,7 +149,7 @@ impl Answer {
     /// Waits for the answer, and prints it as it grows if `show`.
     pub(super) fn new(
         engine: &mut Engine<'_>,
-        asked: SlotId,
+        (asked, constraint): (SlotId, Option<Constraint<'_>>),
         file: &ModelFile,
         pool: &Pool,
         show: bool,
@@ -156,7 +163,7 @@ impl Answer {
             broken: None,
         };
         let outcome = engine
-            .finish(asked, pool, &mut collector)
+            .finish_within(asked, constraint, pool, &mut collector)
             .map_err(|error| file.error(error))?;
         let end = Instant::now();
         if let Some(error) = collector.broken {

@@ -5,6 +5,7 @@
 mod bench;
 mod chat;
 mod generate;
+mod grammar;
 mod inspect;
 mod logits;
 mod perplexity;
