@@ -4,7 +4,7 @@
 
 use std::io::IsTerminal as _;
 
-use llamux::{Answer, Command, StopReason};
+use llamux::{Answer, Command, Grammar, StopReason};
 use serde::Serialize;
 
 use crate::cli::Ask;
@@ -24,7 +24,7 @@ pub(crate) fn run(options: &Ask) -> Result<Exit, Failure> {
     let stdin = std::io::stdin();
     let terminal = stdin.is_terminal();
     let question = input::question(&options.words, &mut stdin.lock(), terminal)?;
-    let command = command(question, options);
+    let command = command(question, options)?;
     interrupt::end_answer_on_sigint();
     let answer = command.ask()?;
     if options.json {
@@ -38,7 +38,7 @@ pub(crate) fn run(options: &Ask) -> Result<Exit, Failure> {
     Ok(exit(&answer))
 }
 
-fn command(question: String, options: &Ask) -> Command {
+fn command(question: String, options: &Ask) -> Result<Command, Failure> {
     let mut command = Command::new(question)
         .raw(options.raw)
         .wait(!options.no_wait)
@@ -64,7 +64,14 @@ fn command(question: String, options: &Ask) -> Command {
     if let Some(timeout) = options.timeout {
         command = command.timeout(timeout);
     }
-    command
+    if let Some(path) = &options.grammar {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| Failure::io(&name, &error))?;
+        let grammar =
+            Grammar::new(&text).map_err(|error| Failure::usage(format!("{name}: {error}")))?;
+        command = command.grammar(grammar);
+    }
+    Ok(command)
 }
 
 fn json(answer: &Answer) -> String {

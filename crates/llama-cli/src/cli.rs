@@ -97,6 +97,10 @@ pub struct Ask {
     #[arg(long)]
     pub no_wait: bool,
 
+    /// Answers only what the GBNF grammar in FILE allows
+    #[arg(long, value_name = "FILE")]
+    pub grammar: Option<std::path::PathBuf>,
+
     /// Prints one JSON object: text, prompt_tokens, tokens, stop_reason, seconds
     #[arg(long)]
     pub json: bool,
@@ -124,7 +128,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 pub const EXIT_STATUS: [(u8, &str); 7] = [
     (0, "The answer is on standard output."),
     (1, "The kernel refused the question or failed to answer it, or the answer could not be written."),
-    (2, "Wrong usage: an unknown option, a value out of range, no question, or one that is not UTF-8."),
+    (2, "Wrong usage: an unknown option, a value out of range, a grammar with a mistake, no question, or one that is not UTF-8."),
     (3, "The running kernel has no Llamux, or a seccomp filter hides it."),
     (4, "The kernel has no model, or is still loading it (with --no-wait, and for status)."),
     (5, "The time was up; standard output has what was generated until then."),
@@ -132,7 +136,7 @@ pub const EXIT_STATUS: [(u8, &str); 7] = [
 ];
 
 /// Examples, for the help and the manual page: what it does, and the command.
-pub const EXAMPLES: [(&str, &str); 5] = [
+pub const EXAMPLES: [(&str, &str); 6] = [
     ("Ask a question:", "llama Why is the sky blue?"),
     (
         "Ask about what another command prints:",
@@ -141,6 +145,10 @@ pub const EXAMPLES: [(&str, &str); 5] = [
     (
         "Get the same answer every time, for a script:",
         "llama --temperature 0 --max-tokens 20 --json \"Name a prime number.\"",
+    ),
+    (
+        "Get one of a few answers, as a grammar in a file says, such as root ::= \"yes\" | \"no\":",
+        "llama --grammar yes-or-no.gbnf \"Is 7 a prime number?\"",
     ),
     (
         "Continue a text:",

@@ -12,7 +12,9 @@ pub const LLAMA_STOP_INTERRUPTED: u32 = 4;
 pub const LLAMA_STOP_BUFFER: u32 = 5;
 pub const LLAMA_PROMPT_MAX: u32 = 1048576;
 pub const LLAMA_RESPONSE_MAX: u32 = 262144;
+pub const LLAMA_GRAMMAR_MAX: u32 = 1048576;
 pub const LLAMA_COMMAND_SIZE_VER0: u32 = 88;
+pub const LLAMA_COMMAND_SIZE_VER1: u32 = 104;
 pub type __u32 = ::core::ffi::c_uint;
 pub type __u64 = ::core::ffi::c_ulonglong;
 #[repr(C)]
@@ -34,4 +36,6 @@ pub struct llama_command {
     pub prompt_tokens: __u32,
     pub response_tokens: __u32,
     pub stop_reason: __u32,
+    pub grammar: __u64,
+    pub grammar_len: __u64,
 }

@@ -158,7 +158,9 @@ fn layout() {
             LLAMA_STOP_BUFFER,
             LLAMA_PROMPT_MAX,
             LLAMA_RESPONSE_MAX,
-            LLAMA_COMMAND_SIZE_VER0
+            LLAMA_GRAMMAR_MAX,
+            LLAMA_COMMAND_SIZE_VER0,
+            LLAMA_COMMAND_SIZE_VER1
         ],
         [
             flags,
@@ -176,7 +178,9 @@ fn layout() {
             repeat_penalty_milli,
             prompt_tokens,
             response_tokens,
-            stop_reason
+            stop_reason,
+            grammar,
+            grammar_len
         ]
     );
     let mut source = String::from("#include <stddef.h>\n#include <linux/llamux.h>\n");
@@ -249,7 +253,7 @@ fn manual_page_has_the_structure_and_a_good_example() {
     };
     let header = std::fs::read_to_string(uapi().join("linux/llamux.h")).expect("the header");
     assert_eq!(members(structure), members(&header));
-    assert_eq!(members(structure).len(), 16);
+    assert_eq!(members(structure).len(), 18);
     compile(program);
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use llamux_sys as sys;
 
-use crate::Error;
+use crate::{Error, Grammar};
 
 /// A question, and how it is to be answered.
 ///
@@ -25,6 +25,7 @@ pub struct Command {
     top_p: Option<f64>,
     min_p: Option<f64>,
     repeat_penalty: Option<f64>,
+    grammar: Option<Grammar>,
 }
 
 /// Why an answer ended.
@@ -158,6 +159,13 @@ impl Command {
         self
     }
 
+    /// Answers with a text of this grammar and nothing else. An answer whose reason to end is not
+    /// [`StopReason::End`] is the beginning of such a text.
+    pub fn grammar(mut self, grammar: Grammar) -> Self {
+        self.grammar = Some(grammar);
+        self
+    }
+
     /// Asks, and blocks until the answer is complete.
     pub fn ask(&self) -> Result<Answer, Error> {
         let mut command = self.to_raw()?;
@@ -165,6 +173,9 @@ impl Command {
         // Pages of it that stay empty are never touched.
         let mut response = vec![0u8; sys::LLAMA_RESPONSE_MAX as usize];
         command.prompt = self.prompt.as_ptr().expose_provenance() as u64;
+        if let Some(grammar) = &self.grammar {
+            command.grammar = grammar.table().as_ptr().expose_provenance() as u64;
+        }
         command.response = response.as_mut_ptr().expose_provenance() as u64;
         command.response_len = response.len() as u64;
         let start = Instant::now();
@@ -235,6 +246,10 @@ impl Command {
             min_p_milli: milli("min_p", self.min_p, 0.0, 1.0)?.map_or(0, |p| p.max(1)),
             repeat_penalty_milli: milli("repeat_penalty", self.repeat_penalty, 0.001, 10.0)?
                 .unwrap_or(0),
+            grammar_len: self
+                .grammar
+                .as_ref()
+                .map_or(0, |grammar| grammar.table().len() as u64),
             ..sys::llama_command::default()
         })
     }
@@ -287,6 +302,7 @@ mod tests {
 
     #[test]
     fn everything_set_arrives() {
+        let grammar = Grammar::new("root ::= \"yes\"").unwrap();
         let raw = Command::new("añb")
             .raw(true)
             .wait(false)
@@ -298,6 +314,7 @@ mod tests {
             .top_p(0.95)
             .min_p(0.05)
             .repeat_penalty(1.1)
+            .grammar(grammar.clone())
             .to_raw()
             .unwrap();
         let expected = sys::llama_command {
@@ -311,6 +328,7 @@ mod tests {
             top_p_milli: 950,
             min_p_milli: 50,
             repeat_penalty_milli: 1100,
+            grammar_len: grammar.table().len() as u64,
             ..Default::default()
         };
         assert_eq!(raw, expected);

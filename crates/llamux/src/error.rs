@@ -57,6 +57,11 @@ pub enum Error {
         /// What it may be.
         allowed: &'static str,
     },
+    /// `ENODATA`: the model has no token that continues the answer as its grammar asks, or there are
+    /// more ways to continue it than the kernel follows.
+    GrammarStuck,
+    /// `EOPNOTSUPP` or `EBADMSG`: the kernel does not take grammars as this library compiles them.
+    GrammarVersion,
     /// `EINVAL` or `E2BIG`: this kernel does not know something that the command asks for.
     Refused,
     /// An errno that `llama_command(2)` does not list, or a file that cannot be read.
@@ -82,6 +87,8 @@ impl Error {
             libc::EINTR => Self::Interrupted,
             libc::ENOMEM => Self::OutOfMemory,
             libc::EIO => Self::Internal { reason: reason() },
+            libc::ENODATA => Self::GrammarStuck,
+            libc::EOPNOTSUPP | libc::EBADMSG => Self::GrammarVersion,
             libc::EINVAL | libc::E2BIG => Self::Refused,
             other => Self::Other(io::Error::from_raw_os_error(other)),
         }
@@ -166,6 +173,14 @@ impl fmt::Display for Error {
                 value,
                 allowed,
             } => write!(f, "{name} is {value}, and may be {allowed}"),
+            Self::GrammarStuck => f.write_str(
+                "the model has no token that continues the answer as the grammar asks, or the \
+                 grammar can be read in too many ways at once: simplify it",
+            ),
+            Self::GrammarVersion => f.write_str(
+                "the kernel takes compiled grammars of another version: use the llamux-tools of \
+                 its release",
+            ),
             Self::Refused => f.write_str(
                 "the kernel refuses the command: it is older than this program and does not know \
                  an option that was used",
@@ -215,6 +230,8 @@ mod tests {
             libc::ENOMEM,
             libc::EIO,
             libc::EINVAL,
+            libc::ENODATA,
+            libc::EOPNOTSUPP,
         ];
         let mut seen = std::collections::HashSet::new();
         for errno in errnos {

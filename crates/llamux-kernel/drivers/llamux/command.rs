@@ -10,6 +10,7 @@ use kernel::transmute::AsBytes;
 use kernel::uaccess::{UserPtr, UserSlice};
 use kernel::uapi;
 use llamux_engine::generate::{Sampling, Stop};
+use llamux_engine::grammar::{Grammar, TableError};
 
 use crate::request::{Deadline, Finish, Question, Request};
 use crate::service::Service;
@@ -107,6 +108,7 @@ impl Args {
             || args.top_p_milli > 1000
             || args.min_p_milli > 1000
             || (args.response == 0 && args.response_len != 0)
+            || (args.grammar == 0) != (args.grammar_len == 0)
         {
             return Err(EINVAL);
         }
@@ -114,19 +116,32 @@ impl Args {
         if len == 0 {
             return Err(EINVAL);
         }
-        if args.prompt_len > u64::from(uapi::LLAMA_PROMPT_MAX) {
+        if args.prompt_len > u64::from(uapi::LLAMA_PROMPT_MAX)
+            || args.grammar_len > u64::from(uapi::LLAMA_GRAMMAR_MAX)
+        {
             return Err(EMSGSIZE);
         }
         let mut prompt = KVVec::new();
         UserSlice::new(UserPtr::from_addr(usize::try_from(args.prompt)?), len)
             .read_all(&mut prompt, GFP_KERNEL_ACCOUNT)?;
         core::str::from_utf8(&prompt).map_err(|_| EILSEQ)?;
+        let mut grammar = KVVec::new();
+        if args.grammar_len != 0 {
+            let len = usize::try_from(args.grammar_len)?;
+            UserSlice::new(UserPtr::from_addr(usize::try_from(args.grammar)?), len)
+                .read_all(&mut grammar, GFP_KERNEL_ACCOUNT)?;
+            Grammar::new(&grammar).map_err(|error| match error {
+                TableError::Version { .. } => EOPNOTSUPP,
+                _ => EBADMSG,
+            })?;
+        }
 
         let or = |value: u32, default: u32| if value == 0 { default } else { value };
         let default = Sampling::default();
         let greedy = args.flags & u64::from(uapi::LLAMA_GREEDY) != 0;
         Ok(Question {
             prompt,
+            grammar,
             raw: args.flags & u64::from(uapi::LLAMA_RAW) != 0,
             max_tokens: or(args.max_tokens, DEFAULT_MAX_TOKENS),
             deadline: Deadline::after(args.timeout_ms),
@@ -165,10 +180,12 @@ impl Args {
         self.0.prompt_tokens = answer.finish.prompt_tokens;
         self.0.response_tokens = answer.finish.tokens;
         self.0.stop_reason = answer.stop;
-        let size = size.min(size_of::<Self>());
-        UserSlice::new(UserPtr::from_addr(address), size)
+        // As much of it as the caller knows.
+        let known = self.as_bytes();
+        let known = known.get(..size).unwrap_or(known);
+        UserSlice::new(UserPtr::from_addr(address), known.len())
             .writer()
-            .write::<Self>(self)?;
+            .write_slice(known)?;
         Ok(response.len())
     }
 }
@@ -231,5 +248,12 @@ mod tests {
         assert_eq!(refusal(|a| a.min_p_milli = 1001), Some(EINVAL));
         assert_eq!(refusal(|a| a.repeat_penalty_milli = 10_001), Some(EINVAL));
         assert_eq!(refusal(|a| a.response_len = 1), Some(EINVAL));
+        assert_eq!(refusal(|a| a.grammar = 1), Some(EINVAL));
+        assert_eq!(refusal(|a| a.grammar_len = 1), Some(EINVAL));
+        let long = |a: &mut uapi::llama_command| {
+            a.grammar = 1;
+            a.grammar_len = u64::from(uapi::LLAMA_GRAMMAR_MAX) + 1;
+        };
+        assert_eq!(refusal(long), Some(EMSGSIZE));
     }
 }

@@ -14,11 +14,14 @@ use kernel::sync::lock::{Backend, Guard};
 use kernel::sync::{new_condvar, new_mutex, CondVar, CondVarTimeoutResult, Mutex};
 use kernel::time::{msecs_to_jiffies, Instant, Monotonic};
 use llamux_engine::generate::{Sampling, Stop};
+use llamux_engine::grammar::{Constraint, Grammar};
 
 /// What the caller asks for.
 pub(crate) struct Question {
     /// The prompt.
     pub(crate) prompt: KVVec<u8>,
+    /// The compiled grammar that the answer must keep to; empty for none.
+    pub(crate) grammar: KVVec<u8>,
     /// Without the chat format.
     pub(crate) raw: bool,
     /// Most tokens to generate.
@@ -170,6 +173,15 @@ impl Request {
     /// The prompt, which was checked to be UTF-8.
     pub(crate) fn prompt(&self) -> &str {
         core::str::from_utf8(&self.question.prompt).unwrap_or("")
+    }
+
+    /// What the answer must keep to. The grammar was checked when it came, and is a view of bytes
+    /// that nobody else can change.
+    pub(crate) fn constraint(&self) -> Option<Constraint<'_>> {
+        Some(Constraint {
+            grammar: Grammar::new(&self.question.grammar).ok()?,
+            forced: true,
+        })
     }
 
     /// Tells the answering thread that nobody waits any more.

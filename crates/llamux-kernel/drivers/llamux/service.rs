@@ -312,6 +312,7 @@ impl Service {
                 raw: question.raw,
                 max_tokens: question.max_tokens,
                 sampling: question.sampling,
+                constraint: request.constraint(),
                 ..generate::Request::default()
             },
             pool,
@@ -365,6 +366,8 @@ impl Sink for RequestSink<'_> {
     }
 
     fn stop(&mut self) -> bool {
+        // Between operations, and while all tokens are tried against a grammar, which is no job.
+        sys::resched();
         self.request.is_over()
     }
 
@@ -412,6 +415,7 @@ fn errno(error: EngineError) -> Error {
     match error {
         EngineError::Context { .. } | EngineError::PromptLength { .. } => EOVERFLOW,
         EngineError::EmptyPrompt => EINVAL,
+        EngineError::GrammarStuck => ENODATA,
         _ => {
             pr_err!("a request failed: {}\n", Shown(&error));
             EIO

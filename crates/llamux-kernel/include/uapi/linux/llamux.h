@@ -31,8 +31,12 @@
 #define LLAMA_PROMPT_MAX	(1U << 20)
 /* Most bytes of an answer that the kernel keeps. */
 #define LLAMA_RESPONSE_MAX	(1U << 18)
+/* Most bytes of a compiled grammar; a longer one is refused with EMSGSIZE. */
+#define LLAMA_GRAMMAR_MAX	(1U << 20)
 /* Size of the first published struct llama_command. */
 #define LLAMA_COMMAND_SIZE_VER0	88
+/* Size of the second one, which ends with grammar_len. */
+#define LLAMA_COMMAND_SIZE_VER1	104
 
 /**
  * struct llama_command - one question and where its answer goes
@@ -59,6 +63,8 @@
  * @prompt_tokens:   out: tokens of the prompt, chat format included
  * @response_tokens: out: tokens generated
  * @stop_reason:     out: one of LLAMA_STOP_*
+ * @grammar:         address of a compiled grammar that the answer must keep to; 0 for none
+ * @grammar_len:     its bytes, at most LLAMA_GRAMMAR_MAX; 0 if and only if @grammar is
  *
  * Returns the length of the whole answer, as @response_len; on error -1 and errno.
  */
@@ -80,6 +86,9 @@ struct llama_command {
 	__u32 response_tokens;
 	__u32 stop_reason;
 	/* 88 bytes */
+	__u64 grammar;
+	__u64 grammar_len;
+	/* 104 bytes */
 };
 
 #endif /* _UAPI_LINUX_LLAMUX_H */

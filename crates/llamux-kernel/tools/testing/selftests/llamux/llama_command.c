@@ -56,6 +56,30 @@ static struct llama_command not_utf8(void)
 	return question("\xff");
 }
 
+/* root ::= "yes" | "no", compiled by the crate llamux, whose tests compare. */
+static const unsigned char yes_or_no[] = {
+	0x4c, 0x58, 0x47, 0x52, 0x01, 0x00, 0x00, 0x00, 0x84, 0x00, 0x00, 0x00,
+	0x05, 0x00, 0x00, 0x00, 0x05, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+	0x00, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+	0x00, 0x00, 0x00, 0x00, 0x03, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+	0x00, 0x00, 0x00, 0x00, 0x04, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+	0x00, 0x00, 0x01, 0x00, 0x04, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+	0x00, 0x00, 0x00, 0x00, 0x05, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+	0x00, 0x00, 0x00, 0x00, 0x6e, 0x6e, 0x04, 0x00, 0x79, 0x79, 0x01, 0x00,
+	0x65, 0x65, 0x02, 0x00, 0x73, 0x73, 0x03, 0x00, 0x6f, 0x6f, 0x03, 0x00,
+};
+
+static struct llama_command constrained(const char *prompt, const void *grammar, size_t size)
+{
+	struct llama_command command = question(prompt);
+
+	command.grammar = (uintptr_t)grammar;
+	command.grammar_len = size;
+	return command;
+}
+
 /* The errno of a call that should fail, 0 if it does not. */
 static int refusal(struct llama_command command)
 {
@@ -294,10 +318,19 @@ TEST(short_structure_gives_einval)
 	}
 }
 
-TEST(structure_has_its_first_published_size)
+TEST(structure_has_its_published_sizes)
 {
-	EXPECT_EQ(sizeof(struct llama_command), LLAMA_COMMAND_SIZE_VER0);
-	EXPECT_EQ(refusal(not_utf8()), EILSEQ);
+	struct llama_command command = not_utf8();
+
+	EXPECT_EQ(offsetof(struct llama_command, grammar), LLAMA_COMMAND_SIZE_VER0);
+	EXPECT_EQ(sizeof(struct llama_command), LLAMA_COMMAND_SIZE_VER1);
+	EXPECT_EQ(refusal(command), EILSEQ);
+	/* What is behind the first size is not looked at. */
+	command.grammar = 1;
+	EXPECT_EQ(refusal(command), EINVAL);
+	errno = 0;
+	EXPECT_EQ(llama_command(&command, LLAMA_COMMAND_SIZE_VER0), -1);
+	EXPECT_EQ(errno, EILSEQ);
 }
 
 TEST(longer_structure_is_taken_if_its_tail_is_zero)
@@ -509,6 +542,77 @@ TEST(prompt_longer_than_the_limit_gives_emsgsize)
 	free(prompt);
 }
 
+TEST(grammar_and_its_length_go_together)
+{
+	EXPECT_EQ(refusal(constrained(COUNT, yes_or_no, 0)), EINVAL);
+	EXPECT_EQ(refusal(constrained(COUNT, NULL, 1)), EINVAL);
+}
+
+TEST(bad_address_of_the_grammar_gives_efault)
+{
+	uintptr_t addresses[] = { 8, ~0xfffUL, ~0UL, 1UL << 63 };
+	size_t page = sysconf(_SC_PAGESIZE);
+	char *memory;
+
+	for (int i = 0; i < ARRAY_SIZE(addresses); i++) {
+		EXPECT_EQ(refusal(constrained(COUNT, (void *)addresses[i], 100)), EFAULT)
+			TH_LOG("address %#lx", (unsigned long)addresses[i]);
+	}
+	/* The last byte of it. */
+	memory = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(memory, MAP_FAILED);
+	ASSERT_EQ(munmap(memory + page, page), 0);
+	EXPECT_EQ(refusal(constrained(COUNT, memory, page + 1)), EFAULT);
+	munmap(memory, page);
+}
+
+TEST(grammar_longer_than_the_limit_gives_emsgsize)
+{
+	static const uint64_t lengths[] = {
+		LLAMA_GRAMMAR_MAX + 1ULL, 1ULL << 32, 1ULL << 63, UINT64_MAX,
+	};
+	char *grammar;
+
+	for (int i = 0; i < ARRAY_SIZE(lengths); i++) {
+		EXPECT_EQ(refusal(constrained(COUNT, yes_or_no, lengths[i])), EMSGSIZE)
+			TH_LOG("%#llx", (long long)lengths[i]);
+	}
+	/* The longest one is read, and found to be none. */
+	grammar = calloc(1, LLAMA_GRAMMAR_MAX);
+	ASSERT_NE(grammar, NULL);
+	EXPECT_EQ(refusal(constrained(COUNT, grammar, LLAMA_GRAMMAR_MAX)), EBADMSG);
+	free(grammar);
+}
+
+TEST(damaged_grammar_gives_ebadmsg)
+{
+	unsigned char grammar[sizeof(yes_or_no) + 1] = {};
+	/* The first byte, a number of states, an edge's target, and one byte more. */
+	static const int places[] = { 0, 12, sizeof(yes_or_no) - 1, sizeof(yes_or_no) };
+
+	for (int size = 1; size < sizeof(yes_or_no); size++) {
+		EXPECT_EQ(refusal(constrained(COUNT, yes_or_no, size)), EBADMSG)
+			TH_LOG("%d bytes", size);
+	}
+	for (int i = 0; i < ARRAY_SIZE(places); i++) {
+		int size = sizeof(yes_or_no) + (places[i] == sizeof(yes_or_no));
+
+		memcpy(grammar, yes_or_no, sizeof(yes_or_no));
+		grammar[places[i]] ^= 0xff;
+		EXPECT_EQ(refusal(constrained(COUNT, grammar, size)), EBADMSG)
+			TH_LOG("byte %d", places[i]);
+	}
+}
+
+TEST(grammar_of_another_version_gives_eopnotsupp)
+{
+	unsigned char grammar[sizeof(yes_or_no)];
+
+	memcpy(grammar, yes_or_no, sizeof(yes_or_no));
+	grammar[4]++;
+	EXPECT_EQ(refusal(constrained(COUNT, grammar, sizeof(grammar))), EOPNOTSUPP);
+}
+
 TEST(failed_call_leaves_the_structure_alone)
 {
 	struct llama_command command = not_utf8(), before;
@@ -645,6 +749,55 @@ TEST_F(model, chat_format_is_added_unless_raw)
 	ASSERT_EQ(raw->err, 0);
 	ASSERT_EQ(chat->err, 0);
 	EXPECT_LT(raw->command.prompt_tokens, chat->command.prompt_tokens);
+}
+
+TEST_F(model, grammar_decides_what_can_be_answered)
+{
+	struct llama_command command = constrained(COUNT, yes_or_no, sizeof(yes_or_no));
+	struct answer *a = &self->answers[0];
+
+	for (int seed = 0; seed < 3; seed++) {
+		if (seed) {
+			command.flags &= ~LLAMA_GREEDY;
+			command.temperature_milli = 2000;
+			command.seed = seed;
+		}
+		ask(command, a);
+		ASSERT_EQ(a->err, 0);
+		EXPECT_TRUE(!strcmp(a->text, "yes") || !strcmp(a->text, "no"))
+			TH_LOG("%s", a->text);
+		EXPECT_EQ(a->command.stop_reason, LLAMA_STOP_END);
+		EXPECT_EQ(a->command.grammar, command.grammar);
+	}
+	/* A program that knows the first size only is not constrained. */
+	command = constrained(COUNT, yes_or_no, sizeof(yes_or_no));
+	command.response = (uintptr_t)a->text;
+	command.response_len = sizeof(a->text) - 1;
+	memset(a->text, 0, sizeof(a->text));
+	ASSERT_LT(0, llama_command(&command, LLAMA_COMMAND_SIZE_VER0));
+	EXPECT_NE(strcmp(a->text, "yes"), 0);
+	EXPECT_NE(strcmp(a->text, "no"), 0);
+}
+
+TEST_F(model, damaged_grammar_is_refused_or_followed)
+{
+	unsigned char grammar[sizeof(yes_or_no)];
+
+	for (int i = 0; i < sizeof(grammar); i += 5) {
+		struct llama_command command = constrained(COUNT, grammar, sizeof(grammar));
+		struct answer *a = &self->answers[0];
+
+		memcpy(grammar, yes_or_no, sizeof(grammar));
+		grammar[i] ^= 1;
+		command.max_tokens = 2;
+		ask(command, a);
+		EXPECT_TRUE(!a->err || a->err == EBADMSG || a->err == EOPNOTSUPP ||
+			    a->err == ENODATA)
+			TH_LOG("byte %d: errno %d", i, a->err);
+	}
+	/* The next caller does not notice. */
+	ask(question(COUNT), &self->answers[1]);
+	EXPECT_EQ(self->answers[1].err, 0);
 }
 
 TEST_F(model, greedy_answers_are_equal)
