@@ -6,7 +6,7 @@ use core::arch::x86_64::*;
 
 use super::quads::{Quad, Quads};
 use super::rows::{load64, quarters, scale, Row, Sums};
-use super::tile::{eight, high, interleave32, low, nibbles, widen16, Tile, Weights, ROWS};
+use super::tile::{eight, high, interleave32, low, nibbles, plain, widen16, Tile, Weights, ROWS};
 use crate::activation::{Group, Q16x32, Q8x256};
 use crate::kernels::x86::avx2::transpose;
 use crate::types::iq4_nl::VALUES;
@@ -107,13 +107,8 @@ impl Tile<1> for IQ4NL {
                 *q = _mm512_shuffle_epi8(table, *q);
             }
             let scale = widen16(blocks.map(|block| (*block).scale));
-            Weights {
-                q: [q],
-                scales: [[scale; 2]],
-                // The values are 128 less than `q`.
-                minimums: [_mm512_mul_ps(scale, _mm512_set1_ps(-128.0))],
-                pairs: [_mm512_setzero_si512()],
-            }
+            // The values are 128 less than `q`.
+            plain(q, scale, _mm512_mul_ps(scale, _mm512_set1_ps(-128.0)))
         }
     }
 

@@ -4,10 +4,9 @@
 
 use core::arch::x86_64::*;
 
-use super::quads::{self, load16x4, Quad, Quads};
-use super::tile::{nibbles, widen16, Tile, Weights, ROWS};
+use super::quads::{self, load16x4, Quads};
+use super::tile::{nibbles, plain, widen16, Tile, Weights, ROWS};
 use crate::activation::{Group, Q16x32};
-use crate::kernels::x86::avx2::scales_of;
 use crate::types::{Q5_0, Q5_1};
 
 /// The halves of four blocks of 5-bit weights.
@@ -36,16 +35,6 @@ impl Quads for Q5_0 {
     const MINIMUM: f32 = -16.0;
 
     #[inline(always)]
-    unsafe fn quad(first: *const Self) -> Quad {
-        // SAFETY: As the caller's.
-        unsafe {
-            let blocks = [0, 1, 2, 3].map(|i| first.add(i));
-            let (scales, w) = (scales_of(blocks), <Self as Quads>::weights(blocks));
-            Quad { scales, w }
-        }
-    }
-
-    #[inline(always)]
     unsafe fn weights(blocks: [*const Self; 4]) -> [__m512i; 2] {
         // SAFETY: As the caller's.
         unsafe {
@@ -59,16 +48,6 @@ impl Quads for Q5_0 {
 
 impl Quads for Q5_1 {
     const MINIMUM: f32 = 1.0;
-
-    #[inline(always)]
-    unsafe fn quad(first: *const Self) -> Quad {
-        // SAFETY: As the caller's.
-        unsafe {
-            let blocks = [0, 1, 2, 3].map(|i| first.add(i));
-            let (scales, w) = (scales_of(blocks), <Self as Quads>::weights(blocks));
-            Quad { scales, w }
-        }
-    }
 
     #[inline(always)]
     unsafe fn weights(blocks: [*const Self; 4]) -> [__m512i; 2] {
@@ -123,12 +102,7 @@ impl Tile<1> for Q5_0 {
                 blocks.map(|block| (*block).q.as_ptr()),
                 blocks.map(|block| (*block).high),
             );
-            Weights {
-                q: [q],
-                scales: [[scale; 2]],
-                minimums: [_mm512_mul_ps(scale, _mm512_set1_ps(-16.0))],
-                pairs: [_mm512_setzero_si512()],
-            }
+            plain(q, scale, _mm512_mul_ps(scale, _mm512_set1_ps(-16.0)))
         }
     }
 
@@ -156,12 +130,7 @@ impl Tile<1> for Q5_1 {
                 blocks.map(|block| (*block).q.as_ptr()),
                 blocks.map(|block| (*block).high),
             );
-            Weights {
-                q: [q],
-                scales: [[scale; 2]],
-                minimums: [widen16(blocks.map(|block| (*block).minimum))],
-                pairs: [_mm512_setzero_si512()],
-            }
+            plain(q, scale, widen16(blocks.map(|block| (*block).minimum)))
         }
     }
 

@@ -35,7 +35,15 @@ pub(super) trait Quads: Scales {
     /// # Safety
     ///
     /// The processor has AVX-512; the blocks can be read.
-    unsafe fn quad(first: *const Self) -> Quad;
+    #[inline(always)]
+    unsafe fn quad(first: *const Self) -> Quad {
+        // SAFETY: As the caller's.
+        unsafe {
+            let blocks = [0, 1, 2, 3].map(|i| first.add(i));
+            let (scales, w) = (scales_of(blocks), <Self as Quads>::weights(blocks));
+            Quad { scales, w }
+        }
+    }
 
     /// Unpacks the weights of any four blocks.
     ///

@@ -332,6 +332,22 @@ pub(super) unsafe fn nibbles(rows: [*const u8; ROWS]) -> [__m512i; 8] {
     }
 }
 
+/// The weights of a group of a type without integer scales.
+///
+/// # Safety
+///
+/// The processor has AVX-512.
+#[inline(always)]
+pub(super) unsafe fn plain(q: [__m512i; 8], scale: __m512, minimum: __m512) -> Weights<1> {
+    Weights {
+        q: [q],
+        scales: [[scale; 2]],
+        minimums: [minimum],
+        // SAFETY: As the caller's.
+        pairs: [unsafe { _mm512_setzero_si512() }],
+    }
+}
+
 impl Tile<1> for Q4_0 {
     type Header = ();
     const STEPS: usize = 1;
@@ -348,12 +364,7 @@ impl Tile<1> for Q4_0 {
             let scale = widen16(blocks.map(|block| (*block).scale));
             let q = nibbles(blocks.map(|block| (*block).q.as_ptr()));
             let minimum = _mm512_mul_ps(scale, _mm512_set1_ps(-8.0));
-            Weights {
-                q: [q],
-                scales: [[scale; 2]],
-                minimums: [minimum],
-                pairs: [_mm512_setzero_si512()],
-            }
+            plain(q, scale, minimum)
         }
     }
 
@@ -379,12 +390,7 @@ impl Tile<1> for Q4_1 {
             let scale = widen16(blocks.map(|block| (*block).scale));
             let q = nibbles(blocks.map(|block| (*block).q.as_ptr()));
             let minimum = widen16(blocks.map(|block| (*block).minimum));
-            Weights {
-                q: [q],
-                scales: [[scale; 2]],
-                minimums: [minimum],
-                pairs: [_mm512_setzero_si512()],
-            }
+            plain(q, scale, minimum)
         }
     }
 
@@ -413,12 +419,7 @@ impl Tile<1> for Q8_0 {
             let q = interleave32(blocks.map(|block| (*block).q.as_ptr().cast()));
             let q = q.map(|q| _mm512_xor_si512(q, flip));
             let minimum = _mm512_mul_ps(scale, _mm512_set1_ps(-128.0));
-            Weights {
-                q: [q],
-                scales: [[scale; 2]],
-                minimums: [minimum],
-                pairs: [_mm512_setzero_si512()],
-            }
+            plain(q, scale, minimum)
         }
     }
 
