@@ -152,7 +152,7 @@ pub(crate) fn here(cx: &Context) -> Result<Vec<Model>> {
 }
 
 /// The model of a file.
-fn of_file(file: &Path) -> Result<Model> {
+pub(crate) fn of_file(file: &Path) -> Result<Model> {
     let file =
         fs::canonicalize(file).with_context(|| format!("there is no model {}", file.display()))?;
     let name = file

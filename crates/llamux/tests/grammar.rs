@@ -906,19 +906,23 @@ fn each_fault_of_a_table_has_its_error() {
 }
 
 #[test]
-fn the_kernels_self_tests_have_this_compilers_table() {
+fn the_kernels_self_tests_have_this_compilers_tables() {
     const SOURCE: &str = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../llamux-kernel/tools/testing/selftests/llamux/llama_command.c"
     );
     let source = std::fs::read_to_string(SOURCE).unwrap();
-    let (_, array) = source.split_once("yes_or_no[] = {").unwrap();
-    let (array, _) = array.split_once('}').unwrap();
-    let bytes: Vec<u8> = array
-        .split(',')
-        .filter_map(|byte| u8::from_str_radix(byte.trim().strip_prefix("0x")?, 16).ok())
-        .collect();
-    let grammar = Grammar::new("root ::= \"yes\" | \"no\"").unwrap();
-    // If it has changed: cargo run -p llamux --example compile_grammar
-    assert_eq!(bytes, grammar.table());
+    for (name, text) in [
+        ("yes_or_no", "root ::= \"yes\" | \"no\""),
+        ("long_characters", "root ::= \"é漢🦙\""),
+    ] {
+        let (_, array) = source.split_once(&format!("{name}[] = {{")).unwrap();
+        let (array, _) = array.split_once('}').unwrap();
+        let bytes: Vec<u8> = array
+            .split(',')
+            .filter_map(|byte| u8::from_str_radix(byte.trim().strip_prefix("0x")?, 16).ok())
+            .collect();
+        // If it has changed: cargo run -p llamux --example compile_grammar
+        assert_eq!(bytes, Grammar::new(text).unwrap().table(), "{name}");
+    }
 }
