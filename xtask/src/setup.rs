@@ -65,9 +65,10 @@ const NEEDS: &[Need] = &[
     },
     Need {
         what: "clippy for that rustc",
-        // A toolchain of rustup's has the components that its owner gave it.
+        // A toolchain of rustup's has the components that its owner gave it; where there is none at
+        // all, the distribution's is on its way.
         found: |_| {
-            toolchain::rustc().is_none_or(|rustc| {
+            toolchain::rustc().is_some_and(|rustc| {
                 !rustc.path.starts_with("/usr/bin") || rustc.clippy_driver().is_some()
             })
         },
