@@ -414,6 +414,31 @@ fn measures_its_speed() {
 }
 
 #[test]
+fn measures_memory() {
+    // Three parts that do not come out even, and more threads than there are rows to read.
+    for (threads, mebibytes) in [("1", "1"), ("3", "7"), ("1024", "1")] {
+        let object = json_of(&run(&[
+            &"bandwidth",
+            &"--threads",
+            &threads,
+            &"--mebibytes",
+            &mebibytes,
+            &"--repetitions=2",
+            &"--json",
+        ]));
+        assert!(object["bytes_per_second"].as_f64().unwrap() > 0.0);
+        let bytes = mebibytes.parse::<u64>().unwrap() << 20;
+        assert_eq!(object["bytes"], json!(bytes));
+    }
+    let text = stdout(&run(&[&"bandwidth", &"--mebibytes=1"]));
+    assert!(text.starts_with("1 threads read ") && text.ends_with(" GB/s\n"));
+    let wrong = run(&[&"bandwidth", &"--threads=0"]);
+    fails(&wrong, 2, &["--threads"]);
+    let wrong = run(&[&"bandwidth", &"--mebibytes=4294967295"]);
+    fails(&wrong, 1, &["try a smaller --mebibytes"]);
+}
+
+#[test]
 fn refuses_files() {
     let good = tiny().build();
     let mut version = good.clone();

@@ -2,6 +2,7 @@
 
 //! The subcommands, one a file.
 
+mod bandwidth;
 mod bench;
 mod chat;
 mod generate;
@@ -55,6 +56,8 @@ enum Command {
     Quantize(quantize::Quantize),
     /// Measure the speed
     Bench(bench::Bench),
+    /// Measure how fast memory is read
+    Bandwidth(bandwidth::Bandwidth),
     /// Make a model with made-up weights
     Synth(synth::Synth),
 }
@@ -71,6 +74,7 @@ impl Cli {
             Command::Inspect(command) => command.run(),
             Command::Quantize(command) => command.run(),
             Command::Bench(command) => command.run(),
+            Command::Bandwidth(command) => command.run(),
             Command::Synth(command) => command.run(),
         }
     }
