@@ -6,7 +6,7 @@ use crate::engine::{Engine, STRANGERS};
 use crate::error::Error;
 use crate::grammar::Constraint;
 use crate::math::Executor;
-pub use crate::sampler::{Sampling, PENALTY_WINDOW};
+pub use crate::sampler::{Sampling, ENOUGH, PENALTY_WINDOW};
 use crate::scheduler::{Audience, SlotId};
 
 /// A question.

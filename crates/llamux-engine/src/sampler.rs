@@ -12,12 +12,19 @@ use crate::Run;
 /// How many of the last tokens the repetition penalty looks at.
 pub const PENALTY_WINDOW: usize = 64;
 
+/// So many tokens are left to choose among under a grammar, however unlikely, if they are wanted and
+/// allowed.
+pub const ENOUGH: u32 = 64;
+
 /// How to choose among the likely tokens. What has `milli` in its name is times 1000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sampling {
     /// Temperature; 0 takes the likeliest token always, so that the other bounds do not matter.
     pub temperature_milli: u32,
     /// Choose among so many of the likeliest; 0, or more than [`abi::MAX_CANDIDATES`], for that many.
+    ///
+    /// Under a grammar these are the likeliest that it allows. Those behind the first [`ENOUGH`] may be
+    /// left out if they are not among the [`abi::MAX_CANDIDATES`] likeliest of all.
     pub top_k: u32,
     /// Choose among the likeliest that have this probability together; 1000 or more for no bound.
     pub top_p_milli: u32,
@@ -88,10 +95,6 @@ impl Sampler {
             run.job(Job::penalize(run.kernels, logits, recent, penalty))?;
         }
 
-        /// Of candidates that a grammar allows.
-        const FEW: u32 = 64;
-        // CAST: A small constant.
-        const MOST: u32 = abi::MAX_CANDIDATES as u32;
         let limit = match (temperature_milli, top_k) {
             (0, _) => 1,
             (_, 0) => MOST,
@@ -99,17 +102,7 @@ impl Sampler {
         };
         match guide {
             None => run.job(Job::top_k(run.kernels, logits, limit, candidates))?,
-            Some(guide) => {
-                // Where as many as possible are wanted, a few are enough.
-                let enough = if top_k == 0 { limit.min(FEW) } else { limit };
-                let more = limit.saturating_mul(2).saturating_add(FEW / 2).min(MOST);
-                run.job(Job::top_k(run.kernels, logits, more, candidates))?;
-                let kept = candidates.retain(crate::size(limit), |id| guide.allows(id));
-                if kept < crate::size(enough) {
-                    guide.mask(logits, run.stop)?;
-                    run.job(Job::top_k(run.kernels, logits, limit, candidates))?;
-                }
-            }
+            Some(guide) => find_allowed(run, logits, limit, candidates, guide)?,
         }
         let choice = Choice {
             temperature_milli,
@@ -131,5 +124,40 @@ impl Sampler {
         }
         self.rng = rng;
         Ok(token)
+    }
+}
+
+// CAST: A small constant.
+const MOST: u32 = abi::MAX_CANDIDATES as u32;
+
+/// Finds the `limit` likeliest tokens that a grammar allows: among more and more of the likeliest of
+/// all, or, if too few of these are allowed, by the grammar.
+fn find_allowed(
+    run: &mut Run<'_>,
+    logits: &mut [F32Bits],
+    limit: u32,
+    candidates: &mut Candidates,
+    guide: &mut Guide<'_, '_>,
+) -> Result<(), Error> {
+    let first = limit.saturating_mul(2).saturating_add(32).min(MOST);
+    let mut among = first;
+    loop {
+        run.job(Job::top_k(run.kernels, logits, among, candidates))?;
+        let kept = candidates.retain(crate::size(limit), |id| guide.allows(id));
+        let enough = if among == MOST {
+            limit.min(ENOUGH)
+        } else {
+            limit
+        };
+        if kept >= crate::size(enough) {
+            return Ok(());
+        }
+        if among == MOST {
+            guide.mask(logits, run.stop)?;
+        } else if among > first || !guide.mask_at_a_glance(logits, run.stop)? {
+            among = among.saturating_mul(4).min(MOST);
+            continue;
+        }
+        return run.job(Job::top_k(run.kernels, logits, limit, candidates));
     }
 }

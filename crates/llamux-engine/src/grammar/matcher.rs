@@ -170,6 +170,28 @@ impl Paths {
     }
 }
 
+/// The bytes that may come next, a bit for each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FirstBytes([u32; 8]);
+
+impl FirstBytes {
+    const NONE: Self = Self([0; 8]);
+    const ANY: Self = Self([u32::MAX; 8]);
+
+    /// Whether a byte is one of them.
+    #[inline]
+    pub(super) fn has(&self, byte: u8) -> bool {
+        let word = self.0.get(usize::from(byte / 32));
+        word.is_some_and(|word| word >> (byte % 32) & 1 != 0)
+    }
+
+    fn set(&mut self, byte: u8) {
+        if let Some(word) = self.0.get_mut(usize::from(byte / 32)) {
+            *word |= 1 << (byte % 32);
+        }
+    }
+}
+
 /// How much of a [`Stacks`] is used, to come back to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Mark {
@@ -311,10 +333,32 @@ impl<'a> Stacks<'a> {
         Ok(())
     }
 
+    /// The bytes behind which there may be a path, or more than these.
+    pub(super) fn first_bytes(&mut self, grammar: &Grammar<'_>, paths: Paths) -> FirstBytes {
+        self.begin();
+        let mut first = FirstBytes::NONE;
+        for path in self
+            .paths
+            .iter()
+            .take(crate::size(paths.end))
+            .skip(crate::size(paths.begin))
+        {
+            for edge in grammar.edges(path.state()) {
+                self.work += 1;
+                if self.work > self.limit {
+                    return FirstBytes::ANY;
+                }
+                (edge.first()..=edge.last()).for_each(|byte| first.set(byte));
+            }
+        }
+        first
+    }
+
     /// The paths behind one more byte.
     #[inline]
     pub(super) fn step(&mut self, grammar: &Grammar<'_>, from: Paths, byte: u8) -> Paths {
         let paths = self.begin();
+        self.work += 1;
         for index in from.begin..from.end {
             let Some(path) = self.paths.get(crate::size(index)).copied() else {
                 break;

@@ -8,9 +8,11 @@
 //!
 //! Which tokens may follow is asked of the likeliest ones first, one by one, which is enough nearly
 //! always. Where it is not, all tokens are gone through, in the order of their bytes, so that each
-//! beginning which does not fit is left with all tokens that share it. Tokens that may not follow get
-//! a logit that is not a number, which no choice takes: what is chosen among is the model's
-//! distribution over the tokens that may follow, and nothing else.
+//! beginning which does not fit is left with all tokens that share it. That is quick where few may
+//! follow, and where many may it takes as long as computing a token of a small model: so it is given
+//! up soon at first, and more of the likeliest are asked. Tokens that may not follow get a logit that
+//! is not a number, which no choice takes: what is chosen among is the model's distribution over the
+//! tokens that may follow, and nothing else.
 
 mod matcher;
 pub mod table;
@@ -24,7 +26,7 @@ use crate::arena::Arena;
 use crate::error::Error;
 use crate::math::F32Bits;
 use crate::tokenizer::Vocab;
-use matcher::{Levels, Path, Paths, Stacks};
+use matcher::{FirstBytes, Levels, Path, Paths, Stacks};
 use table::Token;
 
 /// Most bytes that are found to be forced at once.
@@ -37,6 +39,8 @@ const MAX_ENDS: usize = 64;
 const MAX_WORK: u64 = 1 << 28;
 /// How much of it is done before the caller is asked whether to stop.
 const PAUSE: u64 = 1 << 18;
+/// How much of it shows whether few tokens may follow: a tenth of a millisecond.
+const GLANCE: u64 = 1 << 12;
 
 /// What an answer must keep to.
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +121,7 @@ pub struct Guide<'g, 'a> {
     matcher: &'g mut Matcher<'a>,
     place: Place<'g>,
     here: Paths,
+    first: FirstBytes,
 }
 
 impl<'g, 'a> Guide<'g, 'a> {
@@ -129,12 +134,14 @@ impl<'g, 'a> Guide<'g, 'a> {
     ) -> Self {
         let place = place.reborrow();
         let here = matcher.stacks.resume(&place);
+        let first = matcher.stacks.first_bytes(grammar, here);
         Self {
             grammar,
             vocab,
             matcher,
             place,
             here,
+            first,
         }
     }
 
@@ -170,6 +177,7 @@ impl<'g, 'a> Guide<'g, 'a> {
         }
         self.matcher.stacks.keep(paths, &mut self.place)?;
         self.here = self.matcher.stacks.resume(&self.place);
+        self.first = self.matcher.stacks.first_bytes(self.grammar, self.here);
         Ok(())
     }
 
@@ -180,7 +188,25 @@ impl<'g, 'a> Guide<'g, 'a> {
         logits: &mut [F32Bits],
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<(), Error> {
-        self.find_allowed(stop)?;
+        self.find_allowed(u64::MAX, stop)?;
+        self.apply(logits)
+    }
+
+    /// The same if it does not take long; `false`, and nothing was done, if it would.
+    pub fn mask_at_a_glance(
+        &mut self,
+        logits: &mut [F32Bits],
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<bool, Error> {
+        let found = self.find_allowed(GLANCE, stop)?;
+        if found {
+            self.apply(logits)?;
+        }
+        Ok(found)
+    }
+
+    /// Makes the logits of all tokens without a bit no numbers.
+    fn apply(&mut self, logits: &mut [F32Bits]) -> Result<(), Error> {
         if self.matcher.allowed.iter().all(|&word| word == 0) {
             return Err(Error::GrammarStuck);
         }
@@ -236,6 +262,9 @@ impl<'g, 'a> Guide<'g, 'a> {
         let mut paths = Paths::default();
         for (count, byte) in self.vocab.piece(id, false).enumerate() {
             let from = if count == 0 { self.here } else { paths };
+            if count == 0 && !self.first.has(byte) {
+                break;
+            }
             paths = stacks.step(self.grammar, from, byte);
             if count >= MAX_TOKEN || paths.is_empty() {
                 paths = Paths::default();
@@ -260,8 +289,9 @@ impl<'g, 'a> Guide<'g, 'a> {
         paths
     }
 
-    /// Sets the bits of all tokens that may follow, and no others.
-    fn find_allowed(&mut self, stop: &mut dyn FnMut() -> bool) -> Result<(), Error> {
+    /// Sets the bits of all tokens that may follow, and no others; `false` if that takes more than
+    /// so much work.
+    fn find_allowed(&mut self, work: u64, stop: &mut dyn FnMut() -> bool) -> Result<bool, Error> {
         let complete = self.is_complete();
         let Matcher {
             trie,
@@ -283,8 +313,13 @@ impl<'g, 'a> Guide<'g, 'a> {
         let outset = (self.here, stacks.mark());
         levels.set(0, outset);
         let (mut index, mut pause) = (0, stacks.work());
+        let most = stacks.work().saturating_add(work);
         while let Some((entry, bytes)) = trie.get(index) {
             let mut depth = entry.shared();
+            if depth == 0 && !bytes.first().is_some_and(|&byte| self.first.has(byte)) {
+                index = trie.past(index, 0);
+                continue;
+            }
             let (mut paths, mark) = levels.get(depth);
             stacks.rewind(mark);
             let mut fits = true;
@@ -303,6 +338,10 @@ impl<'g, 'a> Guide<'g, 'a> {
             } else {
                 index = trie.past(index, depth);
             }
+            if stacks.work() > most {
+                stacks.rewind(outset.1);
+                return Ok(false);
+            }
             if stacks.work() > pause {
                 pause = stacks.work() + PAUSE;
                 if stop() {
@@ -314,7 +353,7 @@ impl<'g, 'a> Guide<'g, 'a> {
             }
         }
         stacks.rewind(outset.1);
-        Ok(())
+        Ok(true)
     }
 }
 
