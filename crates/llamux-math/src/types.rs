@@ -15,6 +15,7 @@ use crate::activation::Activations;
 pub(crate) mod bf16;
 pub(crate) mod f16;
 pub(crate) mod f32;
+mod groups;
 pub(crate) mod iq4_nl;
 pub(crate) mod iq4_xs;
 pub(crate) mod q2_k;

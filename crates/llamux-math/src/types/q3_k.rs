@@ -4,10 +4,9 @@
 
 use llamux_abi::TensorType;
 
+use super::groups::{self, Groups};
 use super::{agrees_with_abi, Block};
 use crate::activation::Q8x256;
-use crate::fit;
-use crate::float16;
 
 /// 256 weights, those of group `g` being `scale * scales[g] * (q - 4)`.
 #[derive(Clone, Copy)]
@@ -80,45 +79,20 @@ impl Block for Q3K {
     #[inline]
     fn dequantize(&self, out: &mut [f32]) {
         let scales = unpack_scales(&self.groups);
-        for (g, out) in out.chunks_exact_mut(16).enumerate() {
-            let scale = float16::from_bytes(self.scale) * f32::from(scales[g / 8][g % 8]);
-            for (i, out) in out.iter_mut().enumerate() {
-                *out = scale * f32::from(self.q(16 * g + i));
-            }
-        }
+        groups::dequantize(self.scale, |g| scales[g / 8][g % 8], |i| self.q(i), out);
     }
 
     #[inline]
     fn dot(&self, x: &Q8x256) -> f32 {
         let scales = unpack_scales(&self.groups);
-        let mut sum = 0;
-        for (g, x_group) in x.q.chunks_exact(16).enumerate() {
-            let products = x_group
-                .iter()
-                .enumerate()
-                .map(|(i, x)| i32::from(self.q(16 * g + i)) * i32::from(*x));
-            sum += i32::from(scales[g / 8][g % 8]) * products.sum::<i32>();
-        }
-        // CAST: At most 256 * 32 * 4 * 128.
-        float16::from_bytes(self.scale) * x.scale * sum as f32
+        groups::dot(self.scale, |g| scales[g / 8][g % 8], |i| self.q(i), x)
     }
 
     #[inline(always)]
     fn quantize(x: &[f32]) -> Self {
-        let levels = |x| fit::level(x, -4.0, 3.0);
-        let mut ideal = [0.0; 16];
-        for (g, ideal) in ideal.iter_mut().enumerate() {
-            *ideal = fit::scale::<16>(&fit::group(x, g), -4.0, levels, |x| x * x);
-        }
-        let scale = float16::to_bytes(fit::extreme(&ideal) / -32.0);
-        let unit = float16::from_bytes(scale);
-        // CAST: Of few bits.
-        let scales = ideal.map(|g| fit::level(g * fit::inverse(unit), -32.0, 31.0) as i8);
+        let Groups { unit, scales, q } = groups::quantize(x, 8, 64);
         let (mut low, mut high) = ([0; 64], [0; 32]);
-        for i in 0..256 {
-            let inverse = fit::inverse(unit * f32::from(scales[i / 16]));
-            // CAST: 3 bits.
-            let q = (levels(x[i] * inverse) + 4.0) as u8;
+        for (i, q) in q.into_iter().enumerate() {
             low[i / 128 * 32 + i % 32] |= (q & 3) << (i / 32 % 4 * 2);
             high[i % 32] |= q >> 2 << (i / 32);
         }
@@ -126,7 +100,7 @@ impl Block for Q3K {
             high,
             low,
             groups: pack_scales(scales),
-            scale,
+            scale: unit,
         }
     }
 }

@@ -4,10 +4,9 @@
 
 use llamux_abi::TensorType;
 
+use super::groups::{self, Groups};
 use super::{agrees_with_abi, Block};
 use crate::activation::Q8x256;
-use crate::fit;
-use crate::float16;
 
 /// 256 weights, those of group `g` being `scale * scales[g] * (q - 32)`.
 #[derive(Clone, Copy)]
@@ -44,44 +43,19 @@ impl Block for Q6K {
 
     #[inline]
     fn dequantize(&self, out: &mut [f32]) {
-        for (g, out) in out.chunks_exact_mut(16).enumerate() {
-            let scale = float16::from_bytes(self.scale) * f32::from(self.scales[g]);
-            for (i, out) in out.iter_mut().enumerate() {
-                *out = scale * f32::from(self.q(16 * g + i));
-            }
-        }
+        groups::dequantize(self.scale, |g| self.scales[g], |i| self.q(i), out);
     }
 
     #[inline]
     fn dot(&self, x: &Q8x256) -> f32 {
-        let mut sum = 0;
-        for (g, x_group) in x.q.chunks_exact(16).enumerate() {
-            let products = x_group
-                .iter()
-                .enumerate()
-                .map(|(i, x)| i32::from(self.q(16 * g + i)) * i32::from(*x));
-            sum += i32::from(self.scales[g]) * products.sum::<i32>();
-        }
-        // CAST: At most 256 * 128 * 32 * 128; it may be rounded.
-        float16::from_bytes(self.scale) * x.scale * sum as f32
+        groups::dot(self.scale, |g| self.scales[g], |i| self.q(i), x)
     }
 
     #[inline(always)]
     fn quantize(x: &[f32]) -> Self {
-        let levels = |x| fit::level(x, -32.0, 31.0);
-        let mut ideal = [0.0; 16];
-        for (g, ideal) in ideal.iter_mut().enumerate() {
-            *ideal = fit::scale::<16>(&fit::group(x, g), -32.0, levels, |x| x * x);
-        }
-        let scale = float16::to_bytes(fit::extreme(&ideal) / -128.0);
-        let unit = float16::from_bytes(scale);
-        // CAST: Of few bits.
-        let scales = ideal.map(|g| fit::level(g * fit::inverse(unit), -128.0, 127.0) as i8);
+        let Groups { unit, scales, q } = groups::quantize(x, 64, 256);
         let (mut low, mut high) = ([0; 128], [0; 64]);
-        for i in 0..256 {
-            let inverse = fit::inverse(unit * f32::from(scales[i / 16]));
-            // CAST: 6 bits.
-            let q = (levels(x[i] * inverse) + 32.0) as u8;
+        for (i, q) in q.into_iter().enumerate() {
             low[i / 128 * 64 + i % 64] |= (q & 15) << (i / 64 % 2 * 4);
             high[i / 128 * 32 + i % 32] |= q >> 4 << (i / 32 % 4 * 2);
         }
@@ -89,7 +63,7 @@ impl Block for Q6K {
             low,
             high,
             scales,
-            scale,
+            scale: unit,
         }
     }
 }
