@@ -34,7 +34,6 @@ use crate::math::Executor;
 use crate::model::Batch;
 use crate::size;
 use crate::slot::{Slot, DECODE, FREE, PREFILL};
-use crate::tokenizer;
 use crate::Run;
 
 /// A request that is being answered. The next one may have the same number.
@@ -652,8 +651,7 @@ impl Engine<'_> {
         if text.is_empty() {
             return Ok((0, false));
         }
-        let options = tokenizer::Options::default();
-        let encoded = self.vocab.encode(text, options, self.text, self.prompt);
+        let encoded = self.vocab.encode_behind(text, self.text, self.prompt);
         // Where there is no room for it, the model writes it token by token.
         let count = encoded.unwrap_or(0);
         let last = usize::from(!over);

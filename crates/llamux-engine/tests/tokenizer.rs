@@ -444,6 +444,35 @@ fn pieces_become_the_text_again() {
 }
 
 #[test]
+fn what_goes_on_behind_others_has_no_space_in_front() {
+    let check = |file: &GgufBuilder, text: &str, expected: &[&str]| {
+        with_vocab(&file.build(), |vocab| {
+            let mut scratch = vec![0; Vocab::scratch(text.len())];
+            let mut out = vec![0; 6 * text.len() + 6];
+            let count = vocab.encode_behind(text, &mut scratch, &mut out).unwrap();
+            let tokens = &out[..count];
+            let spelled: Vec<_> = tokens
+                .iter()
+                .map(|&id| String::from_utf8_lossy(vocab.spelling(id).unwrap()))
+                .collect();
+            assert_eq!(spelled, expected, "{text:?}");
+            let bytes: Vec<u8> = tokens
+                .iter()
+                .flat_map(|&id| vocab.piece(id, false))
+                .collect();
+            assert_eq!(bytes, text.as_bytes());
+        })
+        .unwrap();
+    };
+    check(&pieces(), "abc", &["abc"]);
+    check(&pieces(), " abc a", &["▁", "abc", "▁a"]);
+    check(&pieces(), "", &[]);
+    // Not even behind a token that the user defined.
+    check(&pieces(), "a--->b", &["a", "--->", "b"]);
+    check(&small(), "a--->b", &["a", "--->", "b"]);
+}
+
+#[test]
 fn pairs_that_come_and_go_stay_within_the_memory() {
     // With each merge of "a"s, another pair of the same score in front of them replaces the last.
     let mut pieces = common::small_pieces();

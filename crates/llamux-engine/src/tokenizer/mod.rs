@@ -261,6 +261,31 @@ impl<'a> Vocab<'a> {
         work: &mut Work<'_>,
         out: &mut [u32],
     ) -> Result<usize, Error> {
+        self.encode_at(text, options, true, work, out)
+    }
+
+    /// Writes the tokens of a `text` that goes on behind others: their [`piece`](Self::piece)s are its
+    /// bytes, and no more. Otherwise as [`encode`](Self::encode).
+    pub fn encode_behind(
+        &self,
+        text: &str,
+        scratch: &mut [u64],
+        out: &mut [u32],
+    ) -> Result<usize, Error> {
+        let pause = &mut || false;
+        let work = &mut Work { scratch, pause };
+        self.encode_at(text, Options::default(), false, work, out)
+    }
+
+    /// Where texts `begin`, a space is put in front of them if the vocabulary says so.
+    fn encode_at(
+        &self,
+        text: &str,
+        options: Options,
+        begin: bool,
+        work: &mut Work<'_>,
+        out: &mut [u32],
+    ) -> Result<usize, Error> {
         let Work { scratch, pause } = work;
         let pacer = &mut Pacer::new(pause);
         let have = scratch.len();
@@ -282,14 +307,14 @@ impl<'a> Vocab<'a> {
         let mut fragments =
             Fragments::of(self, text, options.parse_special, [covered, starts], pacer)?;
         // What is behind a special token begins like a text of its own.
-        let mut begins = true;
+        let mut begins = begin;
         while let Some(fragment) = fragments.next() {
             match fragment {
                 Fragment::Special(spelling) => {
                     if let Some(id) = self.find(spelling) {
                         out.push(id);
                     }
-                    begins = true;
+                    begins = begin;
                 }
                 Fragment::Text(text) => {
                     let tokens = &self.tokens;
