@@ -150,6 +150,30 @@ fn chats() {
 }
 
 #[test]
+fn chats_in_a_grammar() {
+    let model = file("chats-in-a-grammar.gguf", &tiny().build());
+    let chat = |grammar: &'static str| {
+        run_with(
+            &[
+                &"chat",
+                &"--model",
+                &model,
+                &"--grammar-text",
+                &grammar,
+                &"--threads",
+                &"1",
+            ],
+            "hello\nabc\nhello\n",
+        )
+    };
+    let answers = stdout(&chat("root ::= \"he\" (\"llo\" | \"x\")"));
+    assert_eq!(answers.lines().count(), 3);
+    let is_allowed = |answer: &str| matches!(answer, "hello" | "hex");
+    assert!(answers.lines().all(is_allowed), "{answers:?}");
+    fails(&chat("root ::= x"), 1, &["--grammar-text"]);
+}
+
+#[test]
 fn computes_ahead_and_in_less_memory_on_demand() {
     let model = file("ahead.gguf", &tiny().build());
     let generate = |more: &[&'static str]| {

@@ -13,6 +13,7 @@ use llamux_engine::chat::{self, Turn, MAX_SYSTEM};
 use llamux_engine::generate::{Full, Request, Stop};
 
 use super::generate::Answer;
+use super::grammar::GrammarArgs;
 use super::{CacheArgs, ComputeArgs, ContextArgs, FileArgs, SamplingArgs, SpeculateArgs};
 use crate::model::Arena;
 
@@ -32,6 +33,8 @@ pub(super) struct Chat {
     #[command(flatten)]
     sampling: SamplingArgs,
     #[command(flatten)]
+    grammar: GrammarArgs,
+    #[command(flatten)]
     context: ContextArgs,
     #[command(flatten)]
     cache: CacheArgs,
@@ -43,6 +46,8 @@ pub(super) struct Chat {
 
 impl Chat {
     pub(super) fn run(&self) -> Result<()> {
+        let grammar = self.grammar.compile()?;
+        let constraint = self.grammar.constraint(&grammar)?;
         let file = self.file.open()?;
         let pool = self.compute.pool()?;
         let mut arena = Arena::new(&file, self.context.options(QUESTION_BYTES, &self.cache))?;
@@ -75,6 +80,7 @@ impl Chat {
                 max_tokens: self.max_tokens,
                 sampling,
                 full: Full::DropOldest,
+                constraint,
                 ..Request::default()
             };
             let turn = match conversation.is_empty() {
@@ -88,7 +94,7 @@ impl Chat {
             conversation.extend_from_slice(asked.map_err(|error| file.error(error))?);
             let id = engine.submit_tokens(&conversation, &request, 0);
             let id = id.map_err(|error| file.error(error))?;
-            let answer = Answer::new(&mut engine, (id, None), &file, &pool, true)?;
+            let answer = Answer::new(&mut engine, (id, constraint), &file, &pool, true)?;
             // What was dropped is gone from here, too.
             conversation.clear();
             conversation.extend_from_slice(engine.sequence());
