@@ -58,7 +58,14 @@ fn follow(table: &[u8], choices: &[u8]) {
         for &choice in choices {
             let (count, _) = guide.forced(&mut [0; MAX_FORCED]);
             let mut logits = vec![F32Bits(0); vocab.len()];
+            let mut quick = logits.clone();
+            let glanced = guide.mask_at_a_glance(&mut quick, &mut || false);
             let masked = guide.mask(&mut logits, &mut || false);
+            match glanced {
+                Ok(true) => assert_eq!(quick, logits),
+                Ok(false) => assert!(quick.iter().all(|&logit| logit == F32Bits(0))),
+                Err(_) => assert!(masked.is_err()),
+            }
             let left: Vec<u32> = (0..vocab.len() as u32)
                 .filter(|&id| logits[id as usize] != F32Bits::NAN)
                 .collect();

@@ -3,14 +3,21 @@
 //! Answers that keep to a grammar, by a model with made-up weights and by real ones where they are.
 
 mod common;
+#[path = "../../llamux/tests/rules/mod.rs"]
+mod rules;
 
-use common::{gguf, kernels, options, tiny, Aligned, Collector};
+use common::gguf::GgufBuilder;
+use common::{gguf, kernels, options, tiny, tiny_pieces, Aligned, Collector};
 use llamux::Grammar;
+use llamux_engine::arena::Arena;
 use llamux_engine::generate::{Full, Outcome, Request, Sampling, Sink, Stop};
-use llamux_engine::grammar::{self, Constraint};
+use llamux_engine::gguf::Gguf;
+use llamux_engine::grammar::{self, Constraint, Guide, Matcher, MatcherMemory, Places};
 use llamux_engine::scheduler::{Audience, SlotId};
+use llamux_engine::tokenizer::Vocab;
 use llamux_engine::{Engine, Error, Options, Plan};
 use llamux_host::pool::Pool;
+use rules::Random;
 
 /// Whether a text is in a grammar, by other means than that grammar.
 type Check = fn(&str) -> bool;
@@ -117,11 +124,15 @@ fn with_tiny(test: impl FnOnce(&mut Engine<'_>, &Pool)) {
 }
 
 fn with_sequences(sequences: u32, test: impl FnOnce(&mut Engine<'_>, &Pool)) {
+    with_file(&tiny(), sequences, test);
+}
+
+fn with_file(file: &GgufBuilder, sequences: u32, test: impl FnOnce(&mut Engine<'_>, &Pool)) {
     let options = Options {
         sequences,
         ..options()
     };
-    let file = Aligned::new(&tiny().build());
+    let file = Aligned::new(&file.build());
     let plan = Plan::new(file.bytes(), &options).unwrap();
     let mut arena = vec![0xa5; plan.arena_bytes()];
     let pool = Pool::new(1).unwrap();
@@ -203,6 +214,153 @@ fn real_models_keep_to_any_grammar() {
         let complete = check_all(engine, pool, "The answer, as was asked for:\n", 2);
         assert!(complete >= 8, "{complete}");
     });
+}
+
+/// Asks with grammars that are made up, each with several seeds. Returns how many answers were
+/// complete.
+fn check_made_up(engine: &mut Engine<'_>, pool: &Pool, grammars: u64, max_tokens: u32) -> usize {
+    let (mut complete, mut stuck) = (0, 0);
+    for seed in 0..grammars {
+        let rules = rules::random_rules(&mut Random(seed));
+        let gbnf = rules::show(&rules);
+        let grammar = Grammar::new(&gbnf).unwrap();
+        for seed in [seed, seed + 1, seed + 5] {
+            let request = Request {
+                prompt: "A text of letters: ",
+                raw: true,
+                max_tokens,
+                sampling: sampling(seed),
+                constraint: constraint(&grammar, seed % 2 == 0),
+                ..Request::default()
+            };
+            let mut sink = Collector::default();
+            let end = engine.generate(&request, pool, &mut sink);
+            let (is_whole, is_begun) = rules::compare(&rules, &sink.text);
+            let context = || format!("{end:?} {:?}, seed {seed}\n{gbnf}", sink.text);
+            match end.map(|outcome| outcome.stop) {
+                Ok(Stop::End) => {
+                    assert!(is_whole, "{}", context());
+                    complete += 1;
+                }
+                Ok(Stop::Length) => assert!(is_begun, "{}", context()),
+                // There is more to keep in mind than there is room for: many ways to read what is
+                // nested deeply.
+                Err(Error::GrammarStuck) => {
+                    assert!(is_begun, "{}", context());
+                    stuck += 1;
+                }
+                _ => panic!("{}", context()),
+            }
+        }
+    }
+    assert!(stuck <= grammars / 50, "{stuck} stuck");
+    complete
+}
+
+#[test]
+fn a_made_up_model_keeps_to_made_up_grammars() {
+    with_file(&tiny_pieces(), 1, |engine, pool| {
+        let complete = check_made_up(engine, pool, 150, 60);
+        assert!(complete >= 200, "{complete}");
+    });
+}
+
+#[test]
+fn real_models_keep_to_made_up_grammars() {
+    with_model("smollm2-135m.gguf", |engine, pool| {
+        let complete = check_made_up(engine, pool, 25, 12);
+        assert!(complete >= 30, "{complete}");
+    });
+}
+
+/// What is chosen, compared with the tokens in the order of their logits that a mask leaves.
+fn check_choices(
+    gguf: &Gguf<'_>,
+    engine: &mut Engine<'_>,
+    pool: &Pool,
+    prompt: &str,
+    (widths, max_tokens): (&[u32], u32),
+) {
+    let (tokens, bytes) = Vocab::texts(gguf).unwrap();
+    let mut counting = Arena::counting();
+    MatcherMemory::lay_out(tokens, bytes, &mut counting).unwrap();
+    Places::lay_out(1, &mut counting).unwrap();
+    let mut memory = vec![0; counting.needed()];
+    let mut arena = Arena::new(&mut memory);
+    let matcher = MatcherMemory::lay_out(tokens, bytes, &mut arena).unwrap();
+    let mut places = Places::lay_out(1, &mut arena).unwrap();
+    let mut matcher = Matcher::load(engine.vocab(), matcher).unwrap();
+    let mut place = places.get(0).unwrap();
+    let mut ids = [0; 100];
+    let count = engine.tokenize(prompt, &mut ids).unwrap();
+
+    // Some allow most tokens, some few, some those that the model would not choose.
+    for gbnf in [
+        "root ::= .*",
+        "root ::= [^a-z]*",
+        "root ::= [a-z]*",
+        "root ::= ([b-df-h] [aeiou] [k-n]? \" \"?)*",
+        "root ::= (\"é漢\" | \"he\" | [x-z])* \".\"",
+        "root ::= \"(\" root \")\" | [a-z]*",
+    ] {
+        let grammar = Grammar::new(gbnf).unwrap();
+        let grammar = grammar::Grammar::new(grammar.table()).unwrap();
+        for &top_k in widths {
+            let request = Request {
+                prompt,
+                raw: true,
+                max_tokens,
+                sampling: Sampling {
+                    seed: top_k.into(),
+                    temperature_milli: if top_k == 1 { 0 } else { 3000 },
+                    top_k,
+                    top_p_milli: 1000,
+                    min_p_milli: 0,
+                    repeat_penalty_milli: 1000,
+                },
+                constraint: Some(Constraint {
+                    grammar,
+                    forced: false,
+                }),
+                ..Request::default()
+            };
+            let (sink, _) = ask(engine, pool, &request).unwrap();
+            engine.clear();
+            let mut logits = engine.extend(&ids[..count], pool).unwrap().to_vec();
+            matcher.start(&grammar, &mut place).unwrap();
+            for &id in &sink.tokens {
+                let mut guide = Guide::new(&grammar, engine.vocab(), &mut matcher, &mut place);
+                guide.mask(&mut logits, &mut || false).unwrap();
+                guide.accept(id).unwrap();
+                let logit = |id: usize| f32::from_bits(logits[id].0);
+                let chosen = logit(id as usize);
+                let all = (0..logits.len()).map(logit);
+                // The same sums may have been added in another order.
+                let better = all.filter(|&logit| logit > chosen + 1e-3).count();
+                assert!(
+                    better < top_k as usize,
+                    "{better} of {top_k} are better than {id} in {gbnf}"
+                );
+                logits = engine.extend(&[id], pool).unwrap().to_vec();
+            }
+        }
+    }
+}
+
+#[test]
+fn the_likeliest_that_are_allowed_are_chosen() {
+    let file = tiny_pieces().build();
+    with_file(&tiny_pieces(), 1, |engine, pool| {
+        let gguf = Gguf::parse(&file).unwrap();
+        check_choices(&gguf, engine, pool, "abc", (&[1, 5, 40, 64], 12));
+    });
+    if let Some(path) = gguf::find("LLAMUX_MODELS", ".cache/llamux/models", "smollm2-135m.gguf") {
+        let file = gguf::map(&path);
+        with_model("smollm2-135m.gguf", |engine, pool| {
+            let gguf = Gguf::parse(&file).unwrap();
+            check_choices(&gguf, engine, pool, "A list of cities:", (&[1, 40], 6));
+        });
+    }
 }
 
 #[test]
@@ -291,29 +449,33 @@ fn allowed_tokens_are_drawn_as_often_as_they_are_likely() {
 
 #[test]
 fn forced_tokens_are_computed_in_one_batch() {
-    with_tiny(|engine, pool| {
-        let grammar = Grammar::new("root ::= \"hello hello hello hello hello hello\"").unwrap();
-        let mut asked = vec![];
-        for forced in [false, true] {
-            let request = Request {
-                prompt: "hello",
-                raw: true,
-                max_tokens: 60,
-                sampling: Sampling::GREEDY,
-                constraint: Some(Constraint {
-                    grammar: grammar::Grammar::new(grammar.table()).unwrap(),
-                    forced,
-                }),
-                ..Request::default()
-            };
-            let (sink, outcome) = ask(engine, pool, &request).unwrap();
-            assert_eq!(sink.text, "hello hello hello hello hello hello");
-            assert_eq!(outcome.stop, Stop::End);
-            asked.push(sink.asked);
-        }
-        // All of it is known before anything is computed.
-        assert!(asked[1] == 0 && asked[0] > 100, "{asked:?}");
-    });
+    for file in [tiny(), tiny_pieces()] {
+        with_file(&file, 1, forced_tokens_in_one_batch);
+    }
+}
+
+fn forced_tokens_in_one_batch(engine: &mut Engine<'_>, pool: &Pool) {
+    let grammar = Grammar::new("root ::= \"hello hello hello hello hello hello\"").unwrap();
+    let mut asked = vec![];
+    for forced in [false, true] {
+        let request = Request {
+            prompt: "hello",
+            raw: true,
+            max_tokens: 60,
+            sampling: Sampling::GREEDY,
+            constraint: Some(Constraint {
+                grammar: grammar::Grammar::new(grammar.table()).unwrap(),
+                forced,
+            }),
+            ..Request::default()
+        };
+        let (sink, outcome) = ask(engine, pool, &request).unwrap();
+        assert_eq!(sink.text, "hello hello hello hello hello hello");
+        assert_eq!(outcome.stop, Stop::End);
+        asked.push(sink.asked);
+    }
+    // All of it is known before anything is computed.
+    assert!(asked[1] == 0 && asked[0] > 100, "{asked:?}");
 }
 
 #[test]

@@ -45,9 +45,22 @@ const Q6_K: u32 = 14;
 /// The model as a file.
 pub fn tiny() -> GgufBuilder {
     let (tokens, types) = gguf::small_tokens();
-    let vocabulary = tokens.len() as u64;
+    let count = tokens.len();
+    with_vocabulary(gguf::small_vocabulary(tokens, types), count)
+}
+
+/// The same with a SentencePiece vocabulary, which has a token for each byte.
+pub fn tiny_pieces() -> GgufBuilder {
+    let pieces = gguf::small_pieces();
+    let count = pieces.len();
+    with_vocabulary(gguf::piece_vocabulary(pieces), count)
+}
+
+/// The same with a vocabulary of so many tokens.
+fn with_vocabulary(file: GgufBuilder, tokens: usize) -> GgufBuilder {
+    let vocabulary = tokens as u64;
     let count = |n: u64| Meta::U32(n as u32);
-    let mut file = gguf::small_vocabulary(tokens, types)
+    let mut file = file
         .key("general.architecture", "llama")
         .key("general.name", "Tiny\nmodel")
         .key("llama.block_count", count(LAYERS))
