@@ -13,8 +13,10 @@ use kernel::sync::{Arc, SetOnce};
 
 mod command;
 mod latency;
+mod load;
 mod pool;
 mod request;
+mod serve;
 mod service;
 mod status;
 mod sys;
