@@ -138,7 +138,10 @@ fn what_is_written_under_a_grammar_is_in_it_and_ends() {
             let rules = random_rules(&mut random);
             let text = show(&rules);
             let grammar = Grammar::new(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-            let grammar = grammar::Grammar::new(grammar.table()).unwrap();
+            let table = grammar.table();
+            assert!(grammar::Checked::new(&table[..table.len() - 1]).is_err());
+            let grammar = grammar::Checked::new(table).unwrap();
+            let grammar = grammar.grammar().unwrap();
             for _ in 0..4 {
                 let mut bytes: Vec<u8> = vec![];
                 matcher.start(&grammar, place).unwrap();

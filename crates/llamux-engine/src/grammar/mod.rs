@@ -19,7 +19,7 @@ pub mod table;
 mod trie;
 
 pub use matcher::{Place, Places, MAX_NODES, MAX_PATHS};
-pub use table::{Grammar, TableError};
+pub use table::{Checked, Grammar, TableError};
 pub use trie::{Trie, TrieMemory, MAX_TOKEN};
 
 use crate::arena::Arena;

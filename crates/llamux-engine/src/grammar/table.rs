@@ -23,6 +23,7 @@
 //! no compiler would write.
 
 use core::fmt;
+use core::ops::Deref;
 
 use zerocopy::little_endian::{U16, U32};
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -304,9 +305,39 @@ pub struct Grammar<'t> {
     start: u16,
 }
 
+/// A table that was checked, with its bytes: whoever keeps it has its [`Grammar`] at no cost.
+///
+/// # Invariants
+///
+/// The bytes, which nobody changes, were checked.
+#[derive(Debug)]
+pub struct Checked<B>(B);
+
+impl<B: Deref<Target = [u8]>> Checked<B> {
+    /// Checks a table.
+    pub fn new(table: B) -> Result<Self, TableError> {
+        Grammar::new(&table)?;
+        // INVARIANT: It was.
+        Ok(Self(table))
+    }
+
+    /// The grammar; `None` if the bytes are not those any more that were checked.
+    pub fn grammar(&self) -> Option<Grammar<'_>> {
+        Grammar::split(&self.0).ok()
+    }
+}
+
 impl<'t> Grammar<'t> {
     /// Checks a table. Takes one pass over it.
     pub fn new(table: &'t [u8]) -> Result<Self, TableError> {
+        let grammar = Self::split(table)?;
+        // INVARIANT: All of it is checked here.
+        grammar.check()?;
+        Ok(grammar)
+    }
+
+    /// Finds the lists of a table by its header.
+    fn split(table: &'t [u8]) -> Result<Self, TableError> {
         if table.len() > MAX_BYTES {
             return Err(TableError::TooLong {
                 // CAST: `usize` is at most 64 bits wide.
@@ -362,17 +393,14 @@ impl<'t> Grammar<'t> {
             .filter(|&start| u32::from(start) < field(header::STATES))
             .filter(|_| field(header::RESERVED) == 0)
             .ok_or(entry("header", 0))?;
-        let grammar = Self {
+        Ok(Self {
             states,
             edges,
             calls,
             tokens,
             spellings,
             start,
-        };
-        // INVARIANT: All of it is checked here.
-        grammar.check()?;
-        Ok(grammar)
+        })
     }
 
     fn check(&self) -> Result<(), TableError> {
