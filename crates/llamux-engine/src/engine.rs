@@ -6,7 +6,7 @@ use llamux_abi as abi;
 
 use crate::arena::Arena;
 use crate::blocks::Blocks;
-use crate::chat::{self, Chat, Turn};
+use crate::chat::{self, Chat, Conversation, Message, Role};
 use crate::error::{Error, Name};
 use crate::generate::{Outcome, Request};
 use crate::gguf::{Gguf, Optional};
@@ -14,7 +14,7 @@ use crate::grammar::{self, Matcher, MatcherMemory};
 use crate::math::{Candidates, Executor, F32Bits, Job, Kernels, Place};
 use crate::model::{Batch, CacheSize, Hyper, Model};
 use crate::slot::{Slots, MAX_SEQUENCES};
-use crate::tokenizer::{self, Vocab};
+use crate::tokenizer::{self, Vocab, Work};
 use crate::{quantization, size, KvType, Run};
 
 /// The context that is used where none is asked for, if the model's is not shorter.
@@ -562,25 +562,37 @@ impl<'a> Engine<'a> {
 
     /// Writes the tokens of a prompt to `prompt`, and returns their number, and how many of them stay when
     /// the oldest are dropped.
-    pub(crate) fn encode(&mut self, request: &Request<'_>) -> Result<(u32, u32), Error> {
+    pub(crate) fn encode(
+        &mut self,
+        request: &Request<'_>,
+        pause: &mut dyn FnMut() -> bool,
+    ) -> Result<(u32, u32), Error> {
         if request.prompt.is_empty() {
             return Err(Error::EmptyPrompt);
         }
         let vocab = &self.vocab;
+        let work = &mut Work {
+            scratch: self.text,
+            pause,
+        };
         let (encoded, keep) = if request.raw {
             let options = tokenizer::Options {
                 add_special: true,
                 parse_special: true,
             };
             (
-                vocab.encode(request.prompt, options, self.text, self.prompt),
+                vocab.encode_with(request.prompt, options, work, self.prompt),
                 vocab.add_bos().into(),
             )
         } else {
-            let turn = Turn::First;
+            let question = Message {
+                role: Role::User,
+                text: request.prompt,
+            };
+            let conversation = &mut Conversation::default();
             (
                 self.chat?
-                    .encode(vocab, turn, request.prompt, self.text, self.prompt),
+                    .append(vocab, conversation, &[question], true, work, self.prompt),
                 self.system,
             )
         };

@@ -36,6 +36,7 @@ pub use blocks::PUBLIC;
 pub use engine::{Engine, Info, Options, Plan};
 pub use error::Error;
 pub use llamux_abi::KvType;
+pub use slot::MAX_SEQUENCES;
 
 use math::{Executor, Job, Kernels};
 

@@ -98,8 +98,19 @@ impl Engine<'_> {
     ///
     /// [`Error::Busy`] says that it can be taken in when others have come to their end.
     pub fn submit(&mut self, request: &Request<'_>, owner: u64) -> Result<SlotId, Error> {
+        self.submit_with(request, owner, &mut || false)
+    }
+
+    /// The same, with pauses: a megabyte takes a good part of a second to be split into tokens. With `true`
+    /// it ends with [`Error::Interrupted`].
+    pub fn submit_with(
+        &mut self,
+        request: &Request<'_>,
+        owner: u64,
+        pause: &mut dyn FnMut() -> bool,
+    ) -> Result<SlotId, Error> {
         let slot = self.free_slot()?;
-        let (len, keep) = self.encode(request)?;
+        let (len, keep) = self.encode(request, pause)?;
         self.admit(slot, request, owner, (len, keep))
     }
 
@@ -175,7 +186,12 @@ impl Engine<'_> {
             let mut place = self.grammar_places.get(slot)?;
             self.matcher.start(&constraint.grammar, &mut place)?;
         }
-        *self.slots.get_mut(slot)? = Slot::new(request, owner, len, keep);
+        let entry = self.slots.get_mut(slot)?;
+        *entry = Slot::new(request, owner, len, keep);
+        // The space that a vocabulary puts in front of a text would be in front of an answer, too; but what
+        // goes on with a text, or keeps to a grammar, is passed on as it is.
+        let beginning = !request.raw && request.constraint.is_none();
+        entry.text = self.vocab.decoder(beginning);
         if let Err(error) = self.attach(slot) {
             self.slots.get_mut(slot)?.phase = FREE;
             return Err(error);
@@ -244,11 +260,26 @@ impl Engine<'_> {
         end.map_or(0, |end| end as u32 + 1)
     }
 
-    /// Computes the next tokens of everybody. `false` when there was nothing to do.
+    /// Computes the next tokens of everybody, after ending the answers that nobody wants any more. `false`
+    /// when there was nothing to do.
     pub fn step(&mut self, executor: &dyn Executor, audience: &mut dyn Audience) -> bool {
+        let ended = self.end_unwanted(audience);
         let decoded = self.decode(executor, audience);
         let prefilled = self.prefill(executor, audience, decoded);
-        decoded || prefilled
+        ended || decoded || prefilled
+    }
+
+    /// Ends the answers that nobody wants any more. Whether there were any.
+    fn end_unwanted(&mut self, audience: &mut dyn Audience) -> bool {
+        let mut any = false;
+        for slot in 1..self.slots.count() {
+            let mut gone = || audience.sink(id(slot)).is_none_or(|sink| sink.stop());
+            if !self.slots.is(slot, FREE) && gone() {
+                self.end(slot, Ok(Stop::Requested), audience);
+                any = true;
+            }
+        }
+        any
     }
 
     /// The next token of some answers. Whether there were any.
@@ -550,8 +581,7 @@ impl Engine<'_> {
         entry.answered += 1;
         sink.token(token);
         let mut fits = true;
-        let piece = self.vocab.piece(token, false);
-        entry.text().push(piece, |text| {
+        entry.text.push(&self.vocab, token, false, |text| {
             fits = fits && sink.text(text);
         });
         if !fits {
@@ -702,7 +732,7 @@ impl Engine<'_> {
             // grammar has no such character.
             let mut fits = true;
             if !matches!(end, Ok(Stop::Sink)) && entry.constrained == 0 {
-                entry.text().finish(|text| fits &= sink.text(text));
+                entry.text.finish(|text| fits &= sink.text(text));
             }
             if !fits {
                 end = end.and(Ok(Stop::Sink));

@@ -13,10 +13,10 @@ use crate::lookup;
 use crate::math::Place;
 use crate::sampler::{Sampler, Sampling};
 use crate::size;
-use crate::tokenizer::Utf8Assembler;
+use crate::tokenizer::Decoder;
 
 /// Most sequences at once.
-pub(crate) const MAX_SEQUENCES: u32 = 64;
+pub const MAX_SEQUENCES: u32 = 64;
 
 /// The state of a sequence, in numbers that can be carved out of bytes.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes)]
@@ -51,7 +51,8 @@ pub(crate) struct Slot {
     pub(crate) keep: u32,
     /// Whether the oldest are dropped when the context is full.
     drop_oldest: u32,
-    text: Utf8Assembler,
+    /// Puts its text together.
+    pub(crate) text: Decoder,
     pub(crate) guesses: lookup::Record,
     /// Whether a guess stands behind the known tokens.
     pub(crate) guessed: u32,
@@ -88,7 +89,7 @@ const NOBODYS: Slot = Slot {
     max_tokens: 0,
     keep: 0,
     drop_oldest: 0,
-    text: Utf8Assembler::NOTHING,
+    text: Decoder::NOTHING,
     guesses: lookup::Record::NONE,
     guessed: 0,
     told: 0,
@@ -149,11 +150,6 @@ impl Slot {
     /// Whether the oldest tokens are dropped when the context is full.
     pub(crate) fn drops_oldest(&self) -> bool {
         self.drop_oldest != 0
-    }
-
-    /// The bytes of a character that is not complete.
-    pub(crate) fn text(&mut self) -> &mut Utf8Assembler {
-        &mut self.text
     }
 
     /// What became of the request.

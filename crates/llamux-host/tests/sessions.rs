@@ -7,7 +7,7 @@ mod common;
 use std::env;
 use std::path::PathBuf;
 
-use common::{kernels, options, tiny, Aligned, Collector, CONTEXT};
+use common::{kernels, options, tiny, tiny_pieces, Aligned, Collector, CONTEXT};
 use llamux_engine::generate::{Full, Outcome, Request, Sampling, Sink, Stop};
 use llamux_engine::scheduler::{Audience, SlotId};
 use llamux_engine::{Engine, Error, KvType, Options, Plan};
@@ -16,7 +16,15 @@ use llamux_host::model::{Arena, ModelFile};
 use llamux_host::pool::Pool;
 
 fn with_engine<T>(options: Options, test: impl FnOnce(&mut Engine<'_>, &Pool) -> T) -> T {
-    let file = Aligned::new(&tiny().build());
+    with_engine_of(&tiny().build(), options, test)
+}
+
+fn with_engine_of<T>(
+    file: &[u8],
+    options: Options,
+    test: impl FnOnce(&mut Engine<'_>, &Pool) -> T,
+) -> T {
+    let file = Aligned::new(file);
     let plan = Plan::new(file.bytes(), &options).unwrap();
     let mut arena = vec![0xa5; plan.arena_bytes()];
     let pool = Pool::new(1).unwrap();
@@ -283,6 +291,97 @@ fn one_who_stops_does_not_stop_the_others() {
         assert_eq!(crowd.outcome(2).stop, Stop::Sink);
         assert_eq!(crowd.sinks[0].tokens.len(), 30);
         assert!(crowd.sinks[1].tokens.len() < 30);
+    });
+}
+
+#[test]
+fn nothing_is_computed_for_one_who_is_gone() {
+    with_engine(sequences(2), |engine, pool| {
+        let mut crowd = Crowd::new(2);
+        for i in 0..2 {
+            engine
+                .submit_tokens(&tokens(i, 10), &greedy(30), 0)
+                .unwrap();
+        }
+        while crowd.sinks.iter().any(|sink| sink.tokens.len() < 3) {
+            crowd.step(engine, pool);
+        }
+        let had = crowd.sinks[1].tokens.len();
+        crowd.sinks[1].patience = Some(crowd.sinks[1].asked);
+        crowd.step(engine, pool);
+        assert_eq!(crowd.outcome(1).stop, Stop::Requested);
+        assert_eq!(
+            (crowd.outcome(1).tokens as usize, engine.active()),
+            (had, 1)
+        );
+        // One who waits for its prompt, too.
+        crowd.sinks[1] = Collector {
+            patience: Some(0),
+            ..Collector::default()
+        };
+        crowd.ends[1] = None;
+        let prompt = tokens(5, 500);
+        engine.submit_tokens(&prompt, &greedy(30), 0).unwrap();
+        crowd.step(engine, pool);
+        assert_eq!((crowd.outcome(1).tokens, engine.active()), (0, 1));
+        crowd.run(engine, pool);
+        assert_eq!(crowd.outcome(0).stop, Stop::Length);
+    });
+}
+
+#[test]
+fn a_prompt_can_be_given_up_while_it_is_split() {
+    with_engine(sequences(1), |engine, pool| {
+        let text = "hello abc ".repeat(400);
+        let request = Request {
+            prompt: &text,
+            ..greedy(5)
+        };
+        for raw in [false, true] {
+            let mut pauses = 0;
+            let mut pause = || {
+                pauses += 1;
+                pauses == 1
+            };
+            let request = Request { raw, ..request };
+            let end = engine.submit_with(&request, 1, &mut pause);
+            assert_eq!((end, pauses), (Err(Error::Interrupted), 1));
+            assert_eq!(engine.active(), 0);
+        }
+        ask(engine, pool, (&tokens(1, 5), 1), &greedy(5));
+    });
+}
+
+#[test]
+fn an_answer_has_no_space_that_only_the_vocabulary_wants() {
+    with_engine_of(&tiny_pieces().build(), options(), |engine, pool| {
+        let mut spaces = 0;
+        for seed in 0..60 {
+            for raw in [false, true] {
+                let request = Request {
+                    prompt: "abc",
+                    raw,
+                    ..sampled(4, seed)
+                };
+                let mut sink = Collector::default();
+                let id = engine.submit(&request, 1).unwrap();
+                engine.finish(id, pool, &mut sink).unwrap();
+                let mut decoder = engine.vocab().decoder(!raw);
+                let mut expected = String::new();
+                for &token in &sink.tokens {
+                    decoder.push(engine.vocab(), token, false, |text| expected += text);
+                }
+                decoder.finish(|text| expected += text);
+                assert_eq!(sink.text, expected, "{raw}");
+                let first = sink
+                    .tokens
+                    .first()
+                    .and_then(|&id| engine.vocab().spelling(id));
+                let space = first.is_some_and(|first| first.starts_with("\u{2581}".as_bytes()));
+                spaces += u32::from(space && !raw);
+            }
+        }
+        assert!(spaces > 0, "none began with one");
     });
 }
 

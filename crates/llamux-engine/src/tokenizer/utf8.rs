@@ -4,8 +4,6 @@
 
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes};
 
-use crate::size;
-
 /// Holds back the bytes of a character until all of them are there.
 ///
 /// What is not UTF-8 becomes U+FFFD in the way of the Unicode Standard's section 3.9, "U+FFFD
@@ -14,7 +12,7 @@ use crate::size;
 #[repr(C)]
 pub struct Utf8Assembler {
     pending: [u8; 4],
-    len: u32,
+    len: u16,
 }
 
 impl Utf8Assembler {
@@ -34,7 +32,7 @@ impl Utf8Assembler {
                 continue;
             }
             // INVARIANT: What is pending is the beginning of a character, so of 4 bytes at most 3.
-            if let Some(slot) = self.pending.get_mut(size(self.len)) {
+            if let Some(slot) = self.pending.get_mut(usize::from(self.len)) {
                 *slot = byte;
                 self.len += 1;
             }
@@ -53,11 +51,11 @@ impl Utf8Assembler {
     /// Hands out what is complete and keeps the rest.
     fn drain(&mut self, out: &mut impl FnMut(&str)) {
         while self.len > 0 {
-            let pending = self.pending.get(..size(self.len)).unwrap_or(&[]);
+            let pending = self.pending.get(..usize::from(self.len)).unwrap_or(&[]);
             let done = match core::str::from_utf8(pending) {
                 Ok(text) => {
                     out(text);
-                    size(self.len)
+                    usize::from(self.len)
                 }
                 // A whole character never stands in front of an error: it left when it was whole.
                 Err(error) => match error.error_len() {
@@ -68,10 +66,10 @@ impl Utf8Assembler {
                     None => return,
                 },
             };
-            let done = done.min(size(self.len));
-            self.pending.copy_within(done..size(self.len), 0);
+            let done = done.min(usize::from(self.len));
+            self.pending.copy_within(done..usize::from(self.len), 0);
             // CAST: At most `len`.
-            self.len -= done as u32;
+            self.len -= done as u16;
         }
     }
 }
