@@ -32,8 +32,9 @@ enum Unit {
 
 fn unit(key: &str) -> Unit {
     match key {
-        "parameters" | "context" | "threads" | "requests_served" | "requests_waiting"
-        | "prompt_tokens" | "response_tokens" => Unit::Count,
+        "parameters" | "context" | "sessions_max" | "cache" | "threads" | "requests_served"
+        | "requests_waiting" | "sessions_active" | "prompt_tokens" | "cached_tokens"
+        | "response_tokens" | "steps" | "step_tokens" => Unit::Count,
         "memory_reserved" | "memory_used" => Unit::Bytes,
         "prefill_millitokens_per_second" | "decode_millitokens_per_second" => {
             Unit::Milli("tokens/s")

@@ -10,7 +10,7 @@ use kernel::transmute::AsBytes;
 use kernel::uaccess::{UserPtr, UserSlice};
 use kernel::uapi;
 use llamux_engine::generate::{Sampling, Stop};
-use llamux_engine::grammar::{Grammar, TableError};
+use llamux_engine::grammar::{Checked, TableError};
 
 use crate::request::{Deadline, Finish, Question, Request};
 use crate::service::Service;
@@ -125,15 +125,16 @@ impl Args {
         UserSlice::new(UserPtr::from_addr(usize::try_from(args.prompt)?), len)
             .read_all(&mut prompt, GFP_KERNEL_ACCOUNT)?;
         core::str::from_utf8(&prompt).map_err(|_| EILSEQ)?;
-        let mut grammar = KVVec::new();
+        let mut grammar = None;
         if args.grammar_len != 0 {
             let len = usize::try_from(args.grammar_len)?;
+            let mut table = KVVec::new();
             UserSlice::new(UserPtr::from_addr(usize::try_from(args.grammar)?), len)
-                .read_all(&mut grammar, GFP_KERNEL_ACCOUNT)?;
-            Grammar::new(&grammar).map_err(|error| match error {
+                .read_all(&mut table, GFP_KERNEL_ACCOUNT)?;
+            grammar = Some(Checked::new(table).map_err(|error| match error {
                 TableError::Version { .. } => EOPNOTSUPP,
                 _ => EBADMSG,
-            })?;
+            })?);
         }
 
         let or = |value: u32, default: u32| if value == 0 { default } else { value };
@@ -142,6 +143,7 @@ impl Args {
         Ok(Question {
             prompt,
             grammar,
+            owner: sys::caller(),
             raw: args.flags & u64::from(uapi::LLAMA_RAW) != 0,
             max_tokens: or(args.max_tokens, DEFAULT_MAX_TOKENS),
             deadline: Deadline::after(args.timeout_ms),

@@ -2,9 +2,9 @@
 
 //! Llamux: a language model in the kernel.
 //!
-//! One kernel thread loads the model and answers the questions of all callers in turn
-//! ([`service`]); others help it with the large operations ([`pool`]). Callers come by the system
-//! call llama_command ([`command`]).
+//! One kernel thread loads the model ([`load`]) and answers the questions of all callers ([`serve`]),
+//! who wait in a queue ([`service`]); others help it with the large operations ([`pool`]). Callers
+//! come by the system call llama_command ([`command`]).
 //!
 //! C header: [`include/uapi/linux/llamux.h`](srctree/include/uapi/linux/llamux.h)
 
@@ -44,6 +44,14 @@ module! {
             default: 0,
             description: "Tokens of prompt and answer together; 0 for the model's own, at most 4096",
         },
+        sessions: u32 {
+            default: 4,
+            description: "Questions that are answered at once, from 1 to 64",
+        },
+        cache: u32 {
+            default: 0,
+            description: "Tokens whose keys and values are kept for all questions; 0 for a context",
+        },
         keep_firmware: bool {
             default: false,
             description: "Keep the model's file in the initramfs after it was loaded",
@@ -62,6 +70,8 @@ impl kernel::Module for Llamux {
             threads: module_parameters::threads.value(),
             nice: module_parameters::nice.value(),
             context: module_parameters::context.value(),
+            sessions: module_parameters::sessions.value(),
+            cache: module_parameters::cache.value(),
             keep_firmware: module_parameters::keep_firmware.value(),
         })?;
         SERVICE.populate(service);

@@ -16,6 +16,9 @@ use crate::sys::{self, ModelFile};
 /// Longest prompt in bytes that the engine is prepared for.
 const PROMPT_BYTES: usize = kernel::uapi::LLAMA_PROMPT_MAX as usize;
 
+/// Positions of the cache for what all questions begin with.
+const BEGINNING: u32 = 256;
+
 /// Why there is no model, for the log and for `status`.
 pub(crate) struct Reason(Option<CString>);
 
@@ -92,7 +95,7 @@ pub(crate) unsafe fn with_engine<T>(
         return Err(reason(fmt!("{path}: changed while it was read")));
     }
 
-    let options = Options {
+    let mut options = Options {
         context: settings.context,
         prompt_bytes: PROMPT_BYTES,
         chat_format: chat_format(),
@@ -100,6 +103,9 @@ pub(crate) unsafe fn with_engine<T>(
     };
     let image = &*image;
     let refused = |error: EngineError| reason(fmt!("{path}: {}", Shown(&error)));
+    let context = Plan::new(image, &options).map_err(refused)?.context();
+    options.sequences = settings.sessions;
+    options.kv_positions = cache(settings.cache, context);
     let plan = Plan::new(image, &options).map_err(refused)?;
     let arena = match rest {
         Some(rest) => {
@@ -161,6 +167,16 @@ pub(crate) unsafe fn with_engine<T>(
 /// A reason in words.
 pub(crate) fn reason(text: kernel::fmt::Arguments<'_>) -> Reason {
     Reason(CString::try_from_fmt(text).ok())
+}
+
+/// How many positions the cache gets: one question may fill a whole context, and what all questions begin
+/// with stays in the cache meanwhile.
+fn cache(wanted: u32, context: u32) -> u32 {
+    let least = context.saturating_add(BEGINNING);
+    if wanted != 0 && wanted < least {
+        pr_err!("llamux.cache={wanted}: less than {least}, which a context wants; using {least}\n");
+    }
+    wanted.max(least)
 }
 
 /// The chat format that a parameter names, if it does.

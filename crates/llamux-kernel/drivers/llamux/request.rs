@@ -14,14 +14,16 @@ use kernel::sync::lock::{Backend, Guard};
 use kernel::sync::{new_condvar, new_mutex, CondVar, CondVarTimeoutResult, Mutex};
 use kernel::time::{msecs_to_jiffies, Instant, Monotonic};
 use llamux_engine::generate::{Sampling, Stop};
-use llamux_engine::grammar::{Constraint, Grammar};
+use llamux_engine::grammar::{Checked, Constraint};
 
 /// What the caller asks for.
 pub(crate) struct Question {
     /// The prompt.
     pub(crate) prompt: KVVec<u8>,
-    /// The compiled grammar that the answer must keep to; empty for none.
-    pub(crate) grammar: KVVec<u8>,
+    /// The compiled grammar that the answer must keep to.
+    pub(crate) grammar: Option<Checked<KVVec<u8>>>,
+    /// Whose it is: the caller's effective user, in the initial namespace.
+    pub(crate) owner: u64,
     /// Without the chat format.
     pub(crate) raw: bool,
     /// Most tokens to generate.
@@ -175,11 +177,10 @@ impl Request {
         core::str::from_utf8(&self.question.prompt).unwrap_or("")
     }
 
-    /// What the answer must keep to. The grammar was checked when it came, and is a view of bytes
-    /// that nobody else can change.
+    /// What the answer must keep to.
     pub(crate) fn constraint(&self) -> Option<Constraint<'_>> {
         Some(Constraint {
-            grammar: Grammar::new(&self.question.grammar).ok()?,
+            grammar: self.question.grammar.as_ref()?.grammar()?,
             forced: true,
         })
     }

@@ -13,12 +13,13 @@ use kernel::list::{List, ListArc};
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering::Relaxed, Atomic};
 use kernel::sync::{new_condvar, new_mutex, Arc, CondVar, Mutex, SetOnce};
-use llamux_engine::Engine;
+use llamux_engine::{Engine, MAX_SEQUENCES};
 
 use crate::latency::Latency;
 use crate::load::{self, reason, Reason};
 use crate::pool::Pool;
 use crate::request::{Deadline, Request};
+use crate::serve::Room;
 use crate::status::{Facts, Shown};
 use crate::sys::{self, Thread};
 
@@ -27,8 +28,13 @@ pub(crate) struct Settings {
     pub(crate) threads: u32,
     pub(crate) nice: i32,
     pub(crate) context: u32,
+    pub(crate) sessions: u32,
+    pub(crate) cache: u32,
     pub(crate) keep_firmware: bool,
 }
+
+/// How many requests are answered at once if nothing else is said.
+pub(crate) const SESSIONS: u32 = 4;
 
 /// Whether there is a model.
 pub(crate) enum State {
@@ -45,14 +51,18 @@ pub(crate) enum State {
 pub(crate) struct Stats {
     pub(crate) requests: u64,
     pub(crate) prompt_tokens: u64,
-    /// Those of them that were computed: the cache did not have them.
-    pub(crate) prefilled_tokens: u64,
+    /// Those of them that the cache had.
+    pub(crate) cached_tokens: u64,
     pub(crate) response_tokens: u64,
-    /// Time spent on the prompts and on the answers.
+    /// Steps in which tokens of answers came out, and these tokens.
+    pub(crate) steps: u64,
+    pub(crate) step_tokens: u64,
+    /// Tokens of prompts that were computed, and the time that this took each who asked.
+    pub(crate) prefilled_tokens: u64,
     pub(crate) prefill_ns: u64,
-    pub(crate) decode_ns: u64,
-    /// Tokens that were decoded in `decode_ns`: each answer's first comes out of its prefill.
+    /// The same of answers, whose first token comes out of the prompt.
     pub(crate) decoded_tokens: u64,
+    pub(crate) decode_ns: u64,
 }
 
 /// Shared between the thread, the callers and the files in `/proc`.
@@ -67,7 +77,10 @@ pub(crate) struct Service {
     queue: Mutex<List<Request>>,
     #[pin]
     arrived: CondVar,
+    /// Requests that nothing is computed of yet.
     pub(crate) waiting: Atomic<u32>,
+    /// Requests that are being answered.
+    pub(crate) active: Atomic<u32>,
     #[pin]
     pub(crate) stats: Mutex<Stats>,
     /// Set before the first section.
@@ -90,6 +103,19 @@ impl Service {
                 settings.nice
             );
         }
+        let sessions = match settings.sessions {
+            sessions @ 1..=MAX_SEQUENCES => sessions,
+            other => {
+                pr_err!(
+                    "llamux.sessions={other}: not from 1 to {MAX_SEQUENCES}; using {SESSIONS}\n"
+                );
+                SESSIONS
+            }
+        };
+        let settings = Settings {
+            sessions,
+            ..settings
+        };
         let service = Arc::pin_init(
             pin_init!(Self {
                 settings,
@@ -98,6 +124,7 @@ impl Service {
                 queue <- new_mutex!(List::new(), "llamux_queue"),
                 arrived <- new_condvar!("llamux_arrived"),
                 waiting: Atomic::new(0),
+                active: Atomic::new(0),
                 stats <- new_mutex!(Stats::default(), "llamux_stats"),
                 latency: SetOnce::new(),
             }),
@@ -122,7 +149,7 @@ impl Service {
 
     /// Puts a request at the end of the queue.
     pub(crate) fn submit(&self, request: ListArc<Request>) {
-        // Counted first: whoever takes it out of the queue counts it out.
+        // Counted first: whoever takes it back or begins with it counts it out.
         self.waiting.fetch_add(1, Relaxed);
         self.queue.lock().push_back(request);
         self.arrived.notify_one();
@@ -138,12 +165,13 @@ impl Service {
         withdrawn.is_some()
     }
 
-    fn next_request(&self) -> ListArc<Request> {
+    /// The queue's first request; with `wait` there is one in the end.
+    pub(super) fn next_request(&self, wait: bool) -> Option<Arc<Request>> {
         let mut queue = self.queue.lock();
         loop {
-            if let Some(request) = queue.pop_front() {
-                self.waiting.fetch_sub(1, Relaxed);
-                return request;
+            let first = queue.pop_front();
+            if first.is_some() || !wait {
+                return first.map(ListArc::into_arc);
             }
             // Kernel threads have no signals; it is interruptible so as not to count as load.
             let _ = self.arrived.wait_interruptible(&mut queue);
@@ -162,11 +190,12 @@ impl Service {
         let pool = Pool::new(self.settings.threads)
             .map_err(|error| reason(fmt!("cannot start threads: {error:?}")))?;
         self.latency.populate(pool.latency());
+        let room = Room::new(self.settings.sessions)
+            .map_err(|error| reason(fmt!("cannot serve sessions: {error:?}")))?;
         let serve = |mut engine: Engine<'_>, facts| {
             self.set_state(State::Ready(facts));
-            loop {
-                self.answer(&mut engine, &pool, &self.next_request());
-            }
+            engine.set_speculation(true);
+            self.serve(&mut engine, &pool, room)
         };
         // SAFETY: This function runs once, in the only thread that calls it.
         unsafe { load::with_engine(&self.settings, &pool, serve) }

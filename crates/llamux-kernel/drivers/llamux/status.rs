@@ -47,13 +47,14 @@ impl Facts {
         let architecture = Shown(&info.architecture);
         let quantization = Shown(&info.quantization);
         let (parameters, context) = (info.parameters, info.context);
+        let (sessions, cache) = (info.sequences, info.kv_positions);
         let chat = info.chat.map_or("none", |chat| chat.format().name());
         let source = if reserved == 0 { "vmalloc" } else { "reserved" };
         Ok(Self {
             lines: CString::try_from_fmt(fmt!(
                 "model: {name}\nfile: {path}\narchitecture: {architecture}\n\
                  parameters: {parameters}\nquantization: {quantization}\ncontext: {context}\n\
-                 chat_format: {chat}\n\
+                 chat_format: {chat}\nsessions_max: {sessions}\ncache: {cache}\n\
                  kernels: {}\nthreads: {threads}\n\
                  memory_source: {source}\nmemory_reserved: {reserved}\nmemory_used: {used}\n",
                 kernels.name()
@@ -99,12 +100,17 @@ unsafe extern "C" fn llamux_status_show(m: *mut bindings::seq_file, _v: *mut c_v
     let stats = *service.stats.lock();
     seq_print!(
         m,
-        "requests_served: {}\nrequests_waiting: {}\nprompt_tokens: {}\nresponse_tokens: {}\n\
+        "requests_served: {}\nrequests_waiting: {}\nsessions_active: {}\nprompt_tokens: {}\n\
+         cached_tokens: {}\nresponse_tokens: {}\nsteps: {}\nstep_tokens: {}\n\
          prefill_millitokens_per_second: {}\ndecode_millitokens_per_second: {}\n",
         stats.requests,
         service.waiting.load(Relaxed),
+        service.active.load(Relaxed),
         stats.prompt_tokens,
+        stats.cached_tokens,
         stats.response_tokens,
+        stats.steps,
+        stats.step_tokens,
         millitokens_per_second(stats.prefilled_tokens, stats.prefill_ns),
         millitokens_per_second(stats.decoded_tokens, stats.decode_ns),
     );

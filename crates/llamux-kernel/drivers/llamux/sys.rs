@@ -12,6 +12,7 @@ use kernel::error::{from_err_ptr, to_result};
 use kernel::ffi::{c_int, c_void};
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use kernel::task::Kuid;
 use kernel::uapi;
 use llamux_engine::math::{FpuSection, Kernels};
 
@@ -177,6 +178,11 @@ pub(crate) fn clock() -> u64 {
 /// A random number, for seeds.
 pub(crate) fn random() -> u64 {
     shim::llamux_random()
+}
+
+/// The effective user of the calling program, by its number in the initial namespace.
+pub(crate) fn caller() -> u64 {
+    Kuid::current_euid().into_raw().val.into()
 }
 
 /// Creates the files in `/proc/llamux`.

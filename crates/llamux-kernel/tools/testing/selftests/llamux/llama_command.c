@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "kselftest_harness.h"
+#include "proc_llamux.h"
 
 #ifndef __NR_llama_command
 #define __NR_llama_command 600
@@ -25,7 +26,6 @@
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT 900
 
-#define STATUS		"/proc/llamux/status"
 #define PATIENCE_MS	60000	/* for anything that should happen at once */
 #define FILL		0xa5	/* bytes that nobody should have written */
 
@@ -113,7 +113,6 @@ struct answer {
 	int err;
 	struct llama_command command;
 	char text[8192];
-	int order;	/* among those that shared a counter */
 };
 
 static void ask(struct llama_command command, struct answer *answer)
@@ -134,63 +133,17 @@ static uint64_t now_ms(void)
 	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
 }
 
-static void sleep_ms(unsigned int ms)
-{
-	struct timespec time = { ms / 1000, ms % 1000 * 1000000L };
-
-	while (nanosleep(&time, &time) && errno == EINTR)
-		;
-}
-
-/* Copies the value of @key in /proc/llamux/status; false if there is none. */
-static bool status(const char *key, char *value, size_t size)
-{
-	char line[4096];
-	bool found = false;
-	FILE *file = fopen(STATUS, "r");
-
-	if (!file)
-		return false;
-	while (!found && fgets(line, sizeof(line), file)) {
-		char *colon = strchr(line, ':');
-
-		if (!colon)
-			continue;
-		*colon++ = '\0';
-		colon += strspn(colon, " ");
-		colon[strcspn(colon, "\n")] = '\0';
-		found = !strcmp(line, key);
-		if (found)
-			snprintf(value, size, "%s", colon);
-	}
-	fclose(file);
-	return found;
-}
-
 static long long status_number(const char *key)
 {
-	char value[64], *end;
-	long long number;
-
-	if (!status(key, value, sizeof(value)) || !*value)
-		return -1;
-	number = strtoll(value, &end, 10);
-	return *end ? -1 : number;
+	return number_of(STATUS, key);
 }
 
-static bool state_is(const char *state)
-{
-	char value[64];
-
-	return status("state", value, sizeof(value)) && !strcmp(value, state);
-}
-
-/* Waits until so many callers are in the queue. */
-static bool waiting_becomes(long long callers)
+/* Waits until a number of the status is this one. */
+static bool becomes(const char *key, long long number)
 {
 	uint64_t end = now_ms() + PATIENCE_MS;
 
-	while (status_number("requests_waiting") != callers) {
+	while (status_number(key) != number) {
 		if (now_ms() > end)
 			return false;
 		sleep_ms(2);
@@ -220,7 +173,7 @@ static void *shared(size_t size)
 }
 
 /* A child that asks, leaves the answer in @answer and exits. */
-static pid_t ask_in_child(struct llama_command command, struct answer *answer, int *counter)
+static pid_t ask_in_child(struct llama_command command, struct answer *answer)
 {
 	pid_t pid = fork();
 
@@ -228,8 +181,6 @@ static pid_t ask_in_child(struct llama_command command, struct answer *answer, i
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	ask(command, answer);
-	if (counter)
-		answer->order = __atomic_add_fetch(counter, 1, __ATOMIC_SEQ_CST);
 	_exit(0);
 }
 
@@ -322,7 +273,7 @@ TEST(missing_model_gives_enodev_and_a_reason)
 	EXPECT_EQ(refusal(command), ENODEV);
 	command.flags &= ~LLAMA_WAIT;
 	EXPECT_EQ(refusal(command), ENODEV);
-	ASSERT_TRUE(status("reason", reason, sizeof(reason)));
+	ASSERT_TRUE(value_of(STATUS, "reason", reason, sizeof(reason)));
 	EXPECT_NE(reason[0], '\0');
 	/* Arguments are still checked first. */
 	EXPECT_EQ(refusal(not_utf8()), EILSEQ);
@@ -648,14 +599,15 @@ TEST(failed_call_leaves_the_structure_alone)
 TEST(status_has_its_keys)
 {
 	static const char *const keys[] = {
-		"version", "state", "requests_served", "requests_waiting", "prompt_tokens",
-		"response_tokens", "prefill_millitokens_per_second",
+		"version", "state", "requests_served", "requests_waiting", "sessions_active",
+		"prompt_tokens", "cached_tokens", "response_tokens", "steps", "step_tokens",
+		"prefill_millitokens_per_second",
 		"decode_millitokens_per_second",
 	};
 	char value[4096];
 
 	for (int i = 0; i < ARRAY_SIZE(keys); i++) {
-		EXPECT_TRUE(status(keys[i], value, sizeof(value))) TH_LOG("no %s", keys[i]);
+		EXPECT_TRUE(value_of(STATUS, keys[i], value, sizeof(value))) TH_LOG("no %s", keys[i]);
 		if (i >= 2) {
 			EXPECT_LE(0, status_number(keys[i])) TH_LOG("%s: %s", keys[i], value);
 		}
@@ -695,8 +647,9 @@ TEST(status_can_only_be_read)
 FIXTURE(model)
 {
 	struct answer *answers;		/* eight, shared with children */
-	int *counter;			/* likewise */
 	unsigned int first_token_ms;
+	pid_t busy[65];			/* the children of occupy() */
+	int busy_count;
 };
 
 FIXTURE_SETUP(model)
@@ -705,9 +658,7 @@ FIXTURE_SETUP(model)
 	uint64_t start;
 
 	self->answers = shared(8 * sizeof(*self->answers));
-	self->counter = shared(sizeof(*self->counter));
 	ASSERT_NE(self->answers, NULL);
-	ASSERT_NE(self->counter, NULL);
 	command.max_tokens = 1;
 	ask(command, self->answers);
 	ASSERT_EQ(self->answers->err, 0) TH_LOG("there is no model: see " STATUS);
@@ -722,20 +673,66 @@ FIXTURE_TEARDOWN(model)
 {
 }
 
-/* Starts a child that keeps the model busy, and waits until it does. */
-static pid_t occupy(FIXTURE_DATA(model) *self)
+/* How many questions that want all of the context are answered at once. */
+static int longest_at_once(void)
+{
+	long long block = 64;	/* tokens; questions do not share any */
+	long long sessions = status_number("sessions_max");
+	long long fit = (status_number("cache") / block) /
+			((status_number("context") + block - 1) / block);
+
+	return fit < sessions ? fit : sessions;
+}
+
+/*
+ * Has as many children as the model has room for ask for all that they can get.
+ * One more waits for room at the head of the queue, and everybody else behind
+ * it.
+ */
+static bool occupy(FIXTURE_DATA(model) *self)
 {
 	struct llama_command command = question(COUNT);
-	pid_t pid;
+	int room = longest_at_once();
 
 	command.max_tokens = FOREVER;
-	pid = ask_in_child(command, &self->answers[7], NULL);
-	if (pid > 0) {
-		sleep_ms(self->first_token_ms + 20);
-		if (!waiting_becomes(0))
-			return -1;
+	for (int i = 0; i <= room; i++) {
+		pid_t pid = ask_in_child(command, &self->answers[7]);
+
+		if (pid < 0)
+			return false;
+		self->busy[self->busy_count++] = pid;
+		if (!becomes("requests_waiting", i == room) ||
+		    !becomes("sessions_active", i < room ? i + 1 : room))
+			return false;
 	}
-	return pid;
+	sleep_ms(self->first_token_ms + 20);
+	return true;
+}
+
+/* Waits until so many callers are in the queue behind those of occupy(). */
+static bool waiting_becomes(long long callers)
+{
+	return becomes("requests_waiting", callers + 1);
+}
+
+/* Whether those who are being answered are still there. */
+static bool occupied(FIXTURE_DATA(model) *self)
+{
+	for (int i = 0; i < self->busy_count; i++) {
+		if (waitpid(self->busy[i], NULL, WNOHANG))
+			return false;
+	}
+	return self->busy_count;
+}
+
+/* Kills them all, the one at the head of the queue first. */
+static bool leave(FIXTURE_DATA(model) *self)
+{
+	bool done = true;
+
+	while (self->busy_count)
+		done &= killed(self->busy[--self->busy_count]);
+	return done;
 }
 
 TEST_F(model, answer_is_complete)
@@ -1087,14 +1084,21 @@ TEST_F(model, timeout_counts_the_time_in_the_queue)
 {
 	struct answer *a = &self->answers[0];
 	struct llama_command command = question(COUNT);
-	pid_t busy = occupy(self);
 
-	ASSERT_LT(0, busy);
+	ASSERT_TRUE(occupy(self));
 	command.timeout_ms = 100;
 	ask(command, a);
 	EXPECT_EQ(a->err, ETIMEDOUT);
-	EXPECT_EQ(status_number("requests_waiting"), 0);
-	EXPECT_TRUE(killed(busy));
+	EXPECT_TRUE(waiting_becomes(0));
+	/* The one that is next, too. */
+	ASSERT_TRUE(killed(self->busy[--self->busy_count]));
+	EXPECT_TRUE(becomes("requests_waiting", 0));
+	command.max_tokens = FOREVER;
+	ask(command, a);
+	EXPECT_EQ(a->err, ETIMEDOUT);
+	EXPECT_TRUE(becomes("requests_waiting", 0));
+	EXPECT_TRUE(occupied(self));
+	EXPECT_TRUE(leave(self));
 }
 
 static void on_signal(int signal)
@@ -1115,7 +1119,7 @@ static pid_t ask_and_handle(struct llama_command command, struct answer *answer,
 	sigaddset(&set, SIGUSR1);
 	sigaction(SIGUSR1, &action, NULL);
 	sigprocmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
-	pid = ask_in_child(command, answer, NULL);
+	pid = ask_in_child(command, answer);
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	return pid;
 }
@@ -1124,9 +1128,8 @@ TEST_F(model, signal_in_the_queue_gives_eintr)
 {
 	static const int flags[] = { 0, SA_RESTART };
 	struct answer *a = &self->answers[0];
-	pid_t busy = occupy(self);
 
-	ASSERT_LT(0, busy);
+	ASSERT_TRUE(occupy(self));
 	for (int i = 0; i < ARRAY_SIZE(flags); i++) {
 		pid_t pid = ask_and_handle(question(COUNT), a, flags[i], false);
 
@@ -1134,11 +1137,11 @@ TEST_F(model, signal_in_the_queue_gives_eintr)
 		ASSERT_EQ(kill(pid, SIGUSR1), 0);
 		EXPECT_TRUE(exited(pid));
 		EXPECT_EQ(a->err, EINTR) TH_LOG("SA_RESTART %d", i);
-		EXPECT_EQ(status_number("requests_waiting"), 0);
+		EXPECT_TRUE(waiting_becomes(0));
 	}
-	/* The one at work was not touched. */
-	EXPECT_EQ(waitpid(busy, NULL, WNOHANG), 0);
-	EXPECT_TRUE(killed(busy));
+	/* Those at work were not touched. */
+	EXPECT_TRUE(occupied(self));
+	EXPECT_TRUE(leave(self));
 }
 
 TEST_F(model, signal_while_generating_gives_what_there_is)
@@ -1186,17 +1189,16 @@ TEST_F(model, blocked_signal_does_not_interrupt)
 TEST_F(model, caller_killed_while_waiting_leaves_the_queue)
 {
 	struct answer *a = self->answers;
-	pid_t busy, waiter;
+	pid_t waiter;
 
 	ask(question(COUNT), &a[0]);
-	busy = occupy(self);
-	ASSERT_LT(0, busy);
-	waiter = ask_in_child(question(COUNT), &a[1], NULL);
+	ASSERT_TRUE(occupy(self));
+	waiter = ask_in_child(question(COUNT), &a[1]);
 	ASSERT_TRUE(waiting_becomes(1));
 	EXPECT_TRUE(killed(waiter));
-	EXPECT_EQ(status_number("requests_waiting"), 0);
-	EXPECT_EQ(waitpid(busy, NULL, WNOHANG), 0);
-	EXPECT_TRUE(killed(busy));
+	EXPECT_TRUE(waiting_becomes(0));
+	EXPECT_TRUE(occupied(self));
+	EXPECT_TRUE(leave(self));
 	ask(question(COUNT), &a[2]);
 	EXPECT_EQ(a[2].err, 0);
 	EXPECT_STREQ(a[0].text, a[2].text);
@@ -1208,34 +1210,192 @@ TEST_F(model, caller_killed_while_generating_frees_the_model)
 
 	ask(question(COUNT), &a[0]);
 	for (int i = 0; i < 4; i++) {
-		pid_t busy = occupy(self), next;
+		pid_t next;
 
-		ASSERT_LT(0, busy);
-		next = ask_in_child(question(COUNT), &a[1], NULL);
+		ASSERT_TRUE(occupy(self));
+		next = ask_in_child(question(COUNT), &a[1]);
 		ASSERT_TRUE(waiting_becomes(1));
-		EXPECT_TRUE(killed(busy));
+		EXPECT_TRUE(leave(self));
 		EXPECT_TRUE(exited(next));
 		EXPECT_EQ(a[1].err, 0);
 		EXPECT_STREQ(a[0].text, a[1].text);
 	}
 }
 
+/* Each gets the whole model for itself: a signal shows who has it. */
 TEST_F(model, callers_are_served_in_order)
 {
+	struct llama_command command = question(COUNT);
 	struct answer *a = self->answers;
-	pid_t busy = occupy(self), pids[4];
+	pid_t pids[4];
 
-	ASSERT_LT(0, busy);
+	ASSERT_TRUE(occupy(self));
+	command.max_tokens = FOREVER;
 	for (int i = 0; i < ARRAY_SIZE(pids); i++) {
-		pids[i] = ask_in_child(question(COUNT), &a[i], self->counter);
+		pids[i] = ask_and_handle(command, &a[i], 0, false);
 		ASSERT_TRUE(waiting_becomes(i + 1));
 	}
-	EXPECT_TRUE(killed(busy));
+	EXPECT_TRUE(leave(self));
 	for (int i = 0; i < ARRAY_SIZE(pids); i++) {
+		int left = ARRAY_SIZE(pids) - i, room = longest_at_once();
+
+		ASSERT_TRUE(becomes("requests_waiting", left > room ? left - room : 0));
+		/* One who was not begun with gets EINTR. */
+		sleep_ms(4 * self->first_token_ms + 100);
+		ASSERT_EQ(kill(pids[i], SIGUSR1), 0);
+		ASSERT_TRUE(exited(pids[i]));
+		EXPECT_EQ(a[i].err, 0) TH_LOG("caller %d", i);
+		EXPECT_EQ(a[i].command.stop_reason, LLAMA_STOP_INTERRUPTED);
+	}
+}
+
+/* How many may be answered at once, of four. */
+static int together(void)
+{
+	long long sessions = status_number("sessions_max");
+
+	return sessions < 4 ? sessions : 4;
+}
+
+TEST_F(model, callers_are_answered_together)
+{
+	struct answer *alone = &self->answers[0], *a = &self->answers[1];
+	struct llama_command command = question(COUNT);
+	long long steps, tokens;
+	pid_t pids[4];
+
+	if (together() < 2)
+		SKIP(return, "llamux.sessions=1");
+	command.max_tokens = 48;
+	ask(command, alone);
+	ASSERT_EQ(alone->err, 0);
+	/* All of them are there before the first is taken in. */
+	ASSERT_TRUE(occupy(self));
+	for (int i = 0; i < together(); i++) {
+		pids[i] = ask_in_child(command, &a[i]);
+		ASSERT_TRUE(waiting_becomes(i + 1));
+	}
+	steps = status_number("steps");
+	tokens = status_number("step_tokens");
+	EXPECT_TRUE(leave(self));
+	for (int i = 0; i < together(); i++) {
 		EXPECT_TRUE(exited(pids[i]));
 		EXPECT_EQ(a[i].err, 0);
-		EXPECT_EQ(a[i].order, i + 1);
+		EXPECT_STREQ(alone->text, a[i].text);
+		EXPECT_LE(status_number("sessions_active"), together());
 	}
+	EXPECT_TRUE(becomes("sessions_active", 0));
+	steps = status_number("steps") - steps;
+	tokens = status_number("step_tokens") - tokens;
+	EXPECT_LE(48 * together(), tokens);
+	/* Most steps are of all of them. */
+	EXPECT_LT(steps, tokens - tokens / 4) TH_LOG("%lld tokens in %lld steps", tokens, steps);
+}
+
+TEST_F(model, grammars_and_free_answers_go_together)
+{
+	struct llama_command free_one = question(COUNT);
+	struct llama_command bound = constrained(COUNT, yes_or_no, sizeof(yes_or_no));
+	struct answer *alone = &self->answers[0], *a = &self->answers[1];
+	pid_t pids[4];
+
+	free_one.max_tokens = 16;
+	ask(free_one, &alone[0]);
+	ask(bound, &a[0]);
+	ASSERT_EQ(alone[0].err, 0);
+	ASSERT_EQ(a[0].err, 0);
+	for (int i = 0; i < 4; i++)
+		pids[i] = ask_in_child(i % 2 ? bound : free_one, &a[i + 1]);
+	for (int i = 0; i < 4; i++) {
+		EXPECT_TRUE(exited(pids[i]));
+		EXPECT_EQ(a[i + 1].err, 0);
+		EXPECT_STREQ(i % 2 ? a[0].text : alone[0].text, a[i + 1].text);
+	}
+}
+
+/* Who leaves costs nothing any more, and does not disturb the others. */
+TEST_F(model, killed_caller_stops_costing_tokens)
+{
+	struct llama_command command = question(COUNT);
+	struct answer *alone = &self->answers[0], *a = &self->answers[1];
+	long long tokens;
+	pid_t stays, leaves;
+
+	if (together() < 2)
+		SKIP(return, "llamux.sessions=1");
+	command.max_tokens = 24;
+	ask(command, alone);
+	ASSERT_EQ(alone->err, 0);
+	command.max_tokens = 200;
+	leaves = ask_in_child(command, &a[1]);
+	ASSERT_TRUE(becomes("sessions_active", 1));
+	command.max_tokens = 24;
+	stays = ask_in_child(command, &a[0]);
+	EXPECT_TRUE(killed(leaves));
+	EXPECT_TRUE(exited(stays));
+	EXPECT_EQ(a[0].err, 0);
+	EXPECT_STREQ(alone->text, a[0].text);
+	EXPECT_TRUE(becomes("sessions_active", 0));
+	tokens = status_number("step_tokens");
+	sleep_ms(100);
+	EXPECT_EQ(tokens, status_number("step_tokens"));
+}
+
+/* How many tokens of a question the cache has for a user. */
+static long long cached_for(FIXTURE_DATA(model) *self, struct llama_command command, unsigned int user)
+{
+	long long before = status_number("cached_tokens");
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (user && (setresgid(user, user, user) || setresuid(user, user, user)))
+			_exit(1);
+		ask(command, &self->answers[0]);
+		_exit(self->answers[0].err ? 2 : 0);
+	}
+	if (pid < 0 || !exited(pid))
+		return -1;
+	return status_number("cached_tokens") - before;
+}
+
+TEST_F(model, nobody_gains_from_what_another_user_asked)
+{
+	/* Longer than what is kept in one piece. */
+	static const char prompt[] =
+		"alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi "
+		"rho sigma tau upsilon phi chi psi omega, and then one more: aleph beth gimel daleth "
+		"he waw zayin heth teth yodh kaph lamedh mem nun samekh ayin pe sadhe qoph resh shin taw";
+	struct llama_command command = question(prompt);
+	long long cached;
+
+	if (getuid())
+		SKIP(return, "wants to be several users");
+	command.max_tokens = 1;
+	EXPECT_EQ(cached_for(self, command, 60001), 0);
+	cached = cached_for(self, command, 60001);
+	EXPECT_LT(64, cached);
+	EXPECT_LT(cached, self->answers[0].command.prompt_tokens);
+	EXPECT_EQ(cached_for(self, command, 60002), 0);
+	EXPECT_EQ(cached_for(self, command, 0), 0);
+	EXPECT_EQ(cached_for(self, command, 60002), cached);
+}
+
+TEST_F(model, one_question_may_have_the_whole_context)
+{
+	struct llama_command command = question(COUNT);
+	struct answer *a = &self->answers[0];
+	long long context = status_number("context");
+
+	if (context > 1024)
+		SKIP(return, "takes long with a context of %lld", context);
+	command.max_tokens = FOREVER;
+	ask(command, a);
+	ASSERT_EQ(a->err, 0);
+	if (a->command.stop_reason == LLAMA_STOP_END)
+		SKIP(return, "the model ended its answer");
+	EXPECT_EQ(a->command.stop_reason, LLAMA_STOP_LENGTH);
+	/* The last one is chosen, and nothing computed behind it. */
+	EXPECT_EQ(a->command.prompt_tokens + a->command.response_tokens, context + 1);
 }
 
 TEST_F(model, concurrent_callers_get_their_own_answers)
@@ -1253,7 +1413,7 @@ TEST_F(model, concurrent_callers_get_their_own_answers)
 	EXPECT_STRNE(alone[0].text, alone[1].text);
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < 4; i++)
-			pids[i] = ask_in_child(question(prompts[i]), &together[i], NULL);
+			pids[i] = ask_in_child(question(prompts[i]), &together[i]);
 		for (int i = 0; i < 4; i++) {
 			EXPECT_TRUE(exited(pids[i]));
 			EXPECT_EQ(together[i].err, 0);
@@ -1289,18 +1449,20 @@ TEST_F(model, status_describes_the_model)
 	static const char *const texts[] = {
 		"model", "file", "architecture", "quantization", "kernels", "memory_source",
 	};
-	static const char *const numbers[] = { "parameters", "context", "threads", "memory_used" };
+	static const char *const numbers[] = {
+		"parameters", "context", "sessions_max", "cache", "threads", "memory_used",
+	};
 	char value[4096];
 
 	EXPECT_TRUE(state_is("ready"));
 	for (int i = 0; i < ARRAY_SIZE(texts); i++) {
-		EXPECT_TRUE(status(texts[i], value, sizeof(value))) TH_LOG("no %s", texts[i]);
+		EXPECT_TRUE(value_of(STATUS, texts[i], value, sizeof(value))) TH_LOG("no %s", texts[i]);
 		EXPECT_NE(value[0], '\0') TH_LOG("%s", texts[i]);
 	}
 	for (int i = 0; i < ARRAY_SIZE(numbers); i++) {
 		EXPECT_LT(0, status_number(numbers[i])) TH_LOG("%s", numbers[i]);
 	}
-	ASSERT_TRUE(status("memory_source", value, sizeof(value)));
+	ASSERT_TRUE(value_of(STATUS, "memory_source", value, sizeof(value)));
 	if (!strcmp(value, "reserved")) {
 		EXPECT_LE(status_number("memory_used"), status_number("memory_reserved"));
 	} else {
@@ -1332,7 +1494,7 @@ TEST_F(model, refused_and_killed_callers_leave_no_memory_behind)
 	struct llama_command command = question(COUNT);
 	char *prompt = malloc(LLAMA_PROMPT_MAX);
 	long before, leaked = 0;
-	pid_t pids[20], busy;
+	pid_t pids[20];
 
 	ASSERT_NE(prompt, NULL);
 	memset(prompt, 'a', LLAMA_PROMPT_MAX);
@@ -1348,18 +1510,18 @@ TEST_F(model, refused_and_killed_callers_leave_no_memory_behind)
 			ASSERT_EQ(refusal(command), EILSEQ);
 		}
 		prompt[LLAMA_PROMPT_MAX - 1] = 'a';
-		busy = occupy(self);
-		ASSERT_LT(0, busy);
+		ASSERT_TRUE(occupy(self));
 		for (int i = 0; i < ARRAY_SIZE(pids); i++) {
-			pids[i] = ask_in_child(command, self->answers, NULL);
+			pids[i] = ask_in_child(command, self->answers);
 			ASSERT_LT(0, pids[i]);
 		}
 		ASSERT_TRUE(waiting_becomes(ARRAY_SIZE(pids)));
 		for (int i = 0; i < ARRAY_SIZE(pids); i++) {
 			ASSERT_TRUE(killed(pids[i]));
 		}
-		ASSERT_TRUE(killed(busy));
-		ASSERT_TRUE(waiting_becomes(0));
+		ASSERT_TRUE(leave(self));
+		ASSERT_TRUE(becomes("requests_waiting", 0));
+		ASSERT_TRUE(becomes("sessions_active", 0));
 		leaked = before - mem_available_kb();
 	}
 	EXPECT_LT(leaked, 10 * 1024) TH_LOG("%ld KiB are gone", leaked);

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "kselftest_harness.h"
+#include "proc_llamux.h"
 
 #ifndef __NR_llama_command
 #define __NR_llama_command 600
@@ -23,20 +24,10 @@
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT 900
 
-#define STATUS		"/proc/llamux/status"
-#define LATENCY		"/proc/llamux/latency"
 #define CPU1_ONLINE	"/sys/devices/system/cpu/cpu1/online"
 
 #define CLASSES		16	/* below_1_us to below_16384_us, and above */
 #define MAX_THREADS	64
-
-static void sleep_ms(unsigned int ms)
-{
-	struct timespec time = { ms / 1000, ms % 1000 * 1000000L };
-
-	while (nanosleep(&time, &time) && errno == EINTR)
-		;
-}
 
 static uint64_t now_us(void)
 {
@@ -44,49 +35,6 @@ static uint64_t now_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * 1000000ULL + now.tv_nsec / 1000;
-}
-
-/* Copies the value of @key in a file of lines "key: value". */
-static bool value_of(const char *path, const char *key, char *value, size_t size)
-{
-	char line[4096];
-	bool found = false;
-	FILE *file = fopen(path, "r");
-
-	if (!file)
-		return false;
-	while (!found && fgets(line, sizeof(line), file)) {
-		char *colon = strchr(line, ':');
-
-		if (!colon)
-			continue;
-		*colon++ = '\0';
-		colon += strspn(colon, " \t");
-		colon[strcspn(colon, "\n")] = '\0';
-		found = !strcmp(line, key);
-		if (found)
-			snprintf(value, size, "%s", colon);
-	}
-	fclose(file);
-	return found;
-}
-
-static long long number_of(const char *path, const char *key)
-{
-	char value[64], *end;
-	long long number;
-
-	if (!value_of(path, key, value, sizeof(value)) || !*value)
-		return -1;
-	number = strtoll(value, &end, 10);
-	return *end ? -1 : number;
-}
-
-static bool state_is(const char *state)
-{
-	char value[64];
-
-	return value_of(STATUS, "state", value, sizeof(value)) && !strcmp(value, state);
 }
 
 /* Copies the last value that the kernel's command line gives llamux.@name. */
