@@ -4,23 +4,15 @@
 
 use std::path::{Path, PathBuf};
 
+use llamux_engine::gguf::PartName;
+
 /// All parts of the model that a file belongs to by its name, in order; `None` if it is not named like
 /// a part.
 pub fn parts(path: &Path) -> Option<Vec<PathBuf>> {
     let stem = path.file_name()?.to_str()?.strip_suffix(".gguf")?;
-    let (stem, count) = stem.rsplit_once("-of-")?;
-    let (name, number) = stem.rsplit_once('-')?;
-    let (number, count) = (number_of(number)?, number_of(count)?);
-    if number == 0 || number > count {
-        return None;
-    }
-    let part = |i| path.with_file_name(format!("{name}-{i:05}-of-{count:05}.gguf"));
-    Some((1..=count).map(part).collect())
-}
-
-fn number_of(digits: &str) -> Option<u16> {
-    let plain = digits.len() == 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse().ok().filter(|_| plain)
+    let parts = PartName::parse(stem)?.all();
+    let part = |part: PartName<'_>| path.with_file_name(format!("{part}.gguf"));
+    Some(parts.map(part).collect())
 }
 
 #[cfg(test)]

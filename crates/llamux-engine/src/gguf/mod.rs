@@ -17,7 +17,7 @@ mod split;
 mod tensor;
 mod value;
 
-pub use split::{Parts, MAX_PARTS};
+pub use split::{PartName, Parts, MAX_PARTS};
 pub use tensor::Tensor;
 pub use value::{Array, Elements, Strings, Value, ValueType};
 

@@ -5,6 +5,8 @@
 //! `llama-gguf-split` writes them: `split.no` and `split.count` say which of how many parts a file is,
 //! `split.tensors.count` how many tensors all have together.
 
+use core::fmt;
+
 use super::reader::Reader;
 use super::{check_key, check_tensor, header, Gguf, Optional, StringArrays, Value, MAX_TENSORS};
 use crate::error::{Error, Name};
@@ -15,6 +17,53 @@ pub const MAX_PARTS: usize = 256;
 /// Most keys of a part other than the first, which has those that describe the model. They are walked
 /// whenever the tensors are.
 const MAX_PART_KEYS: u64 = 64;
+
+/// The name of a part's file without its suffix, as in `NAME-00001-of-00003`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartName<'n> {
+    /// What all parts have in common.
+    pub name: &'n str,
+    /// The number of this part, from 1.
+    pub number: u16,
+    /// How many there are.
+    pub count: u16,
+}
+
+impl<'n> PartName<'n> {
+    /// Takes a name apart; `None` if it is not one of a part.
+    pub fn parse(stem: &'n str) -> Option<Self> {
+        let (stem, count) = stem.rsplit_once("-of-")?;
+        let (name, number) = stem.rsplit_once('-')?;
+        let (number, count) = (number_of(number)?, number_of(count)?);
+        let there = (1..=count).contains(&number);
+        there.then_some(Self {
+            name,
+            number,
+            count,
+        })
+    }
+
+    /// The names of all parts, in order.
+    pub fn all(self) -> impl Iterator<Item = Self> {
+        (1..=self.count).map(move |number| Self { number, ..self })
+    }
+}
+
+impl fmt::Display for PartName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            number,
+            count,
+        } = self;
+        write!(f, "{name}-{number:05}-of-{count:05}")
+    }
+}
+
+fn number_of(digits: &str) -> Option<u16> {
+    let plain = digits.len() == 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| plain)
+}
 
 const NO: &str = "split.no";
 const COUNT: &str = "split.count";

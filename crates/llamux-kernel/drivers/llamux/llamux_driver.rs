@@ -12,6 +12,7 @@ use kernel::prelude::*;
 use kernel::sync::{Arc, SetOnce};
 
 mod command;
+mod files;
 mod latency;
 mod load;
 mod pool;

@@ -2,16 +2,19 @@
 
 //! Loads the model into memory that was reserved at boot, or into vmalloc's.
 
+use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::time::{Instant, Monotonic};
 use llamux_engine::chat::Format;
+use llamux_engine::gguf::Gguf;
 use llamux_engine::{Engine, Error as EngineError, Options, Plan};
 
+use crate::files::Files;
 use crate::pool::Pool;
 use crate::service::Settings;
 use crate::status::{Facts, Shown};
-use crate::sys::{self, ModelFile};
+use crate::sys;
 
 /// Longest prompt in bytes that the engine is prepared for.
 const PROMPT_BYTES: usize = kernel::uapi::LLAMA_PROMPT_MAX as usize;
@@ -42,57 +45,21 @@ pub(crate) unsafe fn with_engine<T>(
     let start = Instant::<Monotonic>::now();
     let kernels = sys::kernels();
 
-    let file = ModelFile::open(sys::model_parameter()).map_err(|(error, path)| {
-        let path = sys::path_str(&path);
-        match error {
-            ENOENT => reason(fmt!(
-                "{path}: there is no model; the initramfs has to bring NAME.gguf there, which \
-                 llamux.model=NAME may name"
-            )),
-            EINVAL => reason(fmt!(
-                "llamux.model={path}: is not a name; it is a file's in /lib/firmware/llamux, \
-                 without directory and .gguf"
-            )),
-            _ => reason(fmt!("{path}: cannot be opened ({error:?})")),
-        }
-    })?;
-    let path = file.path();
-    let failed = |error: Error| reason(fmt!("{path}: cannot be read ({error:?})"));
-    let (_, size) = file.read(&mut [0; 4]).map_err(failed)?;
-
+    let files = Files::open()?;
+    let path = files.path();
     // SAFETY: This function is called once.
     let reserved = unsafe { sys::take_reserved() };
     let reserved_size = reserved.as_ref().map_or(0, |memory| memory.len());
-    let mut image_fallback: VVec<u8>;
-    let mut arena_fallback: VVec<u8>;
-    let (image, rest) = match reserved {
-        Some(memory) => {
-            // The arena begins on a page of its own.
-            let end = size
-                .checked_next_multiple_of(kernel::page::PAGE_SIZE)
-                .filter(|&end| end < memory.len())
-                .ok_or_else(|| {
-                    reason(fmt!(
-                        "{path}: has {size} bytes, and llamux_mem= reserved {reserved_size}: \
-                         it needs the file's size and what it computes in"
-                    ))
-                })?;
-            let (image, rest) = memory.split_at_mut(end);
-            (image.get_mut(..size).unwrap_or_default(), Some(rest))
-        }
-        None => {
-            pr_info!("no memory was reserved (llamux_mem=): using vmalloc\n");
-            image_fallback = VVec::zeroed(size, GFP_KERNEL).map_err(|_| {
-                reason(fmt!(
-                    "{path}: no memory for its {size} bytes; reserve it at boot with llamux_mem="
-                ))
-            })?;
-            (&mut image_fallback[..], None)
-        }
-    };
-    let (read, size_now) = file.read(image).map_err(failed)?;
-    if read != size || size_now != size {
-        return Err(reason(fmt!("{path}: changed while it was read")));
+    let mut memory = Memory::new(reserved, &files)?;
+    let places = files.read(memory.bytes())?;
+    let end = places.last().map_or(0, |last| last.end);
+    let (images, rest) = memory.split(end);
+    let mut parts = KVec::new();
+    for place in &places {
+        let part = images.get(place.clone()).unwrap_or_default();
+        parts
+            .push(part, GFP_KERNEL)
+            .map_err(|_| reason(fmt!("{path}: out of memory")))?;
     }
 
     let mut options = Options {
@@ -101,12 +68,13 @@ pub(crate) unsafe fn with_engine<T>(
         chat_format: chat_format(),
         ..Options::default()
     };
-    let image = &*image;
     let refused = |error: EngineError| reason(fmt!("{path}: {}", Shown(&error)));
-    let context = Plan::new(image, &options).map_err(refused)?.context();
+    let gguf = Gguf::parse_split(&parts).map_err(refused)?;
+    let context = Plan::of(&gguf, &options).map_err(refused)?.context();
     options.sequences = settings.sessions;
     options.kv_positions = cache(settings.cache, context);
-    let plan = Plan::new(image, &options).map_err(refused)?;
+    let plan = Plan::of(&gguf, &options).map_err(refused)?;
+    let mut arena_fallback: VVec<u8>;
     let arena = match rest {
         Some(rest) => {
             let have = rest.len();
@@ -130,17 +98,12 @@ pub(crate) unsafe fn with_engine<T>(
         }
     };
     let arena_bytes = arena.len();
-    let mut engine = Engine::load(image, arena, &options, kernels, pool).map_err(refused)?;
+    let engine = Engine::load_parsed(&gguf, arena, &options, kernels, pool);
+    let mut engine = engine.map_err(refused)?;
     engine.prewarm(pool).map_err(refused)?;
 
     if !settings.keep_firmware {
-        match file.remove_from_initramfs() {
-            Ok(true) => pr_info!("{path}: removed from the initramfs, its memory is free\n"),
-            Ok(false) => (),
-            Err(error) => {
-                pr_warn!("{path}: cannot be removed from the initramfs ({error:?})\n")
-            }
-        }
+        files.remove_from_initramfs();
     }
     let facts = Facts::new(
         engine.info(),
@@ -148,7 +111,7 @@ pub(crate) unsafe fn with_engine<T>(
         kernels,
         pool.threads(),
         reserved_size,
-        size + arena_bytes,
+        end + arena_bytes,
     )
     .map_err(|_| reason(fmt!("{path}: out of memory")))?;
     pr_info!(
@@ -160,13 +123,66 @@ pub(crate) unsafe fn with_engine<T>(
         let (format, origin) = (Shown(&chat.format().name()), Shown(&chat.origin()));
         pr_info!("{path}: questions are put into the chat format {format}, {origin}\n");
     }
-    drop(file);
+    drop(files);
     Ok(serve(engine, facts))
 }
 
 /// A reason in words.
 pub(crate) fn reason(text: kernel::fmt::Arguments<'_>) -> Reason {
     Reason(CString::try_from_fmt(text).ok())
+}
+
+/// The memory of a model.
+enum Memory {
+    Reserved(&'static mut [u8]),
+    /// For the files alone.
+    Vmalloc(VVec<u8>),
+}
+
+impl Memory {
+    /// Memory for the files; with what else was reserved, if that was.
+    fn new(reserved: Option<&'static mut [u8]>, files: &Files) -> Result<Self, Reason> {
+        let path = files.path();
+        let bytes = files.memory();
+        if let Some(memory) = reserved {
+            let have = memory.len();
+            if bytes.is_some_and(|bytes| bytes < have) {
+                return Ok(Self::Reserved(memory));
+            }
+            return Err(reason(fmt!(
+                "{path}: has {} bytes, and llamux_mem= reserved {have}: it needs the file's size \
+                 and what it computes in",
+                bytes.unwrap_or(usize::MAX)
+            )));
+        }
+        pr_info!("no memory was reserved (llamux_mem=): using vmalloc\n");
+        let bytes = bytes.unwrap_or(usize::MAX);
+        let memory = VVec::zeroed(bytes, GFP_KERNEL).map_err(|_| {
+            reason(fmt!(
+                "{path}: no memory for its {bytes} bytes; reserve it at boot with llamux_mem="
+            ))
+        })?;
+        Ok(Self::Vmalloc(memory))
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        match self {
+            Self::Reserved(memory) => memory,
+            Self::Vmalloc(memory) => memory,
+        }
+    }
+
+    /// The files, which have `bytes`, and what was reserved behind them, from the beginning of a page.
+    fn split(&mut self, bytes: usize) -> (&[u8], Option<&mut [u8]>) {
+        match self {
+            Self::Reserved(memory) => {
+                let pages = bytes.next_multiple_of(PAGE_SIZE).min(memory.len());
+                let (images, rest) = memory.split_at_mut(pages);
+                (images, Some(rest))
+            }
+            Self::Vmalloc(memory) => (memory, None),
+        }
+    }
 }
 
 /// How many positions the cache gets: one question may fill a whole context, and what all questions begin

@@ -258,6 +258,13 @@ impl ModelFile {
         path_str(&self.path)
     }
 
+    /// Its name: the path's last part, without its suffix.
+    pub(crate) fn name(&self) -> &str {
+        let path = self.path();
+        let name = path.rsplit('/').next().unwrap_or(path);
+        name.strip_suffix(".gguf").unwrap_or(name)
+    }
+
     /// Reads as much as fits from the file's beginning. Returns how much that was, and the file's
     /// size.
     pub(crate) fn read(&self, buf: &mut [u8]) -> Result<(usize, usize)> {
