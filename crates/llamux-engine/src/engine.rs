@@ -300,7 +300,28 @@ impl<'a> Engine<'a> {
     ) -> Result<Self, Error> {
         let hyper = Hyper::read(gguf)?;
         let mut arena = Arena::new(arena);
-        let mut parts = Parts::lay_out(gguf, &hyper, options, &mut arena)?;
+        Self::assemble(
+            (gguf, &hyper),
+            Parts::lay_out(gguf, &hyper, options, &mut arena),
+            &arena,
+            options,
+            (kernels, executor),
+        )
+    }
+
+    /// Makes an engine of its parts.
+    ///
+    /// Apart from [`load_parsed`](Self::load_parsed), and without copies of what is large: the stack of a
+    /// kernel's thread has no room for these while the parts are laid out.
+    #[inline(never)]
+    fn assemble(
+        (gguf, hyper): (&Gguf<'a>, &Hyper),
+        parts: Result<Parts<'a>, Error>,
+        arena: &Arena<'a>,
+        options: &Options,
+        (kernels, executor): (Kernels, &dyn Executor),
+    ) -> Result<Self, Error> {
+        let mut parts = parts?;
         let vocab = Vocab::load(gguf, parts.vocabulary)?;
         let matcher = Matcher::load(&vocab, parts.matcher)?;
         let chat = Chat::new(gguf, &vocab, options.chat_format);

@@ -40,7 +40,7 @@ impl core::fmt::Display for Reason {
 pub(crate) unsafe fn with_engine<T>(
     settings: &Settings,
     pool: &Pool,
-    serve: impl FnOnce(Engine<'_>, Facts) -> T,
+    serve: impl FnOnce(&mut Engine<'_>, Facts) -> T,
 ) -> Result<T, Reason> {
     let start = Instant::<Monotonic>::now();
     let kernels = sys::kernels();
@@ -62,18 +62,9 @@ pub(crate) unsafe fn with_engine<T>(
             .map_err(|_| reason(fmt!("{path}: out of memory")))?;
     }
 
-    let mut options = Options {
-        context: settings.context,
-        prompt_bytes: PROMPT_BYTES,
-        chat_format: chat_format(),
-        ..Options::default()
-    };
     let refused = |error: EngineError| reason(fmt!("{path}: {}", Shown(&error)));
     let gguf = Gguf::parse_split(&parts).map_err(refused)?;
-    let context = Plan::of(&gguf, &options).map_err(refused)?.context();
-    options.sequences = settings.sessions;
-    options.kv_positions = cache(settings.cache, context);
-    let plan = Plan::of(&gguf, &options).map_err(refused)?;
+    let (options, plan) = plan(&gguf, settings).map_err(refused)?;
     let mut arena_fallback: VVec<u8>;
     let arena = match rest {
         Some(rest) => {
@@ -98,8 +89,12 @@ pub(crate) unsafe fn with_engine<T>(
         }
     };
     let arena_bytes = arena.len();
-    let engine = Engine::load_parsed(&gguf, arena, &options, kernels, pool);
-    let mut engine = engine.map_err(refused)?;
+    // It stays where it is: an engine is large, and the stack has no room for two.
+    let mut loaded = Engine::load_parsed(&gguf, arena, &options, kernels, pool);
+    let engine = match &mut loaded {
+        Ok(engine) => engine,
+        Err(error) => return Err(refused(*error)),
+    };
     engine.prewarm(pool).map_err(refused)?;
 
     if !settings.keep_firmware {
@@ -183,6 +178,21 @@ impl Memory {
             Self::Vmalloc(memory) => (memory, None),
         }
     }
+}
+
+/// How much memory the engine gets.
+#[inline(never)]
+fn plan(gguf: &Gguf<'_>, settings: &Settings) -> Result<(Options, Plan), EngineError> {
+    let mut options = Options {
+        context: settings.context,
+        prompt_bytes: PROMPT_BYTES,
+        chat_format: chat_format(),
+        ..Options::default()
+    };
+    let context = Plan::of(gguf, &options)?.context();
+    options.sequences = settings.sessions;
+    options.kv_positions = cache(settings.cache, context);
+    Ok((options, Plan::of(gguf, &options)?))
 }
 
 /// How many positions the cache gets: one question may fill a whole context, and what all questions begin

@@ -192,10 +192,10 @@ impl Service {
         self.latency.populate(pool.latency());
         let room = Room::new(self.settings.sessions)
             .map_err(|error| reason(fmt!("cannot serve sessions: {error:?}")))?;
-        let serve = |mut engine: Engine<'_>, facts| {
+        let serve = |engine: &mut Engine<'_>, facts| {
             self.set_state(State::Ready(facts));
             engine.set_speculation(true);
-            self.serve(&mut engine, &pool, room)
+            self.serve(engine, &pool, room)
         };
         // SAFETY: This function runs once, in the only thread that calls it.
         unsafe { load::with_engine(&self.settings, &pool, serve) }
