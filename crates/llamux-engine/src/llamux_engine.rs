@@ -25,7 +25,7 @@ pub mod grammar;
 mod lookup;
 pub mod math;
 pub mod model;
-mod quantization;
+pub mod quantization;
 mod sampler;
 pub mod scheduler;
 mod slot;

@@ -764,7 +764,7 @@ fn falls_back_where_rows_are_no_whole_blocks() {
     assert_eq!(
         lines,
         [
-            "F16 instead of Q5_1 for rows of 48: 1 tensors, 192 bytes",
+            "F16 instead of Q5_K for rows of 48: 1 tensors, 192 bytes",
             "Q5_1 instead of Q5_K for rows of 288: 1 tensors, 432 bytes",
             "copied: 1 tensors, 384 bytes",
         ]

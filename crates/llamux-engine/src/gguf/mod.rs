@@ -13,10 +13,12 @@
 //! keys that describe the model are in the first.
 
 mod reader;
+mod requant;
 mod split;
 mod tensor;
 mod value;
 
+pub use requant::{requantize, Requantized};
 pub use split::{PartName, Parts, MAX_PARTS};
 pub use tensor::Tensor;
 pub use value::{Array, Elements, Strings, Value, ValueType};

@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use llamux_abi::TensorType;
 use llamux_engine::gguf::{Gguf, Tensor, Value};
 use llamux_engine::math::{block, Executor, Job, Kernels, Matrix};
+use llamux_engine::quantization;
 
 use super::{print_line, ComputeArgs, FileArgs};
 use crate::gguf_writer::{Header, Writer};
@@ -19,8 +20,6 @@ use crate::split;
 
 /// How many weights are converted at a time, as far as rows allow.
 const PIECE: u64 = 1 << 22;
-/// The largest 16-bit float, beyond which most types can not go.
-const F16_MAX: f32 = 65504.0;
 /// The version of the quantized formats that `general.quantization_version` tells.
 const QUANTIZATION_VERSION: u32 = 2;
 
@@ -109,23 +108,6 @@ impl Type {
     }
 }
 
-/// What takes the place of a type whose blocks do not divide a row.
-fn fallback(tensor_type: TensorType) -> TensorType {
-    match tensor_type {
-        TensorType::Q2_K | TensorType::Q3_K | TensorType::IQ4_XS => TensorType::IQ4_NL,
-        TensorType::Q4_K => TensorType::Q5_0,
-        TensorType::Q5_K => TensorType::Q5_1,
-        TensorType::Q6_K => TensorType::Q8_0,
-        _ => TensorType::F16,
-    }
-}
-
-/// Whether a weight takes fewer bits than in another type.
-fn is_smaller(tensor_type: TensorType, other: TensorType) -> bool {
-    let (a, b) = (block(tensor_type), block(other));
-    u64::from(a.bytes) * u64::from(b.weights) < u64::from(b.bytes) * u64::from(a.weights)
-}
-
 /// A tensor of the new file.
 struct Part<'a> {
     tensor: Tensor<'a>,
@@ -182,13 +164,10 @@ impl Quantize {
 
     /// What becomes of each tensor.
     fn plan<'a>(&self, gguf: &Gguf<'a>) -> Result<Vec<Part<'a>>> {
-        let logits = match gguf.tensor("output.weight") {
-            Some(_) => "output.weight",
-            None => "token_embd.weight",
-        };
+        let logits = quantization::logits(gguf);
         let mut parts = Vec::new();
         for tensor in gguf.tensors() {
-            let (to, reason) = match is_matrix(&tensor) {
+            let (to, reason) = match quantization::is_matrix(&tensor) {
                 false => (None, String::new()),
                 true => {
                     let logits = tensor.name() == logits.as_bytes();
@@ -226,15 +205,14 @@ impl Quantize {
     /// The type that a matrix gets, and why it is not the one that was asked for.
     fn type_of(&self, tensor: &Tensor<'_>, logits: bool) -> Result<(TensorType, String)> {
         tensor.tensor_type()?;
-        let (mut to, mut reason) = (self.to.numbers().0, String::new());
-        if logits && !self.pure && is_smaller(to, TensorType::Q6_K) {
-            to = TensorType::Q6_K;
-            reason = " for the logits".to_owned();
-        }
+        let (wanted, mut reason) = (self.to.numbers().0, String::new());
         let columns = tensor.dimensions().first().copied().unwrap_or(1);
-        while columns % u64::from(block(to).weights) != 0 {
-            reason = format!(" instead of {to:?} for rows of {columns}");
-            to = fallback(to);
+        let to = quantization::for_matrix(wanted, columns, logits && !self.pure);
+        let fitting = quantization::fitting(wanted, columns);
+        if fitting != wanted && to == fitting {
+            reason = format!(" instead of {wanted:?} for rows of {columns}");
+        } else if to != wanted {
+            reason = " for the logits".to_owned();
         }
         Ok((to, reason))
     }
@@ -256,16 +234,6 @@ impl Quantize {
         }
         Ok(())
     }
-}
-
-/// Whether a tensor is a matrix that can be converted without harm.
-fn is_matrix(tensor: &Tensor<'_>) -> bool {
-    let name = tensor.name();
-    tensor.dimensions().len() > 1
-        && name.ends_with(b".weight")
-        && !name.ends_with(b"_norm.weight")
-        // The router of a mixture of experts: small, and what it errs in is a whole expert.
-        && !name.ends_with(b".ffn_gate_inp.weight")
 }
 
 /// Refuses to write over what is read, and onto what is no file, before anything is computed.
@@ -307,10 +275,7 @@ fn convert(
     let row_bytes = tensor.data().len() / usize::try_from(rows)?;
     let at_once = usize::try_from((PIECE / columns).clamp(1, rows))?;
     let columns = u32::try_from(columns).context("a row is too long")?;
-    let bound = match to {
-        TensorType::F32 | TensorType::BF16 => f32::MAX,
-        _ => F16_MAX,
-    };
+    let bound = f32::from_bits(quantization::largest(to).0);
     let (mut floats, mut blocks) = (Vec::new(), Vec::new());
     for data in tensor.data().chunks(row_bytes * at_once) {
         let rows = u32::try_from(data.len() / row_bytes)?;
