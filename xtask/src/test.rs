@@ -476,7 +476,7 @@ fn selftests(lab: &Lab<'_>) -> Result<Found> {
     Ok(found)
 }
 
-/// Words about the threads for the command line, and what the log must say about them.
+/// Words for the command line, and what the log must say about them.
 const THREADS: &[(&str, &[&str])] = &[
     ("llamux.cpus=1 llamux.nice=7", &[]),
     (
@@ -486,6 +486,18 @@ const THREADS: &[(&str, &[&str])] = &[
             "llamux.nice=20: not from -20 to 19",
             "llamux.threads=999: only",
         ],
+    ),
+    (
+        "llamux.sessions=0 llamux.cache=1 llamux.requant=q9",
+        &[
+            "llamux.sessions=0: not from 1 to 64; using 4",
+            "llamux.cache=1: less than 4352",
+            "llamux.requant=q9: not one of F32, F16,",
+        ],
+    ),
+    (
+        "llamux.sessions=1 llamux.requant=q4_0",
+        &["tensors were given the type Q4_0, which saves"],
     ),
 ];
 

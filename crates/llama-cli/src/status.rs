@@ -34,8 +34,8 @@ fn unit(key: &str) -> Unit {
     match key {
         "parameters" | "context" | "sessions_max" | "cache" | "threads" | "requests_served"
         | "requests_waiting" | "sessions_active" | "prompt_tokens" | "cached_tokens"
-        | "response_tokens" | "steps" | "step_tokens" => Unit::Count,
-        "memory_reserved" | "memory_used" => Unit::Bytes,
+        | "response_tokens" | "steps" | "step_tokens" | "requant_tensors" => Unit::Count,
+        "memory_reserved" | "memory_used" | "requant_saved" => Unit::Bytes,
         "prefill_millitokens_per_second" | "decode_millitokens_per_second" => {
             Unit::Milli("tokens/s")
         }

@@ -16,6 +16,7 @@ mod files;
 mod latency;
 mod load;
 mod pool;
+mod requant;
 mod request;
 mod serve;
 mod service;

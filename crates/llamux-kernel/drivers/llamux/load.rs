@@ -2,16 +2,20 @@
 
 //! Loads the model into memory that was reserved at boot, or into vmalloc's.
 
+use core::ops::Range;
+
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::time::{Instant, Monotonic};
 use llamux_engine::chat::Format;
 use llamux_engine::gguf::Gguf;
+use llamux_engine::quantization;
 use llamux_engine::{Engine, Error as EngineError, Options, Plan};
 
 use crate::files::Files;
 use crate::pool::Pool;
+use crate::requant;
 use crate::service::Settings;
 use crate::status::{Facts, Shown};
 use crate::sys;
@@ -51,18 +55,25 @@ pub(crate) unsafe fn with_engine<T>(
     let reserved = unsafe { sys::take_reserved() };
     let reserved_size = reserved.as_ref().map_or(0, |memory| memory.len());
     let mut memory = Memory::new(reserved, &files)?;
-    let places = files.read(memory.bytes())?;
+    let mut places = files.read(memory.bytes())?;
+    let refused = |error: EngineError| reason(fmt!("{path}: {}", Shown(&error)));
+    let requant = match requant::wanted() {
+        None => None,
+        Some(to) => {
+            let done = requant::convert(memory.bytes(), &mut places, to, pool).map_err(refused)?;
+            pr_info!(
+                "{path}: {} tensors were given the type {}, which saves {} bytes\n",
+                done.tensors,
+                Shown(&quantization::name_of(done.to)),
+                done.saved
+            );
+            Some(done)
+        }
+    };
     let end = places.last().map_or(0, |last| last.end);
     let (images, rest) = memory.split(end);
-    let mut parts = KVec::new();
-    for place in &places {
-        let part = images.get(place.clone()).unwrap_or_default();
-        parts
-            .push(part, GFP_KERNEL)
-            .map_err(|_| reason(fmt!("{path}: out of memory")))?;
-    }
+    let parts = parts(images, &places)?;
 
-    let refused = |error: EngineError| reason(fmt!("{path}: {}", Shown(&error)));
     let gguf = Gguf::parse_split(&parts).map_err(refused)?;
     let (options, plan) = plan(&gguf, settings).map_err(refused)?;
     let mut arena_fallback: VVec<u8>;
@@ -107,6 +118,7 @@ pub(crate) unsafe fn with_engine<T>(
         pool.threads(),
         reserved_size,
         end + arena_bytes,
+        requant.as_ref(),
     )
     .map_err(|_| reason(fmt!("{path}: out of memory")))?;
     pr_info!(
@@ -125,6 +137,21 @@ pub(crate) unsafe fn with_engine<T>(
 /// A reason in words.
 pub(crate) fn reason(text: kernel::fmt::Arguments<'_>) -> Reason {
     Reason(CString::try_from_fmt(text).ok())
+}
+
+/// The bytes of the files at `places`.
+pub(crate) fn parts<'m>(
+    memory: &'m [u8],
+    places: &[Range<usize>],
+) -> Result<KVec<&'m [u8]>, Reason> {
+    let mut parts = KVec::new();
+    for place in places {
+        let part = memory.get(place.clone()).unwrap_or_default();
+        parts
+            .push(part, GFP_KERNEL)
+            .map_err(|_| reason(fmt!("out of memory")))?;
+    }
+    Ok(parts)
 }
 
 /// The memory of a model.

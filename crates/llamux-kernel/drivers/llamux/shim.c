@@ -42,6 +42,10 @@ static char *chat_format;
 module_param(chat_format, charp, 0444);
 MODULE_PARM_DESC(chat_format, "Name of the chat format; the one of the model's file if empty");
 
+static char *requant;
+module_param(requant, charp, 0444);
+MODULE_PARM_DESC(requant, "Type that larger weights are given when they are loaded; none if empty");
+
 static char *cpus;
 module_param(cpus, charp, 0444);
 MODULE_PARM_DESC(cpus, "List of the processors that compute; all that are not isolated if empty");
@@ -54,6 +58,11 @@ const char *llamux_param_model(void)
 const char *llamux_param_chat_format(void)
 {
 	return chat_format;
+}
+
+const char *llamux_param_requant(void)
+{
+	return requant;
 }
 
 const char *llamux_param_cpus(void)

@@ -28,6 +28,7 @@ int llamux_cpus_choose(void);
 u32 llamux_cpus(void);
 int llamux_nice(int nice);
 const char *llamux_param_chat_format(void);
+const char *llamux_param_requant(void);
 const char *llamux_param_cpus(void);
 void llamux_resched(void);
 u64 llamux_clock(void);

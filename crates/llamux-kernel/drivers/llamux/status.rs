@@ -12,8 +12,9 @@ use kernel::seq_file::{seq_print, SeqFile};
 use kernel::str::CString;
 use kernel::sync::atomic::ordering::Relaxed;
 use llamux_engine::math::Kernels;
-use llamux_engine::Info;
+use llamux_engine::{quantization, Info};
 
+use crate::requant::Requant;
 use crate::service::State;
 use crate::SERVICE;
 
@@ -23,6 +24,21 @@ pub(crate) struct Shown<'a, T>(pub(crate) &'a T);
 impl<T: Display> fmt::Display for Shown<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// The lines about weights that were given another type.
+struct Lines<'a>(Option<&'a Requant>);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(Requant { to, tensors, saved }) = self.0 else {
+            return Ok(());
+        };
+        let to = Shown(&quantization::name_of(*to));
+        f.write_fmt(fmt!(
+            "requant: {to}\nrequant_tensors: {tensors}\nrequant_saved: {saved}\n"
+        ))
     }
 }
 
@@ -42,6 +58,7 @@ impl Facts {
         threads: u32,
         reserved: usize,
         used: usize,
+        requant: Option<&Requant>,
     ) -> Result<Self> {
         let name = Shown(&info.name);
         let architecture = Shown(&info.architecture);
@@ -56,8 +73,9 @@ impl Facts {
                  parameters: {parameters}\nquantization: {quantization}\ncontext: {context}\n\
                  chat_format: {chat}\nsessions_max: {sessions}\ncache: {cache}\n\
                  kernels: {}\nthreads: {threads}\n\
-                 memory_source: {source}\nmemory_reserved: {reserved}\nmemory_used: {used}\n",
-                kernels.name()
+                 memory_source: {source}\nmemory_reserved: {reserved}\nmemory_used: {used}\n{}",
+                kernels.name(),
+                Lines(requant)
             ))?,
             summary: CString::try_from_fmt(fmt!(
                 "{name}, {architecture}, {parameters} parameters, {quantization}, {used} bytes of \

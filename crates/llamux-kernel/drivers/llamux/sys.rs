@@ -53,6 +53,7 @@ mod shim {
         pub(super) safe fn llamux_cpus() -> u32;
         pub(super) safe fn llamux_nice(nice: c_int) -> c_int;
         pub(super) safe fn llamux_param_chat_format() -> *const u8;
+        pub(super) safe fn llamux_param_requant() -> *const u8;
         pub(super) safe fn llamux_param_cpus() -> *const u8;
         pub(super) safe fn llamux_resched();
         pub(super) safe fn llamux_clock() -> u64;
@@ -198,6 +199,11 @@ pub(crate) fn model_parameter() -> Option<&'static CStr> {
 /// The parameter `llamux.chat_format`.
 pub(crate) fn chat_format_parameter() -> Option<&'static CStr> {
     parameter(shim::llamux_param_chat_format())
+}
+
+/// The parameter `llamux.requant`.
+pub(crate) fn requant_parameter() -> Option<&'static CStr> {
+    parameter(shim::llamux_param_requant())
 }
 
 /// One of shim.c's parameters.
