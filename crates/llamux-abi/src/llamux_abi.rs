@@ -143,8 +143,9 @@ pub enum Activation {
     Q8x256 = 2,
 }
 
-/// Bytes of four [`Activation::Q16x32`] blocks.
-pub const ACT_Q16X32_BYTES: usize = 288;
+/// Bytes of four [`Activation::Q16x32`] blocks; whole lines of the cache, so that those of all rows begin
+/// at one.
+pub const ACT_Q16X32_BYTES: usize = 320;
 /// Bytes of one [`Activation::Q8x256`] block.
 pub const ACT_Q8X256_BYTES: usize = 352;
 
@@ -264,7 +265,8 @@ pub struct Quantize {
 pub enum Sums {
     /// Each token gets the same bits whichever the others are, if there are any.
     Together = 0,
-    /// Each token gets the very bits that it gets as the only one.
+    /// Each token gets the very bits that it gets as the only one: slower than [`Together`](Self::Together),
+    /// but for a few tokens.
     Alone = 1,
     /// Either, whatever is faster.
     Either = 2,
