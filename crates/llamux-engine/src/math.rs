@@ -725,17 +725,15 @@ impl<'a> Job<'a> {
                 abi::Activation::F32 => MULTIPLY_FLOAT,
                 _ => MULTIPLY_QUANTIZED,
             };
-            // A single token's rows are computed one by one.
-            let together = sums == abi::Sums::Together;
-            let tile = if tokens > 1 && sums != abi::Sums::Alone {
-                kernels.0.tile.clamp(1, MAX_GRAIN)
-            } else {
-                1
+            // The rows of a token that is computed as the only one come one by one.
+            let tile = match sums {
+                abi::Sums::Together | abi::Sums::Either if tokens > 1 => {
+                    kernels.0.tile.clamp(1, MAX_GRAIN)
+                }
+                _ => 1,
             };
             let work = u64::from(weights.columns) * u64::from(tokens) * multiply;
             let cost = work.max(weights.row_bytes().saturating_mul(READ));
-            let times = if together { 1 } else { tokens };
-            let cost = cost.saturating_mul(times.into());
             // SAFETY: `Matrix` holds for the weights; `x` has `tokens` rows in their layout, is
             // aligned, and `out` has `tokens` rows with an element for each row of the weights, as
             // `bias` has.

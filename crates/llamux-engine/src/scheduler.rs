@@ -12,9 +12,9 @@
 //!
 //! Of one or two sequences each token is computed as the only one, guesses included, and of a prompt as one
 //! of several. So an answer does not depend on guesses, nor on how its prompt was cut, or whether the cache
-//! had a prompt like it. Several sequences are computed by other functions, whose sums are added in another
+//! had a prompt like it. More sequences may be computed by other functions, whose sums are added in another
 //! order, and so was an earlier answer that is now part of a prompt: that may turn a choice between two
-//! tokens that are all but equally likely.
+//! tokens that are all but equally likely. With AVX-512 that begins with the ninth sequence.
 //!
 //! Where an answer's [grammar](crate::grammar) leaves one text only, its tokens are handed out without asking
 //! the model, and are then computed as a prompt's are, together with the token before them.
@@ -89,7 +89,7 @@ const NO_PIECE: Piece = Piece {
 /// Most sequences whose tokens are computed as one batch.
 const TOGETHER: usize = 16;
 
-/// Up to so many sequences, each token is computed as the only one: that is about as fast as together.
+/// Up to so many sequences, each token is computed as the only one: that is as fast as together.
 const SEPARATELY: usize = 2;
 
 impl Engine<'_> {

@@ -29,8 +29,16 @@ const SHAPES: [(usize, usize, abi::TensorType); 16] = [
     (151_936, 1536, abi::TensorType::Q6_K),
 ];
 
-/// Batch sizes.
-const TOKENS: [usize; 4] = [1, 2, 8, 64];
+/// Batch sizes whose tokens are computed as each alone, and together.
+const TOKENS: [(abi::Sums, &[usize]); 2] = [
+    (abi::Sums::Alone, &[1, 2, 3, 4, 5, 6, 8]),
+    (abi::Sums::Together, &[2, 4, 8, 16, 64]),
+];
+
+/// A line of the cache, at which the engine has activations begin.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line(#[expect(dead_code, reason = "it is there to be pointed to")] [u8; 64]);
 
 /// Rows in a slice, as the engine would cut the work; all shapes have a multiple of it.
 const GRAIN: usize = 64;
@@ -41,21 +49,27 @@ fn main() {
     let wanted_type = arguments.get(1).map_or("", String::as_str);
     // SAFETY: The features are those of this processor, and the tables are statics.
     let table = unsafe { &*llamux_math::llamux_math_select(features(wanted)) };
-    println!("kernels: {}", String::from_utf8_lossy(&table.name));
+    println!(
+        "kernels: {}",
+        String::from_utf8_lossy(&table.name).trim_end_matches('\0')
+    );
     for (rows, columns, tensor_type) in SHAPES {
         if !format!("{tensor_type:?}").starts_with(wanted_type) {
             continue;
         }
-        print!("{:18}", format!("{rows} x {columns} {tensor_type:?}"));
-        for tokens in TOKENS {
-            let (seconds, bytes) = time(table, [rows, columns, tokens], tensor_type);
-            let macs = (rows * columns * tokens) as f64 / seconds / 1e9;
-            print!("  {tokens:2}: {macs:6.1} GMAC/s");
-            if tokens == 1 {
-                print!(" {:5.1} GB/s", bytes as f64 / seconds / 1e9);
+        println!("{rows} x {columns} {tensor_type:?}, GMAC/s:");
+        for (sums, counts) in TOKENS {
+            print!("  {:8}", format!("{sums:?}"));
+            for &tokens in counts {
+                let (seconds, bytes) = time(table, [rows, columns, tokens], (tensor_type, sums));
+                let macs = (rows * columns * tokens) as f64 / seconds / 1e9;
+                print!("  {tokens:2}: {macs:5.1}");
+                if tokens == 1 {
+                    print!(" ({:.1} GB/s)", bytes as f64 / seconds / 1e9);
+                }
             }
+            println!();
         }
-        println!();
     }
 }
 
@@ -77,7 +91,11 @@ fn features(wanted: &str) -> u32 {
 
 /// The time of a product, from the median of its slices, so that what else runs on the machine counts
 /// for little; and the bytes of the weights.
-fn time(table: &abi::Kernels, shape: [usize; 3], tensor_type: abi::TensorType) -> (f64, usize) {
+fn time(
+    table: &abi::Kernels,
+    shape: [usize; 3],
+    (tensor_type, sums): (abi::TensorType, abi::Sums),
+) -> (f64, usize) {
     let [rows, columns, tokens] = shape;
     let block = abi::BLOCKS
         .iter()
@@ -90,7 +108,7 @@ fn time(table: &abi::Kernels, shape: [usize; 3], tensor_type: abi::TensorType) -
     let x: Vec<f32> = (0..tokens * columns)
         .map(|i| (i % 13) as f32 - 6.0)
         .collect();
-    let mut activations = vec![0_u64; tokens * columns / 2 + 64];
+    let mut activations = vec![Line([0; 64]); tokens * columns / 16 + 64];
     let quantize = abi::Op::Quantize(abi::Quantize {
         x: x.as_ptr(),
         out: activations.as_mut_ptr().cast(),
@@ -103,7 +121,7 @@ fn time(table: &abi::Kernels, shape: [usize; 3], tensor_type: abi::TensorType) -
     let mut slices = Vec::new();
     let start = Instant::now();
     let mut turn = 0;
-    while start.elapsed() < Duration::from_millis(400) || turn < 2 {
+    while start.elapsed() < Duration::from_millis(200) || turn < 2 {
         let op = abi::Op::MatMul(abi::MatMul {
             weights: weights[turn % copies * bytes..].as_ptr(),
             tensor_type,
@@ -114,7 +132,7 @@ fn time(table: &abi::Kernels, shape: [usize; 3], tensor_type: abi::TensorType) -
             out_stride: rows as u32,
             tokens: tokens as u32,
             accumulate: 0,
-            sums: abi::Sums::Together,
+            sums,
         });
         for row in (0..rows).step_by(GRAIN) {
             let slice = Instant::now();

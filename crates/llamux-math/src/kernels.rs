@@ -6,8 +6,6 @@ use core::ops::Range;
 
 use llamux_abi as abi;
 
-use crate::activation::Activations;
-use crate::types::{with_block, Block};
 use crate::{experts, rope, sampling};
 
 pub(crate) mod scalar;
@@ -57,9 +55,6 @@ impl Table {
                 abi::Op::Embed(op) => (self.embed)(op, units),
                 abi::Op::RmsNorm(op) => (self.rms_norm)(op, units),
                 abi::Op::Quantize(op) => (self.quantize)(op, units),
-                abi::Op::MatMul(op) if op.tokens > 1 && separately(op) => {
-                    self.mat_mul_separately(op, units);
-                }
                 abi::Op::MatMul(op) => (self.mat_mul)(op, units),
                 abi::Op::RopeFrequencies(op) => rope::frequencies(op, units),
                 abi::Op::RopeAngles(op) => rope::angles(op, units),
@@ -79,50 +74,6 @@ impl Table {
             }
         }
     }
-}
-
-/// Rows whose weights stay in the nearest cache while one token after the other is multiplied.
-const NEAR_ROWS: usize = 16;
-
-impl Table {
-    /// Multiplies each token as if it were the only one.
-    ///
-    /// # Safety
-    ///
-    /// As [`Self::run`].
-    unsafe fn mat_mul_separately(&self, op: &abi::MatMul, units: Units) {
-        let stride = with_block!(op.tensor_type, activation_bytes(op));
-        for begin in units.clone().step_by(NEAR_ROWS) {
-            let end = units.end.min(begin + NEAR_ROWS);
-            for token in 0..op.tokens as usize {
-                // SAFETY: The token's activations and its results.
-                unsafe {
-                    let one = abi::MatMul {
-                        x: op.x.add(token * stride),
-                        out: op.out.add(token * op.out_stride as usize),
-                        tokens: 1,
-                        ..*op
-                    };
-                    (self.mat_mul)(&one, begin..end);
-                }
-            }
-        }
-    }
-}
-
-/// Whether each token is to be multiplied as if it were the only one.
-fn separately(op: &abi::MatMul) -> bool {
-    match op.sums {
-        abi::Sums::Together => false,
-        abi::Sums::Alone => true,
-        // The tiles of this type are for many tokens.
-        abi::Sums::Either => op.tensor_type == abi::TensorType::Q6_K && op.tokens <= 5,
-    }
-}
-
-/// Bytes of a token's activations.
-fn activation_bytes<B: Block>(op: &abi::MatMul) -> usize {
-    B::Activation::row_bytes(op.columns as usize / B::Activation::LEN)
 }
 
 /// Pads a table's name.

@@ -128,7 +128,7 @@ pub struct Batch<'b> {
     pub places: &'b [Place],
     /// The blocks of the sequences.
     pub table: &'b [u32],
-    /// How the sums of several tokens come about: [`Alone`](abi::Sums::Alone) is slower than the others.
+    /// How the sums of several tokens come about.
     pub sums: abi::Sums,
 }
 

@@ -8,6 +8,7 @@ use llamux_abi as abi;
 
 use self::vector::{abs, exp, first_lanes, max, sum};
 use crate::activation::{Activations, Planes, Q16x32, Q16x32Scale, Q8x256, Q16_MAX};
+use crate::kernels::x86::alone;
 use crate::kernels::{name, Table, Units};
 use crate::types::{self, with_block, Block};
 use crate::{attention, elementary, elementwise, experts, rope, sampling};
@@ -25,7 +26,8 @@ mod vector;
 #[cfg(llamux_avx512)]
 pub(super) use self::{
     q3_k::scales as q3_k_scales,
-    quads::{add_up, by_rows, four, minimum_lanes, scales_of, Scales},
+    quads::{add_up, by_rows, four, minimum_lanes, scales_of, Scales, ROWS, TOKENS},
+    rows::Minimums,
     tile::{transpose, KHeader},
     vector::{prefetch, sum as sum_lanes, widen, AHEAD},
 };
@@ -62,36 +64,44 @@ unsafe extern "C" fn run(op: *const abi::Op, begin: u32, end: u32) {
 
 pub(super) unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
     use abi::TensorType as Type;
+    let alone = alone(
+        op,
+        match op.tensor_type {
+            Type::Q3_K | Type::Q6_K => 4,
+            Type::Q2_K | Type::Q4_K | Type::Q5_K | Type::IQ4_XS => 3,
+            _ => 1,
+        },
+    );
     // SAFETY: As the caller's.
     unsafe {
-        match (op.tensor_type, op.tokens) {
+        match (op.tensor_type, alone) {
             (Type::F32, _) => rows::mat_mul::<types::F32>(op, units),
             (Type::F16, _) => rows::mat_mul::<types::F16>(op, units),
             (Type::BF16, _) => rows::mat_mul::<types::BF16>(op, units),
-            (Type::Q4_0, 1) => quads::mat_mul::<types::Q4_0>(op, units),
-            (Type::Q4_1, 1) => quads::mat_mul::<types::Q4_1>(op, units),
-            (Type::Q5_0, 1) => quads::mat_mul::<types::Q5_0>(op, units),
-            (Type::Q5_1, 1) => quads::mat_mul::<types::Q5_1>(op, units),
-            (Type::IQ4_NL, 1) => quads::mat_mul::<types::IQ4NL>(op, units),
-            (Type::Q8_0, 1) => quads::mat_mul::<types::Q8_0>(op, units),
-            (Type::Q2_K, 1) => rows::mat_mul::<types::Q2K>(op, units),
-            (Type::Q3_K, 1) => rows::mat_mul::<types::Q3K>(op, units),
-            (Type::Q4_K, 1) => rows::mat_mul::<types::Q4K>(op, units),
-            (Type::Q5_K, 1) => rows::mat_mul::<types::Q5K>(op, units),
-            (Type::Q6_K, 1) => rows::mat_mul::<types::Q6K>(op, units),
-            (Type::IQ4_XS, 1) => rows::mat_mul::<types::IQ4XS>(op, units),
-            (Type::Q4_0, _) => tile::mat_mul::<types::Q4_0>(op, units),
-            (Type::Q4_1, _) => tile::mat_mul::<types::Q4_1>(op, units),
-            (Type::Q5_0, _) => tile::mat_mul::<types::Q5_0>(op, units),
-            (Type::Q5_1, _) => tile::mat_mul::<types::Q5_1>(op, units),
-            (Type::IQ4_NL, _) => tile::mat_mul::<types::IQ4NL>(op, units),
-            (Type::Q8_0, _) => tile::mat_mul::<types::Q8_0>(op, units),
-            (Type::Q2_K, _) => tile::mat_mul::<types::Q2K>(op, units),
-            (Type::Q3_K, _) => tile::mat_mul::<types::Q3K>(op, units),
-            (Type::Q4_K, _) => tile::mat_mul::<types::Q4K>(op, units),
-            (Type::Q5_K, _) => tile::mat_mul::<types::Q5K>(op, units),
-            (Type::Q6_K, _) => tile::mat_mul::<types::Q6K>(op, units),
-            (Type::IQ4_XS, _) => tile::mat_mul::<types::IQ4XS>(op, units),
+            (Type::Q4_0, true) => quads::mat_mul::<types::Q4_0>(op, units),
+            (Type::Q4_1, true) => quads::mat_mul::<types::Q4_1>(op, units),
+            (Type::Q5_0, true) => quads::mat_mul::<types::Q5_0>(op, units),
+            (Type::Q5_1, true) => quads::mat_mul::<types::Q5_1>(op, units),
+            (Type::IQ4_NL, true) => quads::mat_mul::<types::IQ4NL>(op, units),
+            (Type::Q8_0, true) => quads::mat_mul::<types::Q8_0>(op, units),
+            (Type::Q2_K, true) => rows::mat_mul::<types::Q2K>(op, units),
+            (Type::Q3_K, true) => rows::mat_mul::<types::Q3K>(op, units),
+            (Type::Q4_K, true) => rows::mat_mul::<types::Q4K>(op, units),
+            (Type::Q5_K, true) => rows::mat_mul::<types::Q5K>(op, units),
+            (Type::Q6_K, true) => rows::mat_mul::<types::Q6K>(op, units),
+            (Type::IQ4_XS, true) => rows::mat_mul::<types::IQ4XS>(op, units),
+            (Type::Q4_0, false) => tile::mat_mul::<types::Q4_0>(op, units),
+            (Type::Q4_1, false) => tile::mat_mul::<types::Q4_1>(op, units),
+            (Type::Q5_0, false) => tile::mat_mul::<types::Q5_0>(op, units),
+            (Type::Q5_1, false) => tile::mat_mul::<types::Q5_1>(op, units),
+            (Type::IQ4_NL, false) => tile::mat_mul::<types::IQ4NL>(op, units),
+            (Type::Q8_0, false) => tile::mat_mul::<types::Q8_0>(op, units),
+            (Type::Q2_K, false) => tile::mat_mul::<types::Q2K>(op, units),
+            (Type::Q3_K, false) => tile::mat_mul::<types::Q3K>(op, units),
+            (Type::Q4_K, false) => tile::mat_mul::<types::Q4K>(op, units),
+            (Type::Q5_K, false) => tile::mat_mul::<types::Q5K>(op, units),
+            (Type::Q6_K, false) => tile::mat_mul::<types::Q6K>(op, units),
+            (Type::IQ4_XS, false) => tile::mat_mul::<types::IQ4XS>(op, units),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use llamux_abi as abi;
 
-use super::avx2;
+use super::{alone, avx2};
 use crate::kernels::{name, Table, Units};
 use crate::types;
 
@@ -42,34 +42,35 @@ unsafe extern "C" fn run(op: *const abi::Op, begin: u32, end: u32) {
 
 unsafe fn mat_mul(op: &abi::MatMul, units: Units) {
     use abi::TensorType as Type;
+    let alone = alone(op, 8);
     // SAFETY: As the caller's.
     unsafe {
-        match (op.tensor_type, op.tokens) {
+        match (op.tensor_type, alone) {
             (Type::F32 | Type::F16 | Type::BF16, _) => avx2::mat_mul(op, units),
-            (Type::Q4_0, 1) => quads::mat_mul::<types::Q4_0>(op, units),
-            (Type::Q4_1, 1) => quads::mat_mul::<types::Q4_1>(op, units),
-            (Type::Q5_0, 1) => quads::mat_mul::<types::Q5_0>(op, units),
-            (Type::Q5_1, 1) => quads::mat_mul::<types::Q5_1>(op, units),
-            (Type::IQ4_NL, 1) => quads::mat_mul::<types::IQ4NL>(op, units),
-            (Type::Q8_0, 1) => quads::mat_mul::<types::Q8_0>(op, units),
-            (Type::Q2_K, 1) => rows::mat_mul::<types::Q2K>(op, units),
-            (Type::Q3_K, 1) => rows::mat_mul::<types::Q3K>(op, units),
-            (Type::Q4_K, 1) => rows::mat_mul::<types::Q4K>(op, units),
-            (Type::Q5_K, 1) => rows::mat_mul::<types::Q5K>(op, units),
-            (Type::Q6_K, 1) => rows::mat_mul::<types::Q6K>(op, units),
-            (Type::IQ4_XS, 1) => rows::mat_mul::<types::IQ4XS>(op, units),
-            (Type::Q4_0, _) => tile::mat_mul::<1, types::Q4_0>(op, units),
-            (Type::Q4_1, _) => tile::mat_mul::<1, types::Q4_1>(op, units),
-            (Type::Q5_0, _) => tile::mat_mul::<1, types::Q5_0>(op, units),
-            (Type::Q5_1, _) => tile::mat_mul::<1, types::Q5_1>(op, units),
-            (Type::IQ4_NL, _) => tile::mat_mul::<1, types::IQ4NL>(op, units),
-            (Type::Q8_0, _) => tile::mat_mul::<1, types::Q8_0>(op, units),
-            (Type::Q2_K, _) => tile::mat_mul::<2, types::Q2K>(op, units),
-            (Type::Q3_K, _) => tile::mat_mul::<2, types::Q3K>(op, units),
-            (Type::Q4_K, _) => tile::mat_mul::<2, types::Q4K>(op, units),
-            (Type::Q5_K, _) => tile::mat_mul::<2, types::Q5K>(op, units),
-            (Type::Q6_K, _) => tile::mat_mul::<2, types::Q6K>(op, units),
-            (Type::IQ4_XS, _) => tile::mat_mul::<2, types::IQ4XS>(op, units),
+            (Type::Q4_0, true) => quads::mat_mul::<types::Q4_0>(op, units),
+            (Type::Q4_1, true) => quads::mat_mul::<types::Q4_1>(op, units),
+            (Type::Q5_0, true) => quads::mat_mul::<types::Q5_0>(op, units),
+            (Type::Q5_1, true) => quads::mat_mul::<types::Q5_1>(op, units),
+            (Type::IQ4_NL, true) => quads::mat_mul::<types::IQ4NL>(op, units),
+            (Type::Q8_0, true) => quads::mat_mul::<types::Q8_0>(op, units),
+            (Type::Q2_K, true) => rows::mat_mul::<types::Q2K>(op, units),
+            (Type::Q3_K, true) => rows::mat_mul::<types::Q3K>(op, units),
+            (Type::Q4_K, true) => rows::mat_mul::<types::Q4K>(op, units),
+            (Type::Q5_K, true) => rows::mat_mul::<types::Q5K>(op, units),
+            (Type::Q6_K, true) => rows::mat_mul::<types::Q6K>(op, units),
+            (Type::IQ4_XS, true) => rows::mat_mul::<types::IQ4XS>(op, units),
+            (Type::Q4_0, false) => tile::mat_mul::<1, types::Q4_0>(op, units),
+            (Type::Q4_1, false) => tile::mat_mul::<1, types::Q4_1>(op, units),
+            (Type::Q5_0, false) => tile::mat_mul::<1, types::Q5_0>(op, units),
+            (Type::Q5_1, false) => tile::mat_mul::<1, types::Q5_1>(op, units),
+            (Type::IQ4_NL, false) => tile::mat_mul::<1, types::IQ4NL>(op, units),
+            (Type::Q8_0, false) => tile::mat_mul::<1, types::Q8_0>(op, units),
+            (Type::Q2_K, false) => tile::mat_mul::<2, types::Q2K>(op, units),
+            (Type::Q3_K, false) => tile::mat_mul::<2, types::Q3K>(op, units),
+            (Type::Q4_K, false) => tile::mat_mul::<2, types::Q4K>(op, units),
+            (Type::Q5_K, false) => tile::mat_mul::<2, types::Q5K>(op, units),
+            (Type::Q6_K, false) => tile::mat_mul::<2, types::Q6K>(op, units),
+            (Type::IQ4_XS, false) => tile::mat_mul::<2, types::IQ4XS>(op, units),
         }
     }
 }

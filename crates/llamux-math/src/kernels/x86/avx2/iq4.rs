@@ -5,12 +5,11 @@
 //! The products of two pairs of values and activations are within 16 bits: 2 * 127 * 127.
 
 use core::arch::x86_64::*;
-use core::mem::size_of;
 
 use super::quads::{self, both, Quad, Scales};
-use super::rows::{Row, SPREAD16};
+use super::rows::{self, Minimums, Super};
 use super::tile::{nibbles, plain, twice, Tile, Weights, ROWS};
-use super::vector::{load16, load16x2, load32, prefetch, sum, widen, widen8, AHEAD};
+use super::vector::{load16, widen, widen8};
 use crate::activation::{Group, Q16x32, Q8x256};
 use crate::kernels::x86::avx2::transpose;
 use crate::types::iq4_nl::VALUES;
@@ -83,40 +82,32 @@ impl Tile for IQ4NL {
     }
 }
 
-impl Row for IQ4XS {
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn row_dot(row: *const Self, x: *const u8, blocks: usize) -> f32 {
-        // SAFETY: As the caller's; 32 bytes serve two groups.
+impl Super for IQ4XS {
+    const HALVES: bool = false;
+    const SIGNED: bool = true;
+
+    #[inline(always)]
+    unsafe fn header(&self) -> rows::Header {
+        // SAFETY: As the caller's.
         unsafe {
-            let (table, mask) = (table(), _mm256_set1_epi8(15));
-            let mut total = _mm256_setzero_ps();
-            for i in 0..blocks {
-                let (w, x) = (&*row.add(i), &*x.cast::<Q8x256>().add(i));
-                prefetch(
-                    row.add(i).cast::<u8>().wrapping_add(AHEAD),
-                    size_of::<Self>(),
-                );
-                let scales = _mm_cvtsi64_si128(i64::from_le_bytes(w.scales().map(|s| s as u8)));
-                let scales = _mm256_broadcastsi128_si256(_mm_cvtepi8_epi16(scales));
-                let mut sums = _mm256_setzero_si256();
-                for (pair, spread) in SPREAD16.iter().enumerate() {
-                    let q = load32(w.q.as_ptr().add(32 * pair));
-                    let x = x.q.as_ptr().add(64 * pair).cast::<u8>();
-                    let scale = _mm256_shuffle_epi8(scales, load32(spread.as_ptr()));
-                    let products = |q, x| {
-                        let w = _mm256_shuffle_epi8(table, _mm256_and_si256(q, mask));
-                        let x = _mm256_sign_epi8(x, w);
-                        _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(w), x), scale)
-                    };
-                    let low = products(q, load16x2(x, x.add(32)));
-                    let high = products(_mm256_srli_epi16::<4>(q), load16x2(x.add(16), x.add(48)));
-                    sums = _mm256_add_epi32(sums, _mm256_add_epi32(low, high));
-                }
-                let scale = _mm256_set1_ps(widen(w.scale) * x.scale);
-                total = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), scale, total);
+            // CAST: The same bits.
+            let scales = _mm_cvtsi64_si128(i64::from_le_bytes(self.scales().map(|s| s as u8)));
+            rows::Header {
+                scales: [_mm256_broadcastsi128_si256(_mm_cvtepi8_epi16(scales)); 2],
+                scale: widen(self.scale),
+                minimums: Minimums::None,
             }
-            sum(total)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn group<const G: usize>(&self) -> __m256i {
+        // SAFETY: As the caller's; 16 bytes serve a group.
+        unsafe {
+            let q = load16(self.q.as_ptr().add(16 * G));
+            let both = _mm256_castsi128_si256(q);
+            let both = _mm256_inserti128_si256::<1>(both, _mm_srli_epi16::<4>(q));
+            _mm256_shuffle_epi8(table(), _mm256_and_si256(both, _mm256_set1_epi8(15)))
         }
     }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Matrix times one token, for the types with blocks of 32: four blocks at a time, and four rows, which
-//! share what is read of the activations.
+//! Matrix times a few tokens, for the types with blocks of 32: four blocks at a time, and four rows, which
+//! share what is read of the activations. What is unpacked of the weights serves up to [`TOKENS`] tokens,
+//! for each of which the sums are added in the same order however many there are.
 
 use core::arch::x86_64::*;
 use core::mem::size_of;
@@ -9,12 +10,15 @@ use core::mem::size_of;
 use llamux_abi as abi;
 
 use super::vector::{load16x2, load32, prefetch, AHEAD};
-use crate::activation::{Activations, Planes, Q16x32};
+use crate::activation::{Activations, Planes, Q16x32, Q16x32Scale};
+use crate::kernels::x86::shares;
 use crate::kernels::Units;
 use crate::types::{Block, Q4_0, Q4_1, Q8_0};
 
 /// Rows at a time.
-const ROWS: usize = 4;
+pub(in crate::kernels::x86) const ROWS: usize = 4;
+/// Most tokens at a time.
+pub(in crate::kernels::x86) const TOKENS: usize = 4;
 
 /// Where a type has its scales.
 pub(in crate::kernels::x86) trait Scales:
@@ -57,12 +61,19 @@ pub(super) fn both(scale: [u8; 2]) -> i32 {
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn mat_mul<B: Quad>(op: &abi::MatMul, units: Units) {
     // SAFETY: As the caller's; `dot` is given rows of so many blocks.
-    unsafe { by_rows(op, units, |rows, x, blocks| dot::<B>(rows, x, blocks)) }
+    unsafe {
+        by_rows(op, units, |rows, x, blocks, tokens| match tokens {
+            1 => dot::<1, ROWS, B>(rows, x, blocks),
+            2 => dot::<2, 2, B>(rows, x, blocks),
+            3 => dot::<3, 1, B>(rows, x, blocks),
+            _ => dot::<TOKENS, 1, B>(rows, x, blocks),
+        });
+    }
 }
 
-/// Calls `dot` with four rows of weights, a row of activations, and the number of their blocks, for all
-/// rows `units` and each token, and writes what it returns. Where fewer than four rows are left, the
-/// last one repeats.
+/// Calls `dot` with four rows of weights, some rows of activations, and the numbers of the blocks of each
+/// and of the latter, for all rows `units` and the tokens, and writes what it returns. Where fewer than
+/// four rows are left, the last one repeats.
 ///
 /// # Safety
 ///
@@ -71,7 +82,7 @@ pub(super) unsafe fn mat_mul<B: Quad>(op: &abi::MatMul, units: Units) {
 pub(in crate::kernels::x86) unsafe fn by_rows<B: Block>(
     op: &abi::MatMul,
     units: Units,
-    dot: impl Fn([*const B; ROWS], *const u8, usize) -> __m128,
+    dot: impl Fn([*const B; ROWS], *const u8, usize, usize) -> [__m128; TOKENS],
 ) {
     let blocks = op.columns as usize / Q16x32::LEN;
     let mut row = units.start;
@@ -84,61 +95,89 @@ pub(in crate::kernels::x86) unsafe fn by_rows<B: Block>(
             // CAST: At most 4.
             let count = _mm_set1_epi32(count as i32);
             let lanes = _mm_cmpgt_epi32(count, _mm_setr_epi32(0, 1, 2, 3));
-            for token in 0..op.tokens as usize {
-                let mut total = dot(rows, op.x.add(token * Q16x32::row_bytes(blocks)), blocks);
-                let out = op.out.add(token * op.out_stride as usize + row);
-                if !op.bias.is_null() {
-                    total = _mm_add_ps(total, _mm_maskload_ps(op.bias.add(row), lanes));
+            for (token, count) in shares(op.tokens as usize, TOKENS) {
+                let x = op.x.add(token * Q16x32::row_bytes(blocks));
+                let totals = dot(rows, x, blocks, count);
+                for (i, total) in totals.iter().take(count).enumerate() {
+                    let mut total = *total;
+                    let out = op.out.add((token + i) * op.out_stride as usize + row);
+                    if !op.bias.is_null() {
+                        total = _mm_add_ps(total, _mm_maskload_ps(op.bias.add(row), lanes));
+                    }
+                    if op.accumulate != 0 {
+                        total = _mm_add_ps(total, _mm_maskload_ps(out, lanes));
+                    }
+                    _mm_maskstore_ps(out, lanes, total);
                 }
-                if op.accumulate != 0 {
-                    total = _mm_add_ps(total, _mm_maskload_ps(out, lanes));
-                }
-                _mm_maskstore_ps(out, lanes, total);
             }
         }
         row += count;
     }
 }
 
-/// The products of four rows with a row of activations, all of so many blocks.
+/// The products of four rows, `R` at a time, with `N` rows of activations, all of so many blocks.
 ///
 /// # Safety
 ///
 /// The processor has AVX2; the rows can be read.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn dot<B: Quad>(rows: [*const B; ROWS], x: *const u8, blocks: usize) -> __m128 {
+unsafe fn dot<const N: usize, const R: usize, B: Quad>(
+    rows: [*const B; ROWS],
+    x: *const u8,
+    blocks: usize,
+) -> [__m128; TOKENS] {
     // SAFETY: As the caller's; where fewer than four blocks are left, the last one repeats, and the
     // scales of its repetitions are zero.
     unsafe {
-        let scales = Q16x32::scales(x.cast_mut(), blocks).cast::<f32>();
+        let stride = Q16x32::row_bytes(blocks);
+        let scales = Q16x32::scales(x.cast_mut(), blocks)
+            .cast::<u8>()
+            .cast_const();
         let minimums = minimum_lanes(B::MINIMUM);
-        let mut totals = [_mm256_setzero_ps(); ROWS];
-        // The rows follow each other, so this is in the order of memory.
-        let mut ahead = rows[0].cast::<u8>().wrapping_add(AHEAD);
-        let mut i = 0;
-        while i < blocks {
-            prefetch(ahead, 16 * size_of::<B>());
-            ahead = ahead.wrapping_add(16 * size_of::<B>());
-            let planes = x.add(i / 4 * size_of::<Planes>());
-            let scales = _mm256_loadu_ps(scales.add(2 * i));
-            for (row, total) in rows.iter().zip(&mut totals) {
-                let at = four(*row, i, blocks);
-                let scales = _mm256_mul_ps(_mm256_cvtph_ps(scales_of(at)), scales);
-                // Neighbouring lanes of pairs of blocks, the second of which is in the upper half:
-                // blocks 0, 0, 2, 2, 1, 1, 3, 3.
-                let products = _mm256_hadd_epi32(
-                    products::<B>([at[0], at[1]], planes),
-                    products::<B>([at[2], at[3]], planes.add(32)),
-                );
-                let spread =
-                    _mm256_permutevar8x32_ps(scales, _mm256_setr_epi32(0, 0, 4, 4, 2, 2, 6, 6));
-                *total = _mm256_fmadd_ps(scales, minimums, *total);
-                *total = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), spread, *total);
+        // (tokens, rows)
+        let mut sums = [[_mm256_setzero_ps(); ROWS]; TOKENS];
+        for first in (0..ROWS).step_by(R) {
+            let mut totals = [[_mm256_setzero_ps(); N]; R];
+            // The rows follow each other, so this is in the order of memory.
+            let mut ahead = rows[first].cast::<u8>().wrapping_add(AHEAD);
+            let mut i = 0;
+            while i < blocks {
+                prefetch(ahead, 4 * R * size_of::<B>());
+                ahead = ahead.wrapping_add(4 * R * size_of::<B>());
+                for (row, totals) in rows[first..].iter().zip(&mut totals) {
+                    let at = four(*row, i, blocks);
+                    let weights = [B::weights([at[0], at[1]]), B::weights([at[2], at[3]])];
+                    let worth = _mm256_cvtph_ps(scales_of(at));
+                    for (token, total) in totals.iter_mut().enumerate() {
+                        let planes = x.add(token * stride + i / 4 * size_of::<Planes>());
+                        let scales = scales.add(token * stride + i * size_of::<Q16x32Scale>());
+                        let scales = _mm256_mul_ps(worth, _mm256_loadu_ps(scales.cast()));
+                        // Neighbouring lanes of pairs of blocks, the second of which is in the upper
+                        // half: blocks 0, 0, 2, 2, 1, 1, 3, 3.
+                        let products = _mm256_hadd_epi32(
+                            products::<B>(weights[0], planes),
+                            products::<B>(weights[1], planes.add(32)),
+                        );
+                        let order = _mm256_setr_epi32(0, 0, 4, 4, 2, 2, 6, 6);
+                        let spread = _mm256_permutevar8x32_ps(scales, order);
+                        *total = _mm256_fmadd_ps(scales, minimums, *total);
+                        *total = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), spread, *total);
+                    }
+                }
+                i += 4;
             }
-            i += 4;
+            for (row, totals) in totals.iter().enumerate() {
+                for (total, sums) in totals.iter().zip(&mut sums) {
+                    sums[first + row] = *total;
+                }
+            }
         }
-        add_up(totals)
+        let mut products = [_mm_setzero_ps(); TOKENS];
+        for (product, sums) in products.iter_mut().zip(sums).take(N) {
+            *product = add_up(sums);
+        }
+        products
     }
 }
 
@@ -197,12 +236,11 @@ pub(in crate::kernels::x86) unsafe fn minimum_lanes(minimum: f32) -> __m256 {
 ///
 /// # Safety
 ///
-/// The processor has AVX2; the blocks and the activations can be read.
+/// The processor has AVX2; the activations can be read.
 #[inline(always)]
-unsafe fn products<B: Quad>(blocks: [*const B; 2], planes: *const u8) -> __m256i {
+unsafe fn products<B: Quad>(w: [__m256i; 2], planes: *const u8) -> __m256i {
     // SAFETY: As the caller's: the second halves and the low bytes are within the planes.
     unsafe {
-        let w = B::weights(blocks);
         let x = |plane: usize, half: usize| load32(planes.add(128 * plane + 64 * half));
         if B::SIGNED {
             let magnitudes = w.map(|w| _mm256_abs_epi8(w));

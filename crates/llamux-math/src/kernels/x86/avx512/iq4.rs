@@ -5,10 +5,10 @@
 use core::arch::x86_64::*;
 
 use super::quads::{Quad, Quads};
-use super::rows::{load64, quarters, scale, Row, Sums};
+use super::rows::{self, load64, spread32, Minimums, Row};
 use super::tile::{eight, high, interleave32, low, nibbles, plain, widen16, Tile, Weights, ROWS};
 use crate::activation::{Group, Q16x32, Q8x256};
-use crate::kernels::x86::avx2::transpose;
+use crate::kernels::x86::avx2::{transpose, widen};
 use crate::types::iq4_nl::VALUES;
 use crate::types::{IQ4NL, IQ4XS, Q4_0};
 
@@ -120,39 +120,47 @@ impl Tile<1> for IQ4NL {
 
 impl Row for IQ4XS {
     #[inline(always)]
-    unsafe fn add(sums: Sums, block: &Self, x: &Q8x256) -> Sums {
+    unsafe fn unpack(&self) -> rows::Weights {
         // SAFETY: As the caller's; 64 bytes serve four groups.
         unsafe {
             let (magnitudes, mask) = (table(&MAGNITUDES), _mm512_set1_epi8(15));
-            // CAST: The same bits.
-            let scales = _mm_cvtsi64_si128(i64::from_le_bytes(block.scales().map(|s| s as u8)));
-            let scales = _mm512_castsi128_si512(_mm_cvtepi8_epi16(scales));
-            let mut units = [_mm512_setzero_si512(); 2];
+            // The low and the high bits of 16 bytes in turn.
+            let shifts = _mm512_setr_epi64(
+                0,
+                0,
+                0x0004_0004_0004_0004,
+                0x0004_0004_0004_0004,
+                0,
+                0,
+                0x0004_0004_0004_0004,
+                0x0004_0004_0004_0004,
+            );
+            let mut q = [mask; 4];
             for half in 0..2 {
-                let q = load64(block.q.as_ptr().add(64 * half));
-                let x = x.q.as_ptr().add(128 * half).cast::<u8>();
-                let (a, b) = (load64(x), load64(x.add(64)));
-                let scales = _mm512_permutexvar_epi16(quarters(4 * half), scales);
+                let four = load64(self.q.as_ptr().add(64 * half));
                 let parts = [
-                    // The first 16 of four groups, and the last.
-                    (q, _mm512_shuffle_i64x2::<0b10_00_10_00>(a, b)),
-                    (
-                        _mm512_srli_epi16::<4>(q),
-                        _mm512_shuffle_i64x2::<0b11_01_11_01>(a, b),
-                    ),
+                    _mm512_shuffle_i64x2::<0b01_01_00_00>(four, four),
+                    _mm512_shuffle_i64x2::<0b11_11_10_10>(four, four),
                 ];
-                for (part, (q, x)) in parts.into_iter().enumerate() {
-                    let w = _mm512_shuffle_epi8(magnitudes, _mm512_and_si512(q, mask));
-                    let negative = _mm512_testn_epi8_mask(q, _mm512_set1_epi8(8));
-                    let x = _mm512_mask_sub_epi8(x, negative, _mm512_setzero_si512(), x);
-                    // Within 16 bits: 2 * 127 * 127.
-                    let products = _mm512_maddubs_epi16(w, x);
-                    units[part] = _mm512_dpwssd_epi32(units[part], products, scales);
+                for (part, two) in parts.into_iter().enumerate() {
+                    q[2 * half + part] = _mm512_and_si512(_mm512_srlv_epi16(two, shifts), mask);
                 }
             }
-            let units = _mm512_cvtepi32_ps(_mm512_add_epi32(units[0], units[1]));
-            let products = _mm512_fmadd_ps(units, scale(block.scale, x), sums.products);
-            Sums { products, ..sums }
+            let mut negative = [0; 4];
+            for (q, negative) in q.iter_mut().zip(&mut negative) {
+                *negative = _mm512_testn_epi8_mask(*q, _mm512_set1_epi8(8));
+                // The products of two are within 16 bits: 2 * 127 * 127.
+                *q = _mm512_shuffle_epi8(magnitudes, *q);
+            }
+            // CAST: The same bits.
+            let scales = _mm_cvtsi64_si128(i64::from_le_bytes(self.scales().map(|s| s as u8)));
+            rows::Weights {
+                q,
+                negative: Some(negative),
+                scales: spread32(_mm_cvtepi8_epi16(scales)),
+                scale: widen(self.scale),
+                minimums: Minimums::None,
+            }
         }
     }
 }
@@ -199,18 +207,23 @@ impl Tile<2> for IQ4XS {
                     *q = _mm512_shuffle_epi8(table, index);
                 }
             }
-            let scales = [0, 1].map(|i| {
-                let [a, b] = [0, 1].map(|rows: usize| {
+            // Loops: closures that go through functions of core are compiled without the instructions.
+            let mut scales = [[header.scale; 2]; 2];
+            let mut minimums = [header.scale; 2];
+            for i in 0..2 {
+                let load = |rows: usize| {
                     _mm_loadl_epi64(header.scales[rows][2 * step + i].as_ptr().cast())
-                });
-                let scales = _mm512_cvtepi8_epi32(_mm_unpacklo_epi64(a, b));
-                _mm512_mul_ps(_mm512_cvtepi32_ps(scales), header.scale)
-            });
+                };
+                let units = _mm512_cvtepi8_epi32(_mm_unpacklo_epi64(load(0), load(1)));
+                let scale = _mm512_mul_ps(_mm512_cvtepi32_ps(units), header.scale);
+                scales[i] = [scale; 2];
+                // The values are 128 less than `q`.
+                minimums[i] = _mm512_mul_ps(scale, _mm512_set1_ps(-128.0));
+            }
             Weights {
                 q,
-                scales: scales.map(|scale| [scale; 2]),
-                // The values are 128 less than `q`.
-                minimums: scales.map(|scale| _mm512_mul_ps(scale, _mm512_set1_ps(-128.0))),
+                scales,
+                minimums,
                 pairs: [_mm512_setzero_si512(); 2],
             }
         }

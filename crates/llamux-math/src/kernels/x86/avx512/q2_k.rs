@@ -4,7 +4,7 @@
 
 use core::arch::x86_64::*;
 
-use super::rows::{halves, load64, quarters, scale, Row, Sums};
+use super::rows::{self, halves, load32x2, spread16, Minimums, Row};
 use super::tile::{eight, interleave32, widen16, Tile, Weights, ROWS};
 use crate::activation::{Group, Q8x256};
 use crate::kernels::x86::avx2::{transpose, widen};
@@ -12,40 +12,29 @@ use crate::types::Q2K;
 
 impl Row for Q2K {
     #[inline(always)]
-    unsafe fn add(sums: Sums, block: &Self, x: &Q8x256) -> Sums {
+    unsafe fn unpack(&self) -> rows::Weights {
         // SAFETY: As the caller's; 32 bytes serve half a block.
         unsafe {
             let (mask, bits) = (_mm_set1_epi8(15), _mm512_set1_epi8(3));
-            let groups = _mm_loadu_si128(block.groups.as_ptr().cast());
-            let scales = _mm256_cvtepu8_epi16(_mm_and_si128(groups, mask));
-            let scales = _mm512_castsi256_si512(scales);
-            let minimums = _mm_and_si128(_mm_srli_epi16::<4>(groups), mask);
-            let minimums = _mm256_madd_epi16(
-                _mm256_cvtepu8_epi16(minimums),
-                _mm256_loadu_si256(x.sums16.as_ptr().cast()),
-            );
-            let mut units = [_mm512_setzero_si512(); 2];
+            let mut q = [bits; 4];
             for half in 0..2 {
-                let q = _mm256_loadu_si256(block.q.as_ptr().add(32 * half).cast());
-                let q = _mm512_broadcast_i64x4(q);
+                let all = load32x2(self.q.as_ptr().add(32 * half));
                 let parts = [
-                    _mm512_srlv_epi16(q, halves::<0, 2>()),
-                    _mm512_srlv_epi16(q, halves::<4, 6>()),
+                    _mm512_srlv_epi16(all, halves::<0, 2>()),
+                    _mm512_srlv_epi16(all, halves::<4, 6>()),
                 ];
-                for (part, q) in parts.into_iter().enumerate() {
-                    let q = _mm512_and_si512(q, bits);
-                    let at = x.q.as_ptr().add(128 * half + 64 * part);
-                    let products = _mm512_maddubs_epi16(q, load64(at.cast()));
-                    let scales = _mm512_permutexvar_epi16(quarters(8 * half + 4 * part), scales);
-                    units[part] = _mm512_dpwssd_epi32(units[part], products, scales);
+                for (part, all) in parts.into_iter().enumerate() {
+                    q[2 * half + part] = _mm512_and_si512(all, bits);
                 }
             }
-            let units = _mm512_cvtepi32_ps(_mm512_add_epi32(units[0], units[1]));
-            let minimum = _mm256_set1_ps(widen(block.minimum) * x.scale);
-            let minimums = _mm256_cvtepi32_ps(minimums);
-            Sums {
-                products: _mm512_fmadd_ps(units, scale(block.scale, x), sums.products),
-                minimums: _mm256_fmadd_ps(minimums, minimum, sums.minimums),
+            let groups = _mm_loadu_si128(self.groups.as_ptr().cast());
+            let minimums = _mm_and_si128(_mm_srli_epi16::<4>(groups), mask);
+            rows::Weights {
+                q,
+                negative: None,
+                scales: spread16(_mm256_cvtepu8_epi16(_mm_and_si128(groups, mask))),
+                scale: widen(self.scale),
+                minimums: Minimums::Scaled(_mm256_cvtepu8_epi16(minimums), widen(self.minimum)),
             }
         }
     }

@@ -4,59 +4,47 @@
 
 use core::arch::x86_64::*;
 
-use super::rows::{halves, load64, quarters, scale, Row, Sums};
+use super::rows::{self, halves, load32x2, spread16, Minimums, Row};
 use super::tile::{eight, interleave32, widen16, Tile, Weights, ROWS};
 use crate::activation::{Group, Q8x256};
-use crate::kernels::x86::avx2::{q3_k_scales as scales, transpose};
+use crate::kernels::x86::avx2::{q3_k_scales as scales, transpose, widen};
 use crate::types::q3_k::unpack_scales;
 use crate::types::Q3K;
 
 impl Row for Q3K {
     #[inline(always)]
-    unsafe fn add(sums: Sums, block: &Self, x: &Q8x256) -> Sums {
+    unsafe fn unpack(&self) -> rows::Weights {
         // SAFETY: As the caller's; 32 bytes of low bits serve half a block, those of high bits all.
         unsafe {
             let (bits, bit) = (_mm512_set1_epi8(3), _mm512_set1_epi8(4));
-            let scales = _mm256_cvtepi8_epi16(scales(&block.groups));
-            // The weights are 4 less than their bits say.
-            let offset = _mm256_slli_epi16::<2>(scales);
-            let sums16 = _mm256_loadu_si256(x.sums16.as_ptr().cast());
-            let offset = _mm512_zextsi256_si512(_mm256_madd_epi16(offset, sums16));
-            let scales = _mm512_castsi256_si512(scales);
-            let high = _mm256_loadu_si256(block.high.as_ptr().cast());
-            let high = _mm512_broadcast_i64x4(high);
+            let high = load32x2(self.high.as_ptr());
             // The high bit of each part, brought to the bit of value 4.
-            let high = [
+            let mut q = [
                 _mm512_sllv_epi16(high, halves::<2, 1>()),
                 _mm512_srlv_epi16(high, halves::<0, 1>()),
                 _mm512_srlv_epi16(high, halves::<2, 3>()),
                 _mm512_srlv_epi16(high, halves::<4, 5>()),
             ];
-            let mut units = [_mm512_setzero_si512(); 2];
             for half in 0..2 {
-                let low = _mm256_loadu_si256(block.low.as_ptr().add(32 * half).cast());
-                let low = _mm512_broadcast_i64x4(low);
+                let low = load32x2(self.low.as_ptr().add(32 * half));
                 let parts = [
                     _mm512_srlv_epi16(low, halves::<0, 2>()),
                     _mm512_srlv_epi16(low, halves::<4, 6>()),
                 ];
-                for (part, low) in parts.into_iter().enumerate() {
-                    let high = high[2 * half + part];
-                    let q =
-                        _mm512_or_si512(_mm512_and_si512(low, bits), _mm512_and_si512(high, bit));
-                    let at = x.q.as_ptr().add(128 * half + 64 * part);
-                    let products = _mm512_maddubs_epi16(q, load64(at.cast()));
-                    let scales = _mm512_permutexvar_epi16(quarters(8 * half + 4 * part), scales);
-                    units[part] = _mm512_dpwssd_epi32(units[part], products, scales);
+                for (q, low) in q[2 * half..].iter_mut().zip(parts) {
+                    *q = _mm512_or_si512(_mm512_and_si512(low, bits), _mm512_and_si512(*q, bit));
                 }
             }
-            let units = _mm512_sub_epi32(_mm512_add_epi32(units[0], units[1]), offset);
-            let products = _mm512_fmadd_ps(
-                _mm512_cvtepi32_ps(units),
-                scale(block.scale, x),
-                sums.products,
-            );
-            Sums { products, ..sums }
+            let scales = _mm256_cvtepi8_epi16(scales(&self.groups));
+            // The weights are 4 less than their bits say.
+            let minimums = _mm256_slli_epi16::<2>(scales);
+            rows::Weights {
+                q,
+                negative: None,
+                scales: spread16(scales),
+                scale: widen(self.scale),
+                minimums: Minimums::Units(_mm256_sub_epi16(_mm256_setzero_si256(), minimums)),
+            }
         }
     }
 }

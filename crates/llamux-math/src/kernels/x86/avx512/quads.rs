@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Matrix times one token, for the types with blocks of 32: as [`avx2::quads`](crate::kernels::x86::avx2),
+//! Matrix times a few tokens, for the types with blocks of 32: as [`avx2::quads`](crate::kernels::x86::avx2),
 //! with four blocks in two registers.
 
 use core::arch::x86_64::*;
@@ -8,9 +8,9 @@ use core::mem::size_of;
 
 use llamux_abi as abi;
 
-use crate::activation::{Planes, Q16x32};
+use crate::activation::{Activations, Planes, Q16x32, Q16x32Scale};
 use crate::kernels::x86::avx2::{
-    add_up, by_rows, four, minimum_lanes, prefetch, scales_of, Scales, AHEAD,
+    add_up, by_rows, four, minimum_lanes, prefetch, scales_of, Scales, AHEAD, ROWS, TOKENS,
 };
 use crate::kernels::Units;
 use crate::types::{Q4_0, Q4_1, Q8_0};
@@ -25,8 +25,6 @@ pub(super) struct Quad {
 
 /// A type whose blocks can be multiplied.
 pub(super) trait Quads: Scales {
-    /// Whether a register holds two whole blocks, instead of halves of four.
-    const PAIRS: bool = false;
     /// How often the second number of `scales` is added for each unit of the activations' sum.
     const MINIMUM: f32;
 
@@ -45,7 +43,7 @@ pub(super) trait Quads: Scales {
         }
     }
 
-    /// Unpacks the weights of any four blocks.
+    /// Unpacks the weights of any four blocks: the first 16 of each, and the last.
     ///
     /// # Safety
     ///
@@ -61,117 +59,112 @@ pub(super) trait Quads: Scales {
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 pub(super) unsafe fn mat_mul<B: Quads>(op: &abi::MatMul, units: Units) {
     // SAFETY: As the caller's; `dot` is given rows of so many blocks.
-    unsafe { by_rows(op, units, |rows, x, blocks| dot::<B>(rows, x, blocks)) }
+    unsafe {
+        by_rows(op, units, |rows, x, blocks, tokens| match tokens {
+            1 => dot::<1, ROWS, B>(rows, x, blocks),
+            2 => dot::<2, 2, B>(rows, x, blocks),
+            3 => dot::<3, 1, B>(rows, x, blocks),
+            _ => dot::<TOKENS, 1, B>(rows, x, blocks),
+        });
+    }
 }
 
-/// The products of four rows with a row of activations, all of so many blocks.
+/// The products of four rows, `R` at a time, with `N` rows of activations, all of so many blocks.
 ///
 /// # Safety
 ///
 /// The processor has AVX-512 with VNNI; the rows can be read.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn dot<B: Quads>(rows: [*const B; 4], x: *const u8, blocks: usize) -> __m128 {
+unsafe fn dot<const N: usize, const R: usize, B: Quads>(
+    rows: [*const B; ROWS],
+    x: *const u8,
+    blocks: usize,
+) -> [__m128; TOKENS] {
     // SAFETY: As the caller's; where fewer than four blocks are left, the last one repeats, and the
     // scales of its repetitions are zero.
     unsafe {
-        let scales = Q16x32::scales(x.cast_mut(), blocks).cast::<f32>();
-        let at = |i: usize| X::new::<B>(x.add(i / 4 * size_of::<Planes>()), scales.add(2 * i));
-        let mut totals = [_mm512_setzero_ps(); 4];
-        // The rows follow each other, so this is in the order of memory.
-        let mut ahead = rows[0].cast::<u8>().wrapping_add(AHEAD);
-        let mut i = 0;
-        while i + 4 <= blocks {
-            prefetch(ahead, 16 * size_of::<B>());
-            ahead = ahead.wrapping_add(16 * size_of::<B>());
-            let x = at(i);
-            for (row, total) in rows.iter().zip(&mut totals) {
-                *total = x.add::<B>(B::quad(row.add(i)), *total);
+        let stride = Q16x32::row_bytes(blocks);
+        let scales = Q16x32::scales(x.cast_mut(), blocks)
+            .cast::<u8>()
+            .cast_const();
+        // (tokens, rows)
+        let mut sums = [[_mm256_setzero_ps(); ROWS]; TOKENS];
+        let at = |token: usize, i: usize| X {
+            planes: x.add(token * stride + i / 4 * size_of::<Planes>()),
+            scales: scales.add(token * stride + i * size_of::<Q16x32Scale>()),
+        };
+        for first in (0..ROWS).step_by(R) {
+            let mut totals = [[_mm512_setzero_ps(); N]; R];
+            // The rows follow each other, so this is in the order of memory.
+            let mut ahead = rows[first].cast::<u8>().wrapping_add(AHEAD);
+            let mut i = 0;
+            while i + 4 <= blocks {
+                prefetch(ahead, 4 * R * size_of::<B>());
+                ahead = ahead.wrapping_add(4 * R * size_of::<B>());
+                for (row, totals) in rows[first..].iter().zip(&mut totals) {
+                    let quad = B::quad(row.add(i));
+                    for (token, total) in totals.iter_mut().enumerate() {
+                        *total = at(token, i).add::<B>(&quad, *total);
+                    }
+                }
+                i += 4;
             }
-            i += 4;
-        }
-        if i < blocks {
-            let x = at(i);
-            for (row, total) in rows.iter().zip(&mut totals) {
-                let at = four(*row, i, blocks);
-                let (scales, w) = (scales_of(at), B::weights(at));
-                *total = x.add::<B>(Quad { scales, w }, *total);
+            if i < blocks {
+                for (row, totals) in rows[first..].iter().zip(&mut totals) {
+                    let blocks = four(*row, i, blocks);
+                    let (scales, w) = (scales_of(blocks), B::weights(blocks));
+                    let quad = Quad { scales, w };
+                    for (token, total) in totals.iter_mut().enumerate() {
+                        *total = at(token, i).add::<B>(&quad, *total);
+                    }
+                }
+            }
+            for (row, totals) in totals.iter().enumerate() {
+                for (total, sums) in totals.iter().zip(&mut sums) {
+                    let high = _mm512_extractf32x8_ps::<1>(*total);
+                    sums[first + row] = _mm256_add_ps(_mm512_castps512_ps256(*total), high);
+                }
             }
         }
-        add_up(totals.map(|total| {
-            let high = _mm512_extractf32x8_ps::<1>(total);
-            _mm256_add_ps(_mm512_castps512_ps256(total), high)
-        }))
+        let mut products = [_mm_setzero_ps(); TOKENS];
+        for (product, sums) in products.iter_mut().zip(sums).take(N) {
+            *product = add_up(sums);
+        }
+        products
     }
 }
 
 /// The activations of four blocks.
 struct X {
-    /// High bytes, then low bytes, in the order of the weights.
-    q: [__m512i; 4],
+    /// [`Planes`].
+    planes: *const u8,
     /// Scale and sum of each block.
-    scales: __m256,
+    scales: *const u8,
 }
 
 impl X {
-    /// Reads them.
-    ///
-    /// # Safety
-    ///
-    /// The processor has AVX-512; `planes` are [`Planes`], `scales` four pairs.
-    #[inline(always)]
-    unsafe fn new<B: Quads>(planes: *const u8, scales: *const f32) -> Self {
-        // SAFETY: As the caller's.
-        unsafe {
-            let q = [0, 64, 128, 192].map(|at| _mm512_loadu_si512(planes.add(at).cast()));
-            let scales = _mm256_loadu_ps(scales);
-            if !B::PAIRS {
-                return Self { q, scales };
-            }
-            let [low, high] = [
-                _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11),
-                _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15),
-            ];
-            let pair = |plane: usize, order| {
-                _mm512_permutex2var_epi64(q[2 * plane], order, q[2 * plane + 1])
-            };
-            let q = [pair(0, low), pair(0, high), pair(1, low), pair(1, high)];
-            Self { q, scales }
-        }
-    }
-
     /// Adds the products of four blocks, and what their minimums contribute.
     ///
     /// # Safety
     ///
-    /// The processor has AVX-512 with VNNI.
+    /// The processor has AVX-512 with VNNI; the activations can be read.
     #[inline(always)]
-    unsafe fn add<B: Quads>(&self, quad: Quad, total: __m512) -> __m512 {
+    unsafe fn add<B: Quads>(&self, quad: &Quad, total: __m512) -> __m512 {
         // SAFETY: As the caller's.
         unsafe {
-            let scales = _mm256_mul_ps(_mm256_cvtph_ps(quad.scales), self.scales);
+            let x = |at: usize| load64(self.planes.add(64 * at));
+            let scales = _mm256_loadu_ps(self.scales.cast());
+            let scales = _mm256_mul_ps(_mm256_cvtph_ps(quad.scales), scales);
             let scales = _mm512_zextps256_ps512(scales);
             let minimums = _mm512_zextps256_ps512(minimum_lanes(B::MINIMUM));
-            let mut total = _mm512_fmadd_ps(scales, minimums, total);
-            let zero = _mm512_setzero_si512();
-            let high = [0, 1].map(|i| _mm512_dpbusd_epi32(zero, quad.w[i], self.q[i]));
-            if B::PAIRS {
-                let orders = [
-                    _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2),
-                    _mm512_setr_epi32(4, 4, 4, 4, 4, 4, 4, 4, 6, 6, 6, 6, 6, 6, 6, 6),
-                ];
-                for i in 0..2 {
-                    let units = _mm512_slli_epi32::<8>(high[i]);
-                    let units = _mm512_dpbusd_epi32(units, quad.w[i], self.q[i + 2]);
-                    let spread = _mm512_permutexvar_ps(orders[i], scales);
-                    total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(units), spread, total);
-                }
-                return total;
-            }
+            let total = _mm512_fmadd_ps(scales, minimums, total);
+            let units = _mm512_dpbusd_epi32(_mm512_setzero_si512(), quad.w[0], x(0));
+            let units = _mm512_dpbusd_epi32(units, quad.w[1], x(1));
+            let units = _mm512_slli_epi32::<8>(units);
+            let units = _mm512_dpbusd_epi32(units, quad.w[0], x(2));
+            let units = _mm512_dpbusd_epi32(units, quad.w[1], x(3));
             let order = _mm512_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4, 6, 6, 6, 6);
-            let units = _mm512_slli_epi32::<8>(_mm512_add_epi32(high[0], high[1]));
-            let units = _mm512_dpbusd_epi32(units, quad.w[0], self.q[2]);
-            let units = _mm512_dpbusd_epi32(units, quad.w[1], self.q[3]);
             let spread = _mm512_permutexvar_ps(order, scales);
             _mm512_fmadd_ps(_mm512_cvtepi32_ps(units), spread, total)
         }
@@ -232,6 +225,20 @@ static NINTHS: [u16; 32] = {
         // CAST: At most 35.
         let word = (i / 8 * 9 + 1 + i % 8) as u16;
         table[i] = if word < 32 { word } else { 32 + word - 4 };
+        i += 1;
+    }
+    table
+};
+
+/// Which `i16` lanes of two registers, of which the second begins 27 words after the first, are the first
+/// eight words of each of four blocks of 17, of which the first word is before the first register.
+static SEVENTEENTHS: [u16; 32] = {
+    let mut table = [0; 32];
+    let mut i = 0;
+    while i < 32 {
+        // CAST: At most 58.
+        let word = (i / 8 * 17 + i % 8) as u16;
+        table[i] = if i < 16 { word } else { 32 + word - 27 };
         i += 1;
     }
     table
@@ -298,7 +305,6 @@ impl Quads for Q4_1 {
 }
 
 impl Quads for Q8_0 {
-    const PAIRS: bool = true;
     /// Unsigned by adding 128.
     const MINIMUM: f32 = -128.0;
 
@@ -318,9 +324,21 @@ impl Quads for Q8_0 {
                 0,
             );
             let scales = _mm512_permutex2var_epi16(a, scales, b);
+            let first = first.cast::<u8>();
+            let order = load64(SEVENTEENTHS.as_ptr().cast());
+            let half = |half: usize| {
+                let (a, b) = (
+                    load64(first.add(2 + 16 * half)),
+                    load64(first.add(56 + 16 * half)),
+                );
+                _mm512_xor_si512(
+                    _mm512_permutex2var_epi16(a, order, b),
+                    _mm512_set1_epi8(-128),
+                )
+            };
             Quad {
                 scales: _mm512_castsi512_si128(scales),
-                w: Self::weights([0, 1, 2, 3].map(|i| first.add(i))),
+                w: [half(0), half(1)],
             }
         }
     }
@@ -329,12 +347,13 @@ impl Quads for Q8_0 {
     unsafe fn weights(blocks: [*const Self; 4]) -> [__m512i; 2] {
         // SAFETY: As the caller's; a block has 32 bytes.
         unsafe {
-            let [a, b, c, d] = blocks.map(|block| _mm256_loadu_si256((*block).q.as_ptr().cast()));
+            let first = blocks.map(|block| (*block).q.as_ptr().cast::<u8>());
+            let last = first.map(|block| block.add(16));
             let flip = _mm512_set1_epi8(-128);
-            [(a, b), (c, d)].map(|(low, high)| {
-                let both = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
-                _mm512_xor_si512(both, flip)
-            })
+            [
+                _mm512_xor_si512(load16x4(first), flip),
+                _mm512_xor_si512(load16x4(last), flip),
+            ]
         }
     }
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Matrix times one token, for the types with super-blocks: 64 weights a register.
+//! Matrix times a few tokens, for the types with super-blocks: 64 weights a register.
+//!
+//! A block is unpacked once, and multiplied with up to [`TOKENS`] tokens, for each of which the sums are
+//! added in the same order however many there are.
 
 use core::arch::x86_64::*;
 use core::mem::size_of;
@@ -8,28 +11,38 @@ use core::mem::size_of;
 use llamux_abi as abi;
 
 use crate::activation::{Activations, Q8x256};
+pub(super) use crate::kernels::x86::avx2::Minimums;
 use crate::kernels::x86::avx2::{prefetch, sum_lanes, widen, AHEAD};
+use crate::kernels::x86::shares;
 use crate::kernels::Units;
 use crate::types::q4_k::unpack_groups;
 use crate::types::{Block, Q4K, Q5K, Q6K};
 
-/// Running sums of a row.
-#[derive(Clone, Copy)]
-pub(super) struct Sums {
-    /// Of the products.
-    pub(super) products: __m512,
-    /// Of what the minimums contribute, to be subtracted.
-    pub(super) minimums: __m256,
+/// Most tokens that a block is multiplied with once it is unpacked: their sums are in registers.
+const TOKENS: usize = 4;
+
+/// A block, unpacked.
+pub(super) struct Weights {
+    /// 64 weights each as unsigned bytes, in the order of the activations.
+    pub(super) q: [__m512i; 4],
+    /// Which of them are negative.
+    pub(super) negative: Option<[__mmask64; 4]>,
+    /// What the sums of two products are multiplied by, as `i16`.
+    pub(super) scales: [__m512i; 4],
+    /// What one unit of the result is worth, but for the activations' scale.
+    pub(super) scale: f32,
+    /// What is to be subtracted.
+    pub(super) minimums: Minimums,
 }
 
 /// A type whose rows can be multiplied.
 pub(super) trait Row: Block<Activation = Q8x256> {
-    /// Adds the product of a block.
+    /// Unpacks a block.
     ///
     /// # Safety
     ///
-    /// The processor has AVX-512 with VNNI.
-    unsafe fn add(sums: Sums, block: &Self, x: &Q8x256) -> Sums;
+    /// The processor has AVX-512.
+    unsafe fn unpack(&self) -> Weights;
 }
 
 /// Multiplies rows `units` with each token.
@@ -39,51 +52,101 @@ pub(super) trait Row: Block<Activation = Q8x256> {
 /// As [`abi::Kernels::run`]; the processor has AVX-512 with VNNI; `B` is the operation's type.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 pub(super) unsafe fn mat_mul<B: Row>(op: &abi::MatMul, units: Units) {
-    let blocks = op.columns as usize / B::Activation::LEN;
     for row in units {
-        for token in 0..op.tokens as usize {
-            // SAFETY: The rows are within the matrix, the activations, the bias and the output. Asking
-            // for memory beyond the matrix does nothing.
+        for (token, count) in shares(op.tokens as usize, TOKENS) {
+            // SAFETY: As the caller's; the tokens are the operation's.
             unsafe {
-                let weights = op.weights.cast::<B>().add(row * blocks);
-                let x = op.x.cast::<Q8x256>().add(token * blocks);
-                let mut sums = Sums {
-                    products: _mm512_setzero_ps(),
-                    minimums: _mm256_setzero_ps(),
-                };
-                for i in 0..blocks {
-                    let ahead = weights.add(i).cast::<u8>().wrapping_add(AHEAD);
-                    prefetch(ahead, size_of::<B>());
-                    sums = B::add(sums, &*weights.add(i), &*x.add(i));
+                match count {
+                    1 => multiply::<1, B>(op, row, token),
+                    2 => multiply::<2, B>(op, row, token),
+                    3 => multiply::<3, B>(op, row, token),
+                    _ => multiply::<TOKENS, B>(op, row, token),
                 }
-                let low = _mm512_castps512_ps256(sums.products);
-                let high = _mm512_extractf32x8_ps::<1>(sums.products);
-                let total = _mm256_sub_ps(_mm256_add_ps(low, high), sums.minimums);
-                let mut total = sum_lanes(total);
-                let out = op.out.add(token * op.out_stride as usize + row);
-                if !op.bias.is_null() {
-                    total += *op.bias.add(row);
-                }
-                if op.accumulate != 0 {
-                    total += *out;
-                }
-                *out = total;
             }
         }
     }
 }
 
-/// 32 bytes at `x` and 32 at `x + 64`.
+/// Multiplies a row with `N` tokens.
 ///
 /// # Safety
 ///
-/// The processor has AVX-512; they can be read.
-#[inline(always)]
-unsafe fn load32x2(x: *const i8) -> __m512i {
-    // SAFETY: As the caller's.
+/// As [`mat_mul`]; the row is one of the matrix, and there are so many tokens from this one on.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn multiply<const N: usize, B: Row>(op: &abi::MatMul, row: usize, token: usize) {
+    let blocks = op.columns as usize / B::Activation::LEN;
+    // SAFETY: The row is within the matrix, the tokens within the activations and the output, each with
+    // an element for the row, as the bias has. Asking for memory beyond the matrix does nothing.
     unsafe {
-        let low = _mm512_castsi256_si512(_mm256_loadu_si256(x.cast()));
-        _mm512_inserti64x4::<1>(low, _mm256_loadu_si256(x.add(64).cast()))
+        let weights = op.weights.cast::<B>().add(row * blocks);
+        let x = op.x.cast::<Q8x256>().add(token * blocks);
+        let mut sums = [_mm512_setzero_ps(); N];
+        for i in 0..blocks {
+            let block = weights.add(i);
+            prefetch(block.cast::<u8>().wrapping_add(AHEAD), size_of::<B>());
+            let block = (*block).unpack();
+            for (token, sum) in sums.iter_mut().enumerate() {
+                *sum = block.add(*sum, &*x.add(token * blocks + i));
+            }
+        }
+        for (i, sum) in sums.iter().enumerate() {
+            let low = _mm512_castps512_ps256(*sum);
+            let high = _mm512_extractf32x8_ps::<1>(*sum);
+            let mut total = sum_lanes(_mm256_add_ps(low, high));
+            let out = op.out.add((token + i) * op.out_stride as usize + row);
+            if !op.bias.is_null() {
+                total += *op.bias.add(row);
+            }
+            if op.accumulate != 0 {
+                total += *out;
+            }
+            *out = total;
+        }
+    }
+}
+
+impl Weights {
+    /// Adds the product with as many activations.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX-512 with VNNI.
+    #[inline(always)]
+    unsafe fn add(&self, sum: __m512, x: &Q8x256) -> __m512 {
+        // SAFETY: As the caller's; there are 256 activations and their sums.
+        unsafe {
+            let sums16 = _mm256_loadu_si256(x.sums16.as_ptr().cast());
+            let mut units = [_mm512_setzero_si512(); 2];
+            if let Minimums::Units(minimums) = self.minimums {
+                units[1] = _mm512_zextsi256_si512(_mm256_madd_epi16(minimums, sums16));
+            }
+            for i in 0..4 {
+                let mut x = load64(x.q.as_ptr().add(64 * i).cast());
+                if let Some(negative) = self.negative {
+                    x = _mm512_mask_sub_epi8(x, negative[i], _mm512_setzero_si512(), x);
+                }
+                let products = _mm512_maddubs_epi16(self.q[i], x);
+                units[i % 2] = _mm512_dpwssd_epi32(units[i % 2], products, self.scales[i]);
+            }
+            let units = _mm512_cvtepi32_ps(_mm512_add_epi32(units[0], units[1]));
+            let scale = _mm512_set1_ps(self.scale * x.scale);
+            let sum = _mm512_fmadd_ps(units, scale, sum);
+            // Their upper lanes subtract zero.
+            let (minimums, units) = match self.minimums {
+                Minimums::None | Minimums::Units(_) => return sum,
+                Minimums::Floats(minimums) => (minimums, _mm256_loadu_ps(x.sums32.as_ptr())),
+                Minimums::Scaled(minimums, worth) => {
+                    let units = _mm256_madd_epi16(minimums, sums16);
+                    (_mm256_set1_ps(worth * x.scale), _mm256_cvtepi32_ps(units))
+                }
+            };
+            let (minimums, units) = (
+                _mm512_zextps256_ps512(minimums),
+                _mm512_zextps256_ps512(units),
+            );
+            _mm512_fnmadd_ps(minimums, units, sum)
+        }
     }
 }
 
@@ -112,150 +175,165 @@ pub(super) unsafe fn halves<const A: i16, const B: i16>() -> __m512i {
     }
 }
 
-/// The scale of a block times that of its activations, in all lanes.
+/// What `Q4_K` and `Q5_K` share: all but the weights themselves.
 ///
 /// # Safety
 ///
 /// The processor has AVX-512.
 #[inline(always)]
-pub(super) unsafe fn scale(block: [u8; 2], x: &Q8x256) -> __m512 {
-    // SAFETY: As the caller's.
-    unsafe { _mm512_set1_ps(widen(block) * x.scale) }
-}
-
-/// What `Q4_K` and `Q5_K` share: the products of 64 weights in the order of their bytes, with those of
-/// groups 0 and 2, 1 and 3, 4 and 6, 5 and 7 together.
-///
-/// # Safety
-///
-/// The processor has AVX-512 with VNNI.
-#[inline(always)]
-unsafe fn add_k(
-    sums: Sums,
-    scales: ([u8; 2], [u8; 2], &[u8; 12]),
+unsafe fn unpack_k(
     q: [__m512i; 4],
-    x: &Q8x256,
-) -> Sums {
-    let (block_scale, block_minimum, groups) = scales;
+    (scale, minimum): ([u8; 2], [u8; 2]),
+    groups: &[u8; 12],
+) -> Weights {
     let (scales, minimums) = unpack_groups(groups);
-    // SAFETY: As the caller's; the activations of two groups, 64 apart, are within the 256.
+    // SAFETY: As the caller's.
     unsafe {
         let wide = |x: [u8; 8]| _mm_cvtsi64_si128(i64::from_le_bytes(x));
-        let minimum = _mm256_set1_ps(widen(block_minimum));
         let minimums = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(wide(minimums)));
-        let minimums = _mm256_mul_ps(minimums, _mm256_loadu_ps(x.sums32.as_ptr()));
-
-        let scales = _mm512_castsi128_si512(_mm_cvtepu8_epi16(wide(scales)));
-        let at = x.q.as_ptr();
-        let at = [at, at.add(32), at.add(128), at.add(160)];
-        let spread = [
-            halves::<0, 2>(),
-            halves::<1, 3>(),
-            halves::<4, 6>(),
-            halves::<5, 7>(),
-        ];
-        let mut units = [_mm512_setzero_si512(); 2];
-        for i in 0..4 {
-            let products = _mm512_maddubs_epi16(q[i], load32x2(at[i]));
-            let scales = _mm512_permutexvar_epi16(spread[i], scales);
-            units[i % 2] = _mm512_dpwssd_epi32(units[i % 2], products, scales);
-        }
-        let units = _mm512_cvtepi32_ps(_mm512_add_epi32(units[0], units[1]));
-        Sums {
-            products: _mm512_fmadd_ps(units, scale(block_scale, x), sums.products),
-            minimums: _mm256_fmadd_ps(minimums, minimum, sums.minimums),
+        let minimum = _mm256_set1_ps(widen(minimum));
+        Weights {
+            q,
+            negative: None,
+            scales: spread32(_mm_cvtepu8_epi16(wide(scales))),
+            scale: widen(scale),
+            minimums: Minimums::Floats(_mm256_mul_ps(minimums, minimum)),
         }
     }
 }
 
+/// 32 bytes, twice: as they are, and shifted to the right by 4.
+///
+/// # Safety
+///
+/// The processor has AVX-512; they can be read.
+#[inline(always)]
+unsafe fn nibbles(at: *const u8) -> __m512i {
+    // SAFETY: As the caller's.
+    unsafe { _mm512_srlv_epi16(load32x2(at), halves::<0, 4>()) }
+}
+
+/// 32 bytes, twice.
+///
+/// # Safety
+///
+/// The processor has AVX-512; they can be read.
+#[inline(always)]
+pub(super) unsafe fn load32x2(at: *const u8) -> __m512i {
+    // SAFETY: As the caller's.
+    unsafe { _mm512_broadcast_i64x4(_mm256_loadu_si256(at.cast())) }
+}
+
 impl Row for Q4K {
     #[inline(always)]
-    unsafe fn add(sums: Sums, block: &Self, x: &Q8x256) -> Sums {
-        // SAFETY: As the caller's; there are 128 bytes.
+    unsafe fn unpack(&self) -> Weights {
+        // SAFETY: As the caller's; there are 128 bytes, of which 32 serve two groups.
         unsafe {
             let mask = _mm512_set1_epi8(15);
-            let (a, b) = (load64(block.q.as_ptr()), load64(block.q.as_ptr().add(64)));
-            let q = [
-                _mm512_and_si512(a, mask),
-                _mm512_and_si512(_mm512_srli_epi16::<4>(a), mask),
-                _mm512_and_si512(b, mask),
-                _mm512_and_si512(_mm512_srli_epi16::<4>(b), mask),
-            ];
-            add_k(sums, (block.scale, block.minimum, &block.groups), q, x)
+            let mut q = [mask; 4];
+            for (i, q) in q.iter_mut().enumerate() {
+                *q = _mm512_and_si512(nibbles(self.q.as_ptr().add(32 * i)), mask);
+            }
+            unpack_k(q, (self.scale, self.minimum), &self.groups)
         }
     }
 }
 
 impl Row for Q5K {
     #[inline(always)]
-    unsafe fn add(sums: Sums, block: &Self, x: &Q8x256) -> Sums {
-        // SAFETY: As the caller's; there are 128 bytes, and 32 of fifth bits.
+    unsafe fn unpack(&self) -> Weights {
+        // SAFETY: As the caller's; there are 128 bytes, of which 32 serve two groups, and 32 of fifth
+        // bits, which serve all.
         unsafe {
             let (mask, bit) = (_mm512_set1_epi8(15), _mm512_set1_epi8(16));
-            let (a, b) = (load64(block.q.as_ptr()), load64(block.q.as_ptr().add(64)));
-            let fifth = _mm512_broadcast_i64x4(_mm256_loadu_si256(block.high.as_ptr().cast()));
-            // (low & 15) | (fifth & 16)
-            let with = |low: __m512i, fifth: __m512i| {
-                _mm512_or_si512(_mm512_and_si512(low, mask), _mm512_and_si512(fifth, bit))
-            };
-            let q = [
-                with(a, _mm512_sllv_epi16(fifth, halves::<4, 2>())),
-                with(
-                    _mm512_srli_epi16::<4>(a),
-                    _mm512_sllv_epi16(fifth, halves::<3, 1>()),
-                ),
-                with(b, _mm512_srlv_epi16(fifth, halves::<0, 2>())),
-                with(
-                    _mm512_srli_epi16::<4>(b),
-                    _mm512_srlv_epi16(fifth, halves::<1, 3>()),
-                ),
+            let fifth = load32x2(self.high.as_ptr());
+            // Those of two groups, brought to the bit of value 16.
+            let mut q = [
+                _mm512_sllv_epi16(fifth, halves::<4, 3>()),
+                _mm512_sllv_epi16(fifth, halves::<2, 1>()),
+                _mm512_srlv_epi16(fifth, halves::<0, 1>()),
+                _mm512_srlv_epi16(fifth, halves::<2, 3>()),
             ];
-            add_k(sums, (block.scale, block.minimum, &block.groups), q, x)
+            for (i, q) in q.iter_mut().enumerate() {
+                let low = _mm512_and_si512(nibbles(self.q.as_ptr().add(32 * i)), mask);
+                *q = _mm512_or_si512(low, _mm512_and_si512(*q, bit));
+            }
+            unpack_k(q, (self.scale, self.minimum), &self.groups)
         }
     }
 }
 
 impl Row for Q6K {
     #[inline(always)]
-    unsafe fn add(sums: Sums, block: &Self, x: &Q8x256) -> Sums {
+    unsafe fn unpack(&self) -> Weights {
         // SAFETY: As the caller's; 64 bytes serve half a block, 32 of the high bits do.
         unsafe {
             let (mask, bits) = (_mm512_set1_epi8(15), _mm512_set1_epi8(0x30));
-            let scales = _mm256_cvtepi8_epi16(_mm_loadu_si128(block.scales.as_ptr().cast()));
-            // The weights are 32 less than their bits say.
-            let offset = _mm256_slli_epi16::<5>(scales);
-            let sums16 = _mm256_loadu_si256(x.sums16.as_ptr().cast());
-            let offset = _mm512_zextsi256_si512(_mm256_madd_epi16(offset, sums16));
-            let scales = _mm512_castsi256_si512(scales);
-            let mut units = [_mm512_setzero_si512(); 2];
+            let mut q = [mask; 4];
             for half in 0..2 {
-                let low = load64(block.low.as_ptr().add(64 * half));
-                let high = _mm256_loadu_si256(block.high.as_ptr().add(32 * half).cast());
-                let high = _mm512_broadcast_i64x4(high);
-                let q = [
+                let low = load64(self.low.as_ptr().add(64 * half));
+                let high = load32x2(self.high.as_ptr().add(32 * half));
+                let parts = [
                     (low, _mm512_sllv_epi16(high, halves::<4, 2>())),
                     (
                         _mm512_srli_epi16::<4>(low),
                         _mm512_srlv_epi16(high, halves::<0, 2>()),
                     ),
                 ];
-                for (part, (low, high)) in q.into_iter().enumerate() {
-                    let q =
+                for (part, (low, high)) in parts.into_iter().enumerate() {
+                    q[2 * half + part] =
                         _mm512_or_si512(_mm512_and_si512(low, mask), _mm512_and_si512(high, bits));
-                    let at = x.q.as_ptr().add(128 * half + 64 * part);
-                    let products = _mm512_maddubs_epi16(q, load64(at.cast()));
-                    let scales = _mm512_permutexvar_epi16(quarters(8 * half + 4 * part), scales);
-                    units[part] = _mm512_dpwssd_epi32(units[part], products, scales);
                 }
             }
-            let units = _mm512_sub_epi32(_mm512_add_epi32(units[0], units[1]), offset);
-            let products = _mm512_fmadd_ps(
-                _mm512_cvtepi32_ps(units),
-                scale(block.scale, x),
-                sums.products,
-            );
-            Sums { products, ..sums }
+            let scales = _mm256_cvtepi8_epi16(_mm_loadu_si128(self.scales.as_ptr().cast()));
+            // The weights are 32 less than their bits say.
+            let minimums = _mm256_slli_epi16::<5>(scales);
+            Weights {
+                q,
+                negative: None,
+                scales: spread16(scales),
+                scale: widen(self.scale),
+                minimums: Minimums::Units(_mm256_sub_epi16(_mm256_setzero_si256(), minimums)),
+            }
         }
+    }
+}
+
+/// The scales of groups of 32 for each two of their products.
+///
+/// # Safety
+///
+/// The processor has AVX-512.
+#[inline(always)]
+pub(super) unsafe fn spread32(scales: __m128i) -> [__m512i; 4] {
+    // SAFETY: As the caller's.
+    unsafe {
+        let scales = _mm512_castsi128_si512(scales);
+        [
+            _mm512_permutexvar_epi16(halves::<0, 1>(), scales),
+            _mm512_permutexvar_epi16(halves::<2, 3>(), scales),
+            _mm512_permutexvar_epi16(halves::<4, 5>(), scales),
+            _mm512_permutexvar_epi16(halves::<6, 7>(), scales),
+        ]
+    }
+}
+
+/// The scales of groups of 16 for each two of their products.
+///
+/// # Safety
+///
+/// The processor has AVX-512.
+#[inline(always)]
+pub(super) unsafe fn spread16(scales: __m256i) -> [__m512i; 4] {
+    // SAFETY: As the caller's.
+    unsafe {
+        let scales = _mm512_castsi256_si512(scales);
+        [
+            _mm512_permutexvar_epi16(quarters(0), scales),
+            _mm512_permutexvar_epi16(quarters(4), scales),
+            _mm512_permutexvar_epi16(quarters(8), scales),
+            _mm512_permutexvar_epi16(quarters(12), scales),
+        ]
     }
 }
 
@@ -265,7 +343,7 @@ impl Row for Q6K {
 ///
 /// The processor has AVX-512.
 #[inline(always)]
-pub(super) unsafe fn quarters(first: usize) -> __m512i {
+unsafe fn quarters(first: usize) -> __m512i {
     // SAFETY: As the caller's.
     unsafe {
         // CAST: At most 12.
