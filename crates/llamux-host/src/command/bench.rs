@@ -248,31 +248,31 @@ impl Measure<'_> {
         };
         let mut crowd = Crowd::default();
         for session in 0..count {
-            let prompt = self.tokens(session * SESSION_PROMPT, SESSION_PROMPT);
+            // One token again and again, which the answer goes on with: it is not to end early.
+            let token = (session + 1) * SESSION_PROMPT % self.vocabulary;
+            let prompt = [token; SESSION_PROMPT as usize];
             let id = self.engine.submit_tokens(&prompt, &request, session.into());
             id.map_err(|error| self.file.error(error))?;
         }
-        // Those that come first wait for the others, so that all of them decode from now on.
-        let (mut begun, mut ahead) = (0, 0);
-        let mut begin = Instant::now();
+        // From when all of them decode until the first one comes to its end.
+        let (mut begin, mut end) = (None, None);
         while self.engine.step(self.pool, &mut crowd) {
-            if begun < count && crowd.begun == count {
-                begin = Instant::now();
-                ahead = crowd.tokens - count;
+            if crowd.begun == count && crowd.ended == 0 {
+                let now = (Instant::now(), crowd.tokens);
+                begin = begin.or(Some(now));
+                end = Some(now);
             }
-            begun = crowd.begun;
         }
-        let time = begin.elapsed();
         if let Some(error) = crowd.error {
             return Err(self.file.error(error));
         }
-        // What was decoded before is not in the time; an answer that ended early is not either.
+        let (Some((begin, before)), Some((end, after))) = (begin, end) else {
+            return Ok(Duration::ZERO);
+        };
         let wanted = f64::from(tokens) * f64::from(count);
-        let got = f64::from(crowd.tokens - count - ahead);
-        Ok(match got > 0.0 {
-            true => time.mul_f64(wanted / got),
-            false => time,
-        })
+        let time = end.duration_since(begin).as_secs_f64();
+        let time = time * wanted / f64::from(after - before).max(1.0);
+        Ok(Duration::from_secs_f64(time))
     }
 
     /// The time to the first token, without and with the first `count` tokens of the prompt in the cache.
@@ -301,6 +301,7 @@ impl Measure<'_> {
 #[derive(Default)]
 struct Crowd {
     begun: u32,
+    ended: u32,
     tokens: u32,
     error: Option<Error>,
 }
@@ -311,6 +312,7 @@ impl Audience for Crowd {
     }
 
     fn done(&mut self, _id: SlotId, end: Result<Outcome, Error>) {
+        self.ended += 1;
         self.error = self.error.or(end.err());
     }
 }
