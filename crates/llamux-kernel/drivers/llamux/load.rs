@@ -127,7 +127,8 @@ pub(crate) unsafe fn with_engine<T>(
         start.elapsed().as_millis()
     );
     if let Some(chat) = engine.info().chat {
-        let (format, origin) = (Shown(&chat.format().name()), Shown(&chat.origin()));
+        let (format, origin) = (chat.format().name(), chat.origin());
+        let (format, origin) = (Shown(&format), Shown(&origin));
         pr_info!("{path}: questions are put into the chat format {format}, {origin}\n");
     }
     drop(files);

@@ -420,7 +420,8 @@ pub(super) unsafe fn top_k(op: &abi::TopK, units: Units) {
 /// The processor has AVX2.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn first_above(logits: &[f32], threshold: f32) -> Option<usize> {
-    let least = _mm256_set1_ps(threshold);
+    // SAFETY: The processor has the instruction.
+    let least = unsafe { _mm256_set1_ps(threshold) };
     let mut chunks = logits.chunks_exact(32);
     let mut passed = 0;
     for chunk in &mut chunks {

@@ -8,10 +8,9 @@ use core::arch::x86_64::*;
 
 use super::quads::{self, both, Quad, Scales};
 use super::rows::{self, Minimums, Super};
-use super::tile::{nibbles, plain, twice, Tile, Weights, ROWS};
+use super::tile::{nibbles, plain, transpose, twice, Tile, Weights, ROWS};
 use super::vector::{load16, widen, widen8};
 use crate::activation::{Group, Q16x32, Q8x256};
-use crate::kernels::x86::avx2::transpose;
 use crate::types::iq4_nl::VALUES;
 use crate::types::{IQ4NL, IQ4XS};
 

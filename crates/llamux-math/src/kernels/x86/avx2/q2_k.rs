@@ -5,10 +5,9 @@
 use core::arch::x86_64::*;
 
 use super::rows::{self, scales16, shift, Minimums, Super};
-use super::tile::{interleave32, pair, twice, Tile, Weights, ROWS};
+use super::tile::{interleave32, pair, transpose, twice, Tile, Weights, ROWS};
 use super::vector::{load16, load32, widen, widen8};
 use crate::activation::{Group, Q8x256};
-use crate::kernels::x86::avx2::transpose;
 use crate::types::Q2K;
 
 impl Super for Q2K {
