@@ -82,6 +82,8 @@ impl<'a> Kernel<'a> {
         let mut boot = Boot::new(Target::Uml, self.source, &script);
         boot.model = Some(model);
         boot.threads = Some(threads);
+        // The others compute every token.
+        boot.append.push("llamux.speculate=0".to_owned());
         boot.timeout = Some(Duration::from_secs(1800));
         let outcome = boot.run(self.cx)?;
         if outcome.status()? != 0 {

@@ -54,6 +54,10 @@ module! {
             default: 0,
             description: "Tokens whose keys and values are kept for all questions; 0 for a context",
         },
+        speculate: bool {
+            default: true,
+            description: "Guess tokens from what was said before",
+        },
         keep_firmware: bool {
             default: false,
             description: "Keep the model's file in the initramfs after it was loaded",
@@ -74,6 +78,7 @@ impl kernel::Module for Llamux {
             context: module_parameters::context.value(),
             sessions: module_parameters::sessions.value(),
             cache: module_parameters::cache.value(),
+            speculate: module_parameters::speculate.value(),
             keep_firmware: module_parameters::keep_firmware.value(),
         })?;
         SERVICE.populate(service);

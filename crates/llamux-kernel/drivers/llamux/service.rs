@@ -30,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) context: u32,
     pub(crate) sessions: u32,
     pub(crate) cache: u32,
+    pub(crate) speculate: bool,
     pub(crate) keep_firmware: bool,
 }
 
@@ -194,7 +195,7 @@ impl Service {
             .map_err(|error| reason(fmt!("cannot serve sessions: {error:?}")))?;
         let serve = |engine: &mut Engine<'_>, facts| {
             self.set_state(State::Ready(facts));
-            engine.set_speculation(true);
+            engine.set_speculation(self.settings.speculate);
             self.serve(engine, &pool, room)
         };
         // SAFETY: This function runs once, in the only thread that calls it.
