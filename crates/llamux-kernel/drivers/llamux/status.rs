@@ -35,7 +35,8 @@ impl fmt::Display for Lines<'_> {
         let Some(Requant { to, tensors, saved }) = self.0 else {
             return Ok(());
         };
-        let to = Shown(&quantization::name_of(*to));
+        let to = quantization::name_of(*to);
+        let to = Shown(&to);
         f.write_fmt(fmt!(
             "requant: {to}\nrequant_tensors: {tensors}\nrequant_saved: {saved}\n"
         ))
