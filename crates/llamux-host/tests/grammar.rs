@@ -99,10 +99,7 @@ fn check_all(engine: &mut Engine<'_>, pool: &Pool, prompt: &str, seeds: u64) -> 
                 raw: true,
                 max_tokens: 60,
                 sampling: sampling(seed),
-                constraint: Some(Constraint {
-                    grammar: grammar::Grammar::new(grammar.table()).unwrap(),
-                    forced: seed % 2 == 0,
-                }),
+                constraint: constraint(&grammar, seed % 2 == 0),
                 ..Request::default()
             };
             let (sink, outcome) = ask(engine, pool, &request).unwrap();
@@ -377,10 +374,7 @@ fn a_grammar_of_everything_changes_nothing() {
                 ..Request::default()
             };
             let (free, _) = ask(engine, pool, &request).unwrap();
-            request.constraint = Some(Constraint {
-                grammar: grammar::Grammar::new(grammar.table()).unwrap(),
-                forced: true,
-            });
+            request.constraint = constraint(&grammar, true);
             let (bound, _) = ask(engine, pool, &request).unwrap();
             // Up to where a character is not UTF-8, which no grammar has.
             let whole = free.text.split('\u{fffd}').next().unwrap_or("");
@@ -427,10 +421,7 @@ fn allowed_tokens_are_drawn_as_often_as_they_are_likely() {
                     min_p_milli: 0,
                     repeat_penalty_milli: 1000,
                 },
-                constraint: Some(Constraint {
-                    grammar: grammar::Grammar::new(grammar.table()).unwrap(),
-                    forced: true,
-                }),
+                constraint: constraint(&grammar, true),
                 ..Request::default()
             };
             let (sink, outcome) = ask(engine, pool, &request).unwrap();
@@ -463,10 +454,7 @@ fn forced_tokens_in_one_batch(engine: &mut Engine<'_>, pool: &Pool) {
             raw: true,
             max_tokens: 60,
             sampling: Sampling::GREEDY,
-            constraint: Some(Constraint {
-                grammar: grammar::Grammar::new(grammar.table()).unwrap(),
-                forced,
-            }),
+            constraint: constraint(&grammar, forced),
             ..Request::default()
         };
         let (sink, outcome) = ask(engine, pool, &request).unwrap();
@@ -630,10 +618,7 @@ fn an_answer_is_cut_by_its_limits_within_the_grammar() {
                     raw: true,
                     max_tokens,
                     sampling: Sampling::GREEDY,
-                    constraint: Some(Constraint {
-                        grammar: grammar::Grammar::new(grammar.table()).unwrap(),
-                        forced,
-                    }),
+                    constraint: constraint(&grammar, forced),
                     ..Request::default()
                 };
                 let (sink, outcome) = ask(engine, pool, &request).unwrap();
@@ -645,10 +630,7 @@ fn an_answer_is_cut_by_its_limits_within_the_grammar() {
                 raw: true,
                 max_tokens: u32::MAX,
                 sampling: Sampling::GREEDY,
-                constraint: Some(Constraint {
-                    grammar: grammar::Grammar::new(grammar.table()).unwrap(),
-                    forced,
-                }),
+                constraint: constraint(&grammar, forced),
                 ..Request::default()
             };
             let (_, outcome) = ask(engine, pool, &request).unwrap();
@@ -668,10 +650,7 @@ fn a_grammar_that_the_vocabulary_can_not_write_is_an_error() {
             raw: true,
             max_tokens: 10,
             sampling: Sampling::GREEDY,
-            constraint: Some(Constraint {
-                grammar: grammar::Grammar::new(grammar.table()).unwrap(),
-                forced: true,
-            }),
+            constraint: constraint(&grammar, true),
             ..Request::default()
         };
         assert_eq!(ask(engine, pool, &request).err(), Some(Error::GrammarStuck));
