@@ -15,6 +15,10 @@
 #include <linux/memblock.h>
 #include <linux/sizes.h>
 
+#ifdef CONFIG_UML
+#include <os.h>
+#endif
+
 #include "shim.h"
 
 static phys_addr_t wanted __initdata = (phys_addr_t)CONFIG_LLAMUX_MEM_MB * SZ_1M;
@@ -59,13 +63,32 @@ void __init llamux_reserve(void)
 	pr_info("reserved %lluM at [mem %pa-%pa]\n", (u64)size / SZ_1M, &start, &end);
 }
 
+/*
+ * A PC maps the memory in large pages. The host of User Mode Linux has to be
+ * asked, once each of them has a page, and may refuse.
+ */
+static void enlarge_pages(char *start, size_t size)
+{
+#ifdef CONFIG_UML
+	size_t at;
+
+	for (at = 0; at < size; at += SZ_2M)
+		start[at] = 0;
+	os_collapse_memory(start, size);
+#endif
+}
+
 /* The start of the reserved memory in the direct mapping, or NULL. */
 void *llamux_reserved(size_t *size)
 {
+	void *start;
+
 	if (!llamux_resource.end)
 		return NULL;
 	*size = resource_size(&llamux_resource);
-	return phys_to_virt(llamux_resource.start);
+	start = phys_to_virt(llamux_resource.start);
+	enlarge_pages(start, *size);
+	return start;
 }
 
 static int __init llamux_resource_init(void)

@@ -18,13 +18,14 @@
 #include <linux/sched/isolation.h>
 #include <linux/seq_file.h>
 #include <linux/syscalls.h>
-#include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 #include <uapi/linux/llamux.h>
 
 #include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
-#ifndef CONFIG_UML
+#ifdef CONFIG_UML
+#include <os.h>
+#else
 #include <asm/fpu/xcr.h>
 #include <asm/fpu/types.h>
 #endif
@@ -190,8 +191,12 @@ void llamux_resched(void)
 
 u64 llamux_clock(void)
 {
-	/* UML has no sched_clock() but the default one, which counts jiffies. */
-	return IS_ENABLED(CONFIG_UML) ? ktime_get_ns() : local_clock();
+#ifdef CONFIG_UML
+	/* There is no sched_clock() but the default one, which counts jiffies. */
+	return os_nsecs();
+#else
+	return local_clock();
+#endif
 }
 
 u64 llamux_random(void)
