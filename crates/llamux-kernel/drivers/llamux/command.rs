@@ -19,7 +19,7 @@ use crate::{sys, SERVICE};
 const FLAGS: u64 = (uapi::LLAMA_RAW | uapi::LLAMA_GREEDY | uapi::LLAMA_WAIT) as u64;
 
 /// Tokens of an answer if the caller does not say how many.
-const DEFAULT_MAX_TOKENS: u32 = 512;
+pub(crate) const DEFAULT_MAX_TOKENS: u32 = 512;
 
 /// Bytes of an answer for each token that was asked for: longer than all but a vocabulary's longest.
 const RESPONSE_BYTES_PER_TOKEN: usize = 32;
@@ -55,10 +55,7 @@ struct Answer {
 }
 
 fn ask(service: &Service, question: Question) -> Result<Answer> {
-    let tokens = usize::try_from(question.max_tokens)?;
-    let response_max = tokens
-        .saturating_mul(RESPONSE_BYTES_PER_TOKEN)
-        .clamp(4096, usize::try_from(uapi::LLAMA_RESPONSE_MAX)?);
+    let response_max = response_max(question.max_tokens);
     let queued = Request::new(question, response_max)?;
     let request = queued.clone_arc();
     service.submit(queued);
@@ -89,6 +86,14 @@ fn ask(service: &Service, question: Question) -> Result<Answer> {
         finish,
         stop,
     })
+}
+
+/// The most bytes of an answer of so many tokens that are kept.
+pub(crate) fn response_max(tokens: u32) -> usize {
+    // CAST: `usize` has 64 bits.
+    (tokens as usize)
+        .saturating_mul(RESPONSE_BYTES_PER_TOKEN)
+        .clamp(4096, uapi::LLAMA_RESPONSE_MAX as usize)
 }
 
 /// The argument of the system call.

@@ -16,6 +16,7 @@ mod files;
 mod latency;
 mod load;
 mod pool;
+mod prompt;
 mod requant;
 mod request;
 mod serve;
@@ -82,6 +83,8 @@ impl kernel::Module for Llamux {
             keep_firmware: module_parameters::keep_firmware.value(),
         })?;
         SERVICE.populate(service);
+        // SAFETY: Once, and the files come after it.
+        unsafe { prompt::init() };
         sys::create_proc_files()?;
         Ok(Self)
     }

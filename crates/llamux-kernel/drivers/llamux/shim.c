@@ -330,12 +330,45 @@ SYSCALL_DEFINE2(llama_command, struct llama_command __user *, command, size_t, s
 	return llamux_command((unsigned long)command, size);
 }
 
+static int prompt_open(struct inode *inode, struct file *file)
+{
+	int err = llamux_prompt_open(&file->private_data);
+
+	return err ?: stream_open(inode, file);
+}
+
+static ssize_t prompt_read(struct file *file, char __user *to, size_t len, loff_t *pos)
+{
+	return llamux_prompt_read(file->private_data, (unsigned long)to, len,
+				  file->f_flags & O_NONBLOCK);
+}
+
+static ssize_t prompt_write(struct file *file, const char __user *from, size_t len, loff_t *pos)
+{
+	return llamux_prompt_write(file->private_data, (unsigned long)from, len,
+				   file->f_flags & O_NONBLOCK);
+}
+
+static int prompt_release(struct inode *inode, struct file *file)
+{
+	llamux_prompt_release(file->private_data);
+	return 0;
+}
+
+static const struct proc_ops prompt_ops = {
+	.proc_open	= prompt_open,
+	.proc_read	= prompt_read,
+	.proc_write	= prompt_write,
+	.proc_release	= prompt_release,
+};
+
 int llamux_proc_create(void)
 {
 	struct proc_dir_entry *dir = proc_mkdir("llamux", NULL);
 
 	if (!dir || !proc_create_single("status", 0444, dir, llamux_status_show) ||
-	    !proc_create_single("latency", 0444, dir, llamux_latency_show))
+	    !proc_create_single("latency", 0444, dir, llamux_latency_show) ||
+	    !proc_create("prompt", 0666, dir, &prompt_ops))
 		return -ENOMEM;
 	return 0;
 }

@@ -42,5 +42,9 @@ void *llamux_reserved(size_t *size);
 long llamux_command(unsigned long command, size_t size);
 int llamux_status_show(struct seq_file *m, void *v);
 int llamux_latency_show(struct seq_file *m, void *v);
+int llamux_prompt_open(void **private);
+ssize_t llamux_prompt_write(void *private, unsigned long from, size_t len, bool nonblock);
+ssize_t llamux_prompt_read(void *private, unsigned long to, size_t len, bool nonblock);
+void llamux_prompt_release(void *private);
 
 #endif /* _DRIVERS_LLAMUX_SHIM_H */

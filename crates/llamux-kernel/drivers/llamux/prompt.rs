@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `/proc/llamux/prompt`: a question is written, and the same user reads the answer, from any program,
+//! described in Documentation/ABI/testing/procfs-llamux.
+//!
+//! Whose a question is was decided when the file was opened. Each user has one, the last.
+//!
+//! Lock order: `Request::progress` may be taken with `ASKED` or `Prompt::open` held, and nothing else is taken
+//! with another one held.
+
+use kernel::ffi::{c_int, c_void};
+use kernel::pr_warn_once;
+use kernel::prelude::*;
+use kernel::sync::{global_lock, new_mutex, Arc, Mutex};
+use kernel::types::ForeignOwnable;
+use kernel::uaccess::{UserPtr, UserSlice};
+use kernel::uapi;
+use llamux_engine::generate::{Sampling, Stop};
+
+use crate::command::{response_max, DEFAULT_MAX_TOKENS};
+use crate::request::{Deadline, Question, Request, Wait};
+use crate::service::Service;
+use crate::{sys, SERVICE};
+
+/// Users whose last answer is kept at the same time.
+const USERS: usize = 64;
+
+/// The longest question, in bytes.
+const PROMPT_MAX: usize = uapi::LLAMA_PROMPT_MAX as usize;
+
+/// A user's last question.
+struct Asked {
+    owner: u64,
+    request: Arc<Request>,
+}
+
+impl Asked {
+    /// Ends it, if it has not come to its end.
+    fn cancel(&self, service: &Service) {
+        self.request.cancel();
+        if service.withdraw(&self.request) {
+            // For those who wait for the answer: nobody else will tell them.
+            self.request.finish(Err(ECANCELED));
+        }
+    }
+}
+
+global_lock! {
+    // SAFETY: Initialised by `init` before the file is there.
+    unsafe(uninit) static ASKED: Mutex<KVec<Asked>> = KVec::new();
+}
+
+/// Makes the table of questions.
+///
+/// # Safety
+///
+/// To be called once, before anything else here.
+pub(crate) unsafe fn init() {
+    // SAFETY: As the caller's.
+    unsafe { ASKED.init() };
+}
+
+/// An open file.
+#[pin_data]
+struct Prompt {
+    owner: u64,
+    #[pin]
+    open: Mutex<Open>,
+}
+
+/// Where an open file is.
+struct Open {
+    /// What was written so far, until it is asked.
+    written: KVVec<u8>,
+    /// What is read the answer of.
+    read: Option<Arc<Request>>,
+    /// Bytes of it that were read.
+    at: usize,
+}
+
+impl Prompt {
+    fn new() -> Result<Pin<KBox<Self>>> {
+        KBox::pin_init(
+            pin_init!(Self {
+                owner: sys::caller(),
+                open <- new_mutex!(
+                    Open { written: KVVec::new(), read: None, at: 0 },
+                    "llamux_prompt"
+                ),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Appends to the question.
+    fn write(&self, from: UserPtr, len: usize, nonblock: bool) -> Result<usize> {
+        let service = SERVICE.as_ref().ok_or(ENODEV)?;
+        service.wait_until_ready(!nonblock, &Deadline::after(0))?;
+        if len > PROMPT_MAX {
+            return Err(EMSGSIZE);
+        }
+        let mut more = KVVec::new();
+        UserSlice::new(from, len).read_all(&mut more, GFP_KERNEL_ACCOUNT)?;
+        let mut open = self.open.lock();
+        let written = &mut open.written;
+        if written.len() + len > PROMPT_MAX {
+            return Err(EMSGSIZE);
+        }
+        let before = written.len();
+        written.extend_from_slice(&more, GFP_KERNEL_ACCOUNT)?;
+        // A character may be cut in two by the end of a write, and be completed by the next.
+        let broken = core::str::from_utf8(written).is_err_and(|error| error.error_len().is_some());
+        if broken {
+            written.truncate(before);
+            return Err(EILSEQ);
+        }
+        Ok(len)
+    }
+
+    /// Asks what was written, instead of what this user had asked before.
+    fn ask(&self) -> Result {
+        let service = SERVICE.as_ref().ok_or(ENODEV)?;
+        let mut prompt = core::mem::take(&mut self.open.lock().written);
+        let text = core::str::from_utf8(&prompt).map_err(|_| EILSEQ)?;
+        // As a shell's echo ends it.
+        let len = text.trim_end_matches(['\n', '\r']).len();
+        prompt.truncate(len);
+        if prompt.is_empty() {
+            return Ok(());
+        }
+        let question = Question {
+            prompt,
+            grammar: None,
+            owner: self.owner,
+            raw: false,
+            max_tokens: DEFAULT_MAX_TOKENS,
+            sampling: Sampling {
+                seed: sys::random(),
+                ..Sampling::default()
+            },
+            deadline: Deadline::after(0),
+        };
+        let queued = Request::new(question, response_max(DEFAULT_MAX_TOKENS))?;
+        let asked = Asked {
+            owner: self.owner,
+            request: queued.clone_arc(),
+        };
+        let read = Some(asked.request.clone());
+        if let Some(former) = put(asked)? {
+            former.cancel(service);
+        }
+        service.submit(queued);
+        let mut open = self.open.lock();
+        (open.read, open.at) = (read, 0);
+        Ok(())
+    }
+
+    /// Copies what comes next of the answer.
+    fn read(&self, to: UserSlice, nonblock: bool) -> Result<usize> {
+        if !self.open.lock().written.is_empty() {
+            self.ask()?;
+        }
+        let request = self.answer()?;
+        if nonblock && request.progress.lock().result.is_none() {
+            return Err(EAGAIN);
+        }
+        request.wait().map_err(|wait| match wait {
+            Wait::Signal => ERESTARTSYS,
+            Wait::Timeout => ETIMEDOUT,
+        })?;
+        let mut open = self.open.lock();
+        let progress = request.progress.lock();
+        let finish = progress.result.ok_or(EIO)??;
+        if matches!(finish.stop, Stop::Requested) {
+            return Err(ECANCELED);
+        }
+        let response = progress.response.as_slice();
+        // The line ends, so that what a terminal shows next begins in another one.
+        let end: &[u8] = if response.ends_with(b"\n") {
+            b""
+        } else {
+            b"\n"
+        };
+        let left = response.get(open.at..).unwrap_or_default();
+        let left_of_end = end.get(open.at.saturating_sub(response.len())..);
+        let mut to = to.writer();
+        let mut copied = 0;
+        for part in [left, left_of_end.unwrap_or_default()] {
+            let part = part.get(..part.len().min(to.len())).unwrap_or_default();
+            to.write_slice(part)?;
+            copied += part.len();
+        }
+        open.at += copied;
+        Ok(copied)
+    }
+
+    /// What is read the answer of: what this file asked, or else what its user asked last.
+    fn answer(&self) -> Result<Arc<Request>> {
+        if let Some(request) = &self.open.lock().read {
+            return Ok(request.clone());
+        }
+        let request = {
+            let asked = ASKED.lock();
+            let mine = asked.iter().find(|asked| asked.owner == self.owner);
+            mine.ok_or(ENODATA)?.request.clone()
+        };
+        self.open.lock().read = Some(request.clone());
+        Ok(request)
+    }
+}
+
+/// Puts a user's question into the table. Returns what had its place; where there is no place, that of
+/// the answer that has been there the longest.
+fn put(new: Asked) -> Result<Option<Asked>> {
+    let mut asked = ASKED.lock();
+    let own = asked.iter().position(|asked| asked.owner == new.owner);
+    let place = match own {
+        None if asked.len() == USERS => asked
+            .iter()
+            .position(|asked| asked.request.progress.lock().result.is_some()),
+        own => own,
+    };
+    let former = match place {
+        Some(place) => Some(asked.remove(place).map_err(|_| EIO)?),
+        None if asked.len() == USERS => return Err(EUSERS),
+        None => None,
+    };
+    asked.push(new, GFP_KERNEL)?;
+    Ok(former)
+}
+
+/// # Safety
+///
+/// `private` is what `llamux_prompt_open` returned, and not yet released.
+unsafe fn opened<'a>(private: *mut c_void) -> Pin<&'a Prompt> {
+    // SAFETY: As the caller's.
+    unsafe { <Pin<KBox<Prompt>> as ForeignOwnable>::borrow(private) }
+}
+
+/// Called when the file is opened. On success writes what the other functions are passed.
+///
+/// # Safety
+///
+/// `private` is valid for a write.
+#[no_mangle]
+unsafe extern "C" fn llamux_prompt_open(private: *mut *mut c_void) -> c_int {
+    match Prompt::new() {
+        Ok(prompt) => {
+            // SAFETY: As the caller's.
+            unsafe { private.write(prompt.into_foreign()) };
+            0
+        }
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// Called by write().
+///
+/// # Safety
+///
+/// As `opened`.
+#[no_mangle]
+unsafe extern "C" fn llamux_prompt_write(
+    private: *mut c_void,
+    from: usize,
+    len: usize,
+    nonblock: bool,
+) -> isize {
+    // SAFETY: As the caller's.
+    let prompt = unsafe { opened(private) };
+    returned(prompt.write(UserPtr::from_addr(from), len, nonblock))
+}
+
+/// Called by read().
+///
+/// # Safety
+///
+/// As `opened`.
+#[no_mangle]
+unsafe extern "C" fn llamux_prompt_read(
+    private: *mut c_void,
+    to: usize,
+    len: usize,
+    nonblock: bool,
+) -> isize {
+    // SAFETY: As the caller's.
+    let prompt = unsafe { opened(private) };
+    let to = UserSlice::new(UserPtr::from_addr(to), len);
+    returned(prompt.read(to, nonblock))
+}
+
+/// Called when the file is closed for the last time.
+///
+/// # Safety
+///
+/// As `opened`; it is passed once.
+#[no_mangle]
+unsafe extern "C" fn llamux_prompt_release(private: *mut c_void) {
+    // SAFETY: As the caller's.
+    let prompt = unsafe { <Pin<KBox<Prompt>> as ForeignOwnable>::from_foreign(private) };
+    if let Err(error) = prompt.ask() {
+        pr_warn_once!("a question in /proc/llamux/prompt was not asked: {error:?}\n");
+    }
+}
+
+fn returned(result: Result<usize>) -> isize {
+    match result {
+        Ok(len) => isize::try_from(len).unwrap_or(isize::MAX),
+        // CAST: From int to long.
+        Err(error) => error.to_errno() as isize,
+    }
+}
