@@ -26,6 +26,8 @@ pub struct Request<'a> {
     ///
     /// An engine keeps no part of it: the [`Audience`] of such a request offers it again.
     pub constraint: Option<Constraint<'a>>,
+    /// Whether to compute how likely each token of the answer was, for [`Sink::likelihood`].
+    pub likelihoods: bool,
 }
 
 /// What happens when there are more tokens than the context has room for.
@@ -52,6 +54,13 @@ pub trait Sink {
     /// Takes the next token, before its text.
     fn token(&mut self, id: u32) {
         let _ = id;
+    }
+
+    /// Takes the negative log-likelihood of the next token, before the token: in nats, as the bits of an
+    /// `f64`, by the model alone, before any penalty, temperature or grammar. Only of requests that want
+    /// it, and not of tokens that the grammar left no choice of.
+    fn likelihood(&mut self, bits: u64) {
+        let _ = bits;
     }
 
     /// The prompt's tokens have been computed.

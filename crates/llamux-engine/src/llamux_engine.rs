@@ -29,7 +29,9 @@ pub mod quantization;
 mod sampler;
 pub mod scheduler;
 mod slot;
+pub mod stops;
 pub mod tokenizer;
+pub mod turn;
 pub mod unicode;
 
 pub use blocks::PUBLIC;

@@ -70,6 +70,11 @@ pub(crate) struct Sampler {
 }
 
 impl Sampler {
+    /// Whether recent tokens are made less likely.
+    pub(crate) fn penalizes(&self) -> bool {
+        !matches!(self.sampling.repeat_penalty_milli, 0 | 1000)
+    }
+
     /// Chooses by `logits`, which are changed, for a text that ends in `recent`, among the tokens that
     /// `guide` allows.
     pub(crate) fn choose(
@@ -91,7 +96,7 @@ impl Sampler {
         let recent = recent
             .get(recent.len().saturating_sub(PENALTY_WINDOW)..)
             .unwrap_or(&[]);
-        if !matches!(penalty, 0 | 1000) && !recent.is_empty() {
+        if self.penalizes() && !recent.is_empty() {
             run.job(Job::penalize(run.kernels, logits, recent, penalty))?;
         }
 

@@ -30,7 +30,7 @@ use crate::error::Error;
 use crate::generate::{Full, Outcome, Request, Sink, Stop};
 use crate::grammar::{Constraint, Guide, MAX_FORCED};
 use crate::lookup;
-use crate::math::Executor;
+use crate::math::{Executor, Job};
 use crate::model::Batch;
 use crate::size;
 use crate::slot::{Slot, DECODE, FREE, PREFILL};
@@ -45,6 +45,11 @@ impl SlotId {
     pub fn index(self) -> usize {
         // The engine's own slot is before the others.
         size(self.0.saturating_sub(1))
+    }
+
+    /// Its slot, among which the engine's own is.
+    pub(crate) fn slot(self) -> usize {
+        size(self.0)
     }
 }
 
@@ -78,6 +83,8 @@ struct Choice {
     token: u32,
     /// Whether the grammar has nothing behind it.
     over: bool,
+    /// See [`Sink::likelihood`].
+    likelihood: Option<u64>,
 }
 
 const NO_PIECE: Piece = Piece {
@@ -140,7 +147,7 @@ impl Engine<'_> {
         self.admit(slot, request, owner, (ids.len() as u32, self.system))
     }
 
-    fn free_slot(&self) -> Result<usize, Error> {
+    pub(crate) fn free_slot(&self) -> Result<usize, Error> {
         let free = (1..self.slots.count()).find(|&slot| self.slots.is(slot, FREE));
         free.ok_or(Error::Busy {
             what: "sequences",
@@ -151,7 +158,7 @@ impl Engine<'_> {
 
     /// Takes a request in whose `len` tokens are in `prompt`; the first `keep` stay there whatever is
     /// dropped.
-    fn admit(
+    pub(crate) fn admit(
         &mut self,
         slot: usize,
         request: &Request<'_>,
@@ -520,6 +527,7 @@ impl Engine<'_> {
         }
         let entry = self.slots.get(slot)?;
         let mut sampler = entry.sampler();
+        let changed = constrained || sampler.penalizes();
         let recent = self.slots.tokens_of(slot, 0, entry.len)?;
         let logits = self.model.row_of_logits(row - ready.start)?;
         let mut place = self.grammar_places.get(slot)?;
@@ -534,7 +542,24 @@ impl Engine<'_> {
             over = guide.is_over();
         }
         self.slots.get_mut(slot)?.set_sampler(&sampler);
-        Ok(Choice { token, over })
+        let mut likelihood = None;
+        if self.slots.get(slot)?.rated != 0 {
+            if changed {
+                // They are wanted as the model gave them.
+                *ready = 0..0;
+                self.model.logits(&mut run, row, 1)?;
+                *ready = row..row + 1;
+            }
+            let logits = self.model.row_of_logits(row - ready.start)?;
+            let mut state = abi::LogSumExpState::default();
+            run.job(Job::log_sum_exp(run.kernels, logits, token, &mut state))?;
+            likelihood = Some(state.nll_bits);
+        }
+        Ok(Choice {
+            token,
+            over,
+            likelihood,
+        })
     }
 
     /// Hands a token out, and puts it behind the others of its slot. Whether it was guessed; `computed`
@@ -542,7 +567,7 @@ impl Engine<'_> {
     fn deliver(
         &mut self,
         slot: usize,
-        Choice { token, over }: Choice,
+        choice: Choice,
         computed: bool,
         audience: &mut dyn Audience,
     ) -> Result<bool, Result<Stop, Error>> {
@@ -556,10 +581,10 @@ impl Engine<'_> {
         if entry.answered >= entry.max_tokens {
             return Err(Ok(Stop::Length));
         }
-        if self.vocab.is_end(token) {
+        if self.vocab.is_end(choice.token) {
             return Err(Ok(Stop::End));
         }
-        let guessed = self.hand_out(slot, Choice { token, over }, computed, audience)?;
+        let guessed = self.hand_out(slot, choice, computed, audience)?;
         let forced = self.force(slot, audience)?;
         if computed && guessed && !forced {
             self.slots.advance(slot, &mut self.blocks).map_err(Err)?;
@@ -571,7 +596,11 @@ impl Engine<'_> {
     fn hand_out(
         &mut self,
         slot: usize,
-        Choice { token, over }: Choice,
+        Choice {
+            token,
+            over,
+            likelihood,
+        }: Choice,
         computed: bool,
         audience: &mut dyn Audience,
     ) -> Result<bool, Result<Stop, Error>> {
@@ -579,6 +608,9 @@ impl Engine<'_> {
         let entry = self.slots.get_mut(slot).map_err(Err)?;
         let sink = audience.sink(id(slot)).ok_or(Ok(Stop::Requested))?;
         entry.answered += 1;
+        if let Some(bits) = likelihood {
+            sink.likelihood(bits);
+        }
         sink.token(token);
         let mut fits = true;
         entry.text.push(&self.vocab, token, false, |text| {
@@ -648,6 +680,7 @@ impl Engine<'_> {
             let choice = Choice {
                 token: token.ok_or(Err(Error::Operation("forced")))?,
                 over: over && index + 1 == forced,
+                likelihood: None,
             };
             self.slots.get_mut(slot).map_err(Err)?.phase = PREFILL;
             self.hand_out(slot, choice, false, audience)?;

@@ -59,7 +59,9 @@ pub(crate) struct Slot {
     /// Whether the asker knows that the prompt is computed.
     pub(crate) told: u32,
     /// Whether the answer must keep to a grammar.
-    pub(crate) constrained: u32,
+    pub(crate) constrained: u16,
+    /// Whether it is wanted how likely each token was.
+    pub(crate) rated: u16,
 }
 
 /// The slot is nobody's.
@@ -94,6 +96,7 @@ const NOBODYS: Slot = Slot {
     guessed: 0,
     told: 0,
     constrained: 0,
+    rated: 0,
 };
 
 impl Slot {
@@ -123,6 +126,7 @@ impl Slot {
             keep,
             drop_oldest: (request.full == Full::DropOldest).into(),
             constrained: request.constraint.is_some().into(),
+            rated: request.likelihoods.into(),
             ..NOBODYS
         }
     }

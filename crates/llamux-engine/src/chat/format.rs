@@ -36,6 +36,13 @@ pub enum Format {
     Gemma,
 }
 
+impl Format {
+    /// Whether the system prompt is a part of the first question.
+    pub(crate) fn shares_system_turn(self) -> bool {
+        self.style().shared.is_some()
+    }
+}
+
 /// A part of what is written around texts.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Part {

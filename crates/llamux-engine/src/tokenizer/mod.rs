@@ -277,6 +277,17 @@ impl<'a> Vocab<'a> {
         self.encode_at(text, Options::default(), false, work, out)
     }
 
+    /// The same, with pauses, and with special tokens as [`encode_with`](Self::encode_with) has them.
+    pub fn encode_on(
+        &self,
+        text: &str,
+        options: Options,
+        work: &mut Work<'_>,
+        out: &mut [u32],
+    ) -> Result<usize, Error> {
+        self.encode_at(text, options, false, work, out)
+    }
+
     /// Where texts `begin`, a space is put in front of them if the vocabulary says so.
     fn encode_at(
         &self,
