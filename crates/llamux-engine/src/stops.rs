@@ -85,6 +85,16 @@ impl Held {
         false
     }
 
+    /// Bytes that are held back.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is held back.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Hands out what is held: the answer has ended.
     pub fn finish(&mut self, mut out: impl FnMut(&str) -> bool) {
         self.hand_out(self.len, &mut out);

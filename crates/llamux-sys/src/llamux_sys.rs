@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `llama_command(2)` as the kernel defines it: the structure, its constants and the system call.
+//! `llama_command(2)` and `/dev/llama` as the kernel defines them: the structures, their constants, the
+//! system call and the numbers of the ioctls.
 //!
-//! Everything but the call itself is made from `include/uapi/linux/llamux.h` by bindgen. The crate
+//! Everything but the calls themselves is made from `include/uapi/linux/llamux.h` by bindgen. The crate
 //! `llamux` is the safe client on top.
 
 #![no_std]
@@ -20,6 +21,33 @@ use core::ffi::{c_int, c_long};
 
 /// The number of the system call, on every architecture.
 pub const SYS_LLAMA_COMMAND: c_long = 600;
+
+/// The number of an ioctl, as `_IOC()` of `linux/ioctl.h` makes it.
+const fn ioc(direction: u32, number: u32, size: usize) -> u32 {
+    // CAST: The sizes are small.
+    direction << 30 | (size as u32) << 16 | LLAMA_IOC_MAGIC << 8 | number
+}
+
+const NONE: u32 = 0;
+const WRITE: u32 = 1;
+const READ: u32 = 2;
+
+/// Says something; takes a [`llama_turn`].
+pub const LLAMA_IOC_TURN: u32 = ioc(WRITE, 0, size_of::<llama_turn>());
+/// Replaces the options; takes [`llama_options`].
+pub const LLAMA_IOC_SET: u32 = ioc(WRITE, 1, size_of::<llama_options>());
+/// Tells the state; fills a [`llama_session`].
+pub const LLAMA_IOC_INFO: u32 = ioc(READ | WRITE, 2, size_of::<llama_session>());
+/// Tells how likely the tokens were; takes [`llama_logprobs`].
+pub const LLAMA_IOC_LOGPROBS: u32 = ioc(READ | WRITE, 3, size_of::<llama_logprobs>());
+/// Copies the conversation; returns a descriptor.
+pub const LLAMA_IOC_FORK: u32 = ioc(NONE, 4, 0);
+/// Begins a new conversation.
+pub const LLAMA_IOC_RESET: u32 = ioc(NONE, 5, 0);
+/// Ends the answer.
+pub const LLAMA_IOC_CANCEL: u32 = ioc(NONE, 6, 0);
+/// Computes ahead.
+pub const LLAMA_IOC_PREWARM: u32 = ioc(NONE, 7, 0);
 
 /// Asks the kernel's language model; see `llama_command(2)`.
 ///

@@ -5,7 +5,9 @@
 //! C header: [`include/uapi/linux/llamux.h`](srctree/include/uapi/linux/llamux.h)
 
 use kernel::ffi::c_long;
+use kernel::fs::LocalFile;
 use kernel::prelude::*;
+use kernel::sync::Arc;
 use kernel::transmute::AsBytes;
 use kernel::uaccess::{UserPtr, UserSlice};
 use kernel::uapi;
@@ -14,9 +16,10 @@ use llamux_engine::grammar::{Checked, TableError};
 
 use crate::request::{Deadline, Finish, Question, Request};
 use crate::service::Service;
-use crate::{sys, SERVICE};
+use crate::{device, sys, SERVICE};
 
-const FLAGS: u64 = (uapi::LLAMA_RAW | uapi::LLAMA_GREEDY | uapi::LLAMA_WAIT) as u64;
+const FLAGS: u64 =
+    (uapi::LLAMA_RAW | uapi::LLAMA_GREEDY | uapi::LLAMA_WAIT | uapi::LLAMA_SESSION) as u64;
 
 /// Tokens of an answer if the caller does not say how many.
 pub(crate) const DEFAULT_MAX_TOKENS: u32 = 512;
@@ -26,6 +29,86 @@ const RESPONSE_BYTES_PER_TOKEN: usize = 32;
 
 /// Most of any of the parameters that are given in thousandths.
 const MILLI_MAX: u32 = 10_000;
+
+/// Most bytes of an answer of so many tokens.
+pub(crate) fn response_max(tokens: u32) -> Result<usize> {
+    Ok(usize::try_from(tokens)?
+        .saturating_mul(RESPONSE_BYTES_PER_TOKEN)
+        .clamp(4096, usize::try_from(uapi::LLAMA_RESPONSE_MAX)?))
+}
+
+/// The parameters of an answer, as a caller gives them.
+#[derive(Default)]
+pub(crate) struct Parameters {
+    pub(crate) greedy: bool,
+    pub(crate) max_tokens: u32,
+    pub(crate) seed: u64,
+    pub(crate) temperature_milli: u32,
+    pub(crate) top_k: u32,
+    pub(crate) top_p_milli: u32,
+    pub(crate) min_p_milli: u32,
+    pub(crate) repeat_penalty_milli: u32,
+}
+
+impl Parameters {
+    /// Whether each is within its bounds.
+    pub(crate) fn are_valid(&self) -> bool {
+        self.temperature_milli <= MILLI_MAX
+            && self.repeat_penalty_milli <= MILLI_MAX
+            && self.top_p_milli <= 1000
+            && self.min_p_milli <= 1000
+    }
+
+    /// Tokens of the answer, and how they are chosen.
+    pub(crate) fn or_defaults(&self) -> (u32, Sampling) {
+        let or = |value: u32, default: u32| if value == 0 { default } else { value };
+        let default = Sampling::default();
+        let sampling = Sampling {
+            temperature_milli: match self.greedy {
+                true => 0,
+                false => or(self.temperature_milli, default.temperature_milli),
+            },
+            top_k: or(self.top_k, default.top_k),
+            top_p_milli: or(self.top_p_milli, default.top_p_milli),
+            min_p_milli: or(self.min_p_milli, default.min_p_milli),
+            repeat_penalty_milli: or(self.repeat_penalty_milli, default.repeat_penalty_milli),
+            seed: match self.seed {
+                0 => sys::random(),
+                seed => seed,
+            },
+        };
+        (or(self.max_tokens, DEFAULT_MAX_TOKENS), sampling)
+    }
+}
+
+/// Copies a caller's bytes.
+pub(crate) fn bytes_from_user(address: u64, len: u64) -> Result<KVVec<u8>> {
+    let mut bytes = KVVec::new();
+    UserSlice::new(
+        UserPtr::from_addr(usize::try_from(address)?),
+        usize::try_from(len)?,
+    )
+    .read_all(&mut bytes, GFP_KERNEL_ACCOUNT)?;
+    Ok(bytes)
+}
+
+/// Copies a caller's compiled grammar, if there is one.
+pub(crate) fn grammar_from_user(address: u64, len: u64) -> Result<Option<Arc<Checked<KVVec<u8>>>>> {
+    if (address == 0) != (len == 0) {
+        return Err(EINVAL);
+    }
+    if len > u64::from(uapi::LLAMA_GRAMMAR_MAX) {
+        return Err(EMSGSIZE);
+    }
+    if len == 0 {
+        return Ok(None);
+    }
+    let grammar = Checked::new(bytes_from_user(address, len)?).map_err(|error| match error {
+        TableError::Version { .. } => EOPNOTSUPP,
+        _ => EBADMSG,
+    })?;
+    Ok(Some(Arc::new(grammar, GFP_KERNEL_ACCOUNT)?))
+}
 
 /// Called by the system call in shim.c.
 #[no_mangle]
@@ -43,27 +126,38 @@ fn command(address: usize, size: usize) -> Result<usize> {
     let service = SERVICE.as_ref().ok_or(ENODEV)?;
     let wait = args.0.flags & u64::from(uapi::LLAMA_WAIT) != 0;
     service.wait_until_ready(wait, &question.deadline)?;
-    let answer = ask(service, question)?;
-    args.reply(address, size, &answer)
+    if args.0.flags & u64::from(uapi::LLAMA_SESSION) == 0 {
+        return args.reply(address, size, &ask(service, question)?);
+    }
+    let file = LocalFile::fget(u32::try_from(args.0.session).map_err(|_| EBADF)?)?;
+    let session = device::session(&file).ok_or(EINVAL)?;
+    let request = session.ask(question)?;
+    let answer = answer(service, request);
+    session.put_away();
+    args.reply(address, size, &answer?)
 }
 
 /// An answer that may be copied out.
 struct Answer {
-    request: kernel::sync::Arc<Request>,
+    request: Arc<Request>,
     finish: Finish,
     stop: u32,
 }
 
 fn ask(service: &Service, question: Question) -> Result<Answer> {
-    let response_max = response_max(question.max_tokens);
-    let queued = Request::new(question, response_max)?;
+    let queued = Request::new(response_max(question.max_tokens)?, question)?;
     let request = queued.clone_arc();
     service.submit(queued);
+    answer(service, request)
+}
 
+/// Waits for the answer to a request that was submitted.
+fn answer(service: &Service, request: Arc<Request>) -> Result<Answer> {
     if let Err(wait) = request.wait() {
         request.cancel();
         if service.withdraw(&request) {
             // Nobody had begun with it.
+            request.finish(Ok(Finish::NOTHING));
             return Err(wait.into());
         }
         request.wait_for_end();
@@ -73,6 +167,7 @@ fn ask(service: &Service, question: Question) -> Result<Answer> {
     let stop = match finish.stop {
         Stop::End => uapi::LLAMA_STOP_END,
         Stop::Length | Stop::Context => uapi::LLAMA_STOP_LENGTH,
+        Stop::Sink if finish.stopped => uapi::LLAMA_STOP_STRING,
         Stop::Sink => uapi::LLAMA_STOP_BUFFER,
         Stop::Requested if finish.tokens == 0 => {
             let late = request.question.deadline.has_passed();
@@ -88,14 +183,6 @@ fn ask(service: &Service, question: Question) -> Result<Answer> {
     })
 }
 
-/// The most bytes of an answer of so many tokens that are kept.
-pub(crate) fn response_max(tokens: u32) -> usize {
-    // CAST: `usize` has 64 bits.
-    (tokens as usize)
-        .saturating_mul(RESPONSE_BYTES_PER_TOKEN)
-        .clamp(4096, uapi::LLAMA_RESPONSE_MAX as usize)
-}
-
 /// The argument of the system call.
 #[repr(transparent)]
 struct Args(uapi::llama_command);
@@ -107,18 +194,26 @@ impl Args {
     /// Checks the arguments and copies the prompt.
     fn question(&self) -> Result<Question> {
         let args = &self.0;
+        let parameters = Parameters {
+            greedy: args.flags & u64::from(uapi::LLAMA_GREEDY) != 0,
+            max_tokens: args.max_tokens,
+            seed: args.seed,
+            temperature_milli: args.temperature_milli,
+            top_k: args.top_k,
+            top_p_milli: args.top_p_milli,
+            min_p_milli: args.min_p_milli,
+            repeat_penalty_milli: args.repeat_penalty_milli,
+        };
         if args.flags & !FLAGS != 0
-            || args.temperature_milli > MILLI_MAX
-            || args.repeat_penalty_milli > MILLI_MAX
-            || args.top_p_milli > 1000
-            || args.min_p_milli > 1000
+            || (args.flags & u64::from(uapi::LLAMA_SESSION) == 0 && args.session != 0)
+            || args.reserved != 0
+            || !parameters.are_valid()
             || (args.response == 0 && args.response_len != 0)
             || (args.grammar == 0) != (args.grammar_len == 0)
         {
             return Err(EINVAL);
         }
-        let len = usize::try_from(args.prompt_len)?;
-        if len == 0 {
+        if args.prompt_len == 0 {
             return Err(EINVAL);
         }
         if args.prompt_len > u64::from(uapi::LLAMA_PROMPT_MAX)
@@ -126,48 +221,19 @@ impl Args {
         {
             return Err(EMSGSIZE);
         }
-        let mut prompt = KVVec::new();
-        UserSlice::new(UserPtr::from_addr(usize::try_from(args.prompt)?), len)
-            .read_all(&mut prompt, GFP_KERNEL_ACCOUNT)?;
+        let prompt = bytes_from_user(args.prompt, args.prompt_len)?;
         core::str::from_utf8(&prompt).map_err(|_| EILSEQ)?;
-        let mut grammar = None;
-        if args.grammar_len != 0 {
-            let len = usize::try_from(args.grammar_len)?;
-            let mut table = KVVec::new();
-            UserSlice::new(UserPtr::from_addr(usize::try_from(args.grammar)?), len)
-                .read_all(&mut table, GFP_KERNEL_ACCOUNT)?;
-            grammar = Some(Checked::new(table).map_err(|error| match error {
-                TableError::Version { .. } => EOPNOTSUPP,
-                _ => EBADMSG,
-            })?);
-        }
-
-        let or = |value: u32, default: u32| if value == 0 { default } else { value };
-        let default = Sampling::default();
-        let greedy = args.flags & u64::from(uapi::LLAMA_GREEDY) != 0;
+        let grammar = grammar_from_user(args.grammar, args.grammar_len)?;
+        let (max_tokens, sampling) = parameters.or_defaults();
         Ok(Question {
             prompt,
             grammar,
             owner: sys::caller(),
             raw: args.flags & u64::from(uapi::LLAMA_RAW) != 0,
-            max_tokens: or(args.max_tokens, DEFAULT_MAX_TOKENS),
+            max_tokens,
             deadline: Deadline::after(args.timeout_ms),
-            sampling: Sampling {
-                temperature_milli: if greedy {
-                    0
-                } else {
-                    or(args.temperature_milli, default.temperature_milli)
-                },
-                top_k: or(args.top_k, default.top_k),
-                top_p_milli: or(args.top_p_milli, default.top_p_milli),
-                min_p_milli: or(args.min_p_milli, default.min_p_milli),
-                repeat_penalty_milli: or(args.repeat_penalty_milli, default.repeat_penalty_milli),
-                seed: if args.seed == 0 {
-                    sys::random()
-                } else {
-                    args.seed
-                },
-            },
+            sampling,
+            turn: None,
         })
     }
 
@@ -198,7 +264,7 @@ impl Args {
 }
 
 /// The longest beginning of a UTF-8 text that has at most `max` bytes and no part of a character.
-fn floor_char_boundary(text: &[u8], max: usize) -> &[u8] {
+pub(crate) fn floor_char_boundary(text: &[u8], max: usize) -> &[u8] {
     let mut end = text.len().min(max);
     // A continuation byte is 0b10xxxxxx.
     while end > 0 && text.get(end).is_some_and(|b| b & 0xc0 == 0x80) {
@@ -257,6 +323,8 @@ mod tests {
         assert_eq!(refusal(|a| a.response_len = 1), Some(EINVAL));
         assert_eq!(refusal(|a| a.grammar = 1), Some(EINVAL));
         assert_eq!(refusal(|a| a.grammar_len = 1), Some(EINVAL));
+        assert_eq!(refusal(|a| a.session = 1), Some(EINVAL));
+        assert_eq!(refusal(|a| a.reserved = 1), Some(EINVAL));
         let long = |a: &mut uapi::llama_command| {
             a.grammar = 1;
             a.grammar_len = u64::from(uapi::LLAMA_GRAMMAR_MAX) + 1;

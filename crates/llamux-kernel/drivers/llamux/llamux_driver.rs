@@ -4,7 +4,8 @@
 //!
 //! One kernel thread loads the model ([`load`]) and answers the questions of all callers ([`serve`]),
 //! who wait in a queue ([`service`]); others help it with the large operations ([`pool`]). Callers
-//! come by the system call llama_command ([`command`]).
+//! come by the system call llama_command ([`command`]), or hold a conversation ([`session`]) through
+//! /dev/llama ([`device`]).
 //!
 //! C header: [`include/uapi/linux/llamux.h`](srctree/include/uapi/linux/llamux.h)
 
@@ -12,6 +13,7 @@ use kernel::prelude::*;
 use kernel::sync::{Arc, SetOnce};
 
 mod command;
+mod device;
 mod files;
 mod latency;
 mod load;
@@ -21,6 +23,7 @@ mod requant;
 mod request;
 mod serve;
 mod service;
+mod session;
 mod status;
 mod sys;
 #[cfg(CONFIG_LLAMUX_KUNIT_TEST)]
@@ -86,6 +89,7 @@ impl kernel::Module for Llamux {
         // SAFETY: Once, and the files come after it.
         unsafe { prompt::init() };
         sys::create_proc_files()?;
+        device::register()?;
         Ok(Self)
     }
 }

@@ -139,8 +139,9 @@ impl Prompt {
                 ..Sampling::default()
             },
             deadline: Deadline::after(0),
+            turn: None,
         };
-        let queued = Request::new(question, response_max(DEFAULT_MAX_TOKENS))?;
+        let queued = Request::new(response_max(DEFAULT_MAX_TOKENS)?, question)?;
         let asked = Asked {
             owner: self.owner,
             request: queued.clone_arc(),

@@ -11,17 +11,20 @@ use kernel::list::{
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering::Relaxed, Atomic};
 use kernel::sync::lock::{Backend, Guard};
-use kernel::sync::{new_condvar, new_mutex, CondVar, CondVarTimeoutResult, Mutex};
+use kernel::sync::poll::PollCondVarBox;
+use kernel::sync::{new_condvar, new_mutex, Arc, CondVar, CondVarTimeoutResult, Mutex};
 use kernel::time::{msecs_to_jiffies, Instant, Monotonic};
+use llamux_engine::chat::{Conversation, Role};
 use llamux_engine::generate::{Sampling, Stop};
 use llamux_engine::grammar::{Checked, Constraint};
+use llamux_engine::stops::Stops;
 
 /// What the caller asks for.
 pub(crate) struct Question {
     /// The prompt.
     pub(crate) prompt: KVVec<u8>,
     /// The compiled grammar that the answer must keep to.
-    pub(crate) grammar: Option<Checked<KVVec<u8>>>,
+    pub(crate) grammar: Option<Arc<Checked<KVVec<u8>>>>,
     /// Whose it is: the caller's effective user, in the initial namespace.
     pub(crate) owner: u64,
     /// Without the chat format.
@@ -32,6 +35,55 @@ pub(crate) struct Question {
     pub(crate) sampling: Sampling,
     /// When to give up.
     pub(crate) deadline: Deadline,
+    /// If it continues a conversation: how. The prompt then is what is said.
+    pub(crate) turn: Option<Turn>,
+}
+
+/// How a question continues a session's conversation.
+pub(crate) struct Turn {
+    /// Who says how many bytes of the prompt.
+    pub(crate) said: KVec<Said>,
+    /// Whether the model's answer follows.
+    pub(crate) answer: bool,
+    /// What ends that answer, as [`Stops`] wants it.
+    pub(crate) stops: Option<Arc<KVVec<u8>>>,
+    /// Whether the oldest turns are dropped when the context is full.
+    pub(crate) drop_oldest: bool,
+    /// Whether to keep how likely each token was.
+    pub(crate) rated: bool,
+    /// Who reads the answer as it comes.
+    pub(crate) reader: Arc<Reader>,
+}
+
+/// A part of what is said.
+#[derive(Clone, Copy)]
+pub(crate) struct Said {
+    pub(crate) role: Role,
+    pub(crate) len: usize,
+}
+
+/// Where those wait who read an answer as it comes, and those who poll it.
+pub(crate) struct Reader(pub(crate) PollCondVarBox);
+
+/// A conversation: what a session is made of.
+#[derive(Default)]
+pub(crate) struct Talk {
+    /// All its tokens.
+    pub(crate) tokens: KVVec<u32>,
+    /// Where it stands behind them.
+    pub(crate) state: Conversation,
+    /// How many of them stay when the oldest are dropped.
+    pub(crate) keep: u32,
+}
+
+/// A token of an answer.
+#[derive(Clone, Copy)]
+pub(crate) struct Rated {
+    pub(crate) token: u32,
+    /// Its negative log-likelihood in millionths; `None` if it was not computed.
+    pub(crate) millionths: Option<u32>,
+    /// Where its text begins in the answer.
+    pub(crate) offset: u32,
 }
 
 /// The bound of a call's time, which runs from the call's beginning.
@@ -95,14 +147,33 @@ impl Deadline {
 #[derive(Clone, Copy)]
 pub(crate) struct Finish {
     pub(crate) prompt_tokens: u32,
+    pub(crate) cached_tokens: u32,
     pub(crate) tokens: u32,
     pub(crate) stop: Stop,
+    /// Whether it was one of the texts that end an answer.
+    pub(crate) stopped: bool,
+}
+
+impl Finish {
+    /// Nothing was computed.
+    pub(crate) const NOTHING: Self = Self {
+        prompt_tokens: 0,
+        cached_tokens: 0,
+        tokens: 0,
+        stop: Stop::Requested,
+        stopped: false,
+    };
 }
 
 /// The part that both sides change.
 pub(crate) struct Progress {
     /// The text so far. Its capacity is fixed.
     pub(crate) response: KVVec<u8>,
+    /// The conversation that the turn continues; with the turn, and what there is of its answer, from
+    /// the end on. The capacity is fixed, too.
+    pub(crate) talk: Talk,
+    /// The answer's tokens, if they are wanted. The capacity is fixed, too.
+    pub(crate) rated: KVVec<Rated>,
     /// Set once, at the end.
     pub(crate) result: Option<Result<Finish>>,
 }
@@ -154,14 +225,19 @@ impl From<Wait> for Error {
 
 impl Request {
     /// A request whose answer can be `response_max` bytes long.
-    pub(crate) fn new(question: Question, response_max: usize) -> Result<ListArc<Self>> {
+    pub(crate) fn new(response_max: usize, question: Question) -> Result<ListArc<Self>> {
         let response = KVVec::with_capacity(response_max, GFP_KERNEL_ACCOUNT)?;
         ListArc::pin_init(
             try_pin_init!(Self {
                 question,
                 cancelled: Atomic::new(false),
                 progress <- new_mutex!(
-                    Progress { response, result: None },
+                    Progress {
+                        response,
+                        talk: Talk::default(),
+                        rated: KVVec::new(),
+                        result: None,
+                    },
                     "llamux_request"
                 ),
                 finished <- new_condvar!("llamux_request"),
@@ -185,9 +261,21 @@ impl Request {
         })
     }
 
+    /// What ends the answer, which was checked.
+    pub(crate) fn stops(&self) -> Stops<'_> {
+        let turn = self.question.turn.as_ref();
+        let texts = turn.and_then(|turn| core::str::from_utf8(turn.stops.as_deref()?).ok());
+        Stops::new(texts.unwrap_or("")).unwrap_or_default()
+    }
+
     /// Tells the answering thread that nobody waits any more.
     pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Relaxed);
+    }
+
+    /// Whether somebody said so.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Relaxed)
     }
 
     /// Whether to stop answering.
@@ -203,15 +291,38 @@ impl Request {
             return false;
         }
         // Within the capacity, so nothing is allocated.
-        response
+        let done = response
             .extend_from_slice(text.as_bytes(), GFP_KERNEL)
-            .is_ok()
+            .is_ok();
+        drop(progress);
+        self.wake_reader();
+        done
+    }
+
+    /// Notes a token of the answer, whose text begins behind `held` more bytes.
+    pub(crate) fn rate(&self, token: u32, millionths: Option<u32>, held: usize) {
+        let mut progress = self.progress.lock();
+        let offset = progress.response.len().saturating_add(held);
+        let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+        // Where there is no room for more, it is only not kept.
+        let _ = progress.rated.push_within_capacity(Rated {
+            token,
+            millionths,
+            offset,
+        });
     }
 
     /// Ends the request and wakes its caller.
     pub(crate) fn finish(&self, result: Result<Finish>) {
         self.progress.lock().result = Some(result);
         self.finished.notify_all();
+        self.wake_reader();
+    }
+
+    fn wake_reader(&self) {
+        if let Some(turn) = &self.question.turn {
+            turn.reader.0.notify_all();
+        }
     }
 
     /// Waits until the answer is complete, a signal arrives, or the time is up.

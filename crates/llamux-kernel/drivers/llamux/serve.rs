@@ -7,23 +7,27 @@
 //!
 //! Between any two operations the thread looks for callers that have left, by a signal, by being killed, or
 //! because their time is up. They are let go at once, and no token is computed for them from the next
-//! step on.
+//! step on. Only a session waits for the end of the step, since it keeps the tokens.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::convert::Infallible;
 
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering::Relaxed;
 use kernel::sync::Arc;
 use kernel::time::{Delta, Instant, Monotonic};
-use llamux_engine::generate::{self, Outcome, Sink, Stop};
+use llamux_engine::chat::{Message, Role};
+use llamux_engine::generate::{self, Full, Outcome, Sink, Stop};
 use llamux_engine::grammar::Constraint;
 use llamux_engine::scheduler::{Audience, SlotId};
+use llamux_engine::stops::Held;
+use llamux_engine::turn::{self, millionths, Begun};
 use llamux_engine::{Engine, Error as EngineError};
 
 use crate::pool::Pool;
-use crate::request::{Finish, Request};
+use crate::request::{Finish, Request, Talk, Turn};
 use crate::service::Service;
+use crate::session::HELD_MAX;
 use crate::status::Shown;
 use crate::sys;
 
@@ -77,10 +81,22 @@ struct Seat {
     prompt_tokens: Cell<u32>,
     /// Tokens of the answer so far.
     tokens: Cell<u32>,
-    /// Whether its caller was let go.
+    /// Whether nobody waits for more.
     over: Cell<bool>,
+    /// Whether its caller was let go.
+    told: Cell<bool>,
     /// Whether the engine has done with it.
     done: Cell<bool>,
+    /// What a session is told when its tokens are there.
+    end: Cell<Option<Result<Finish>>>,
+    /// Its turn, once it was taken in.
+    begun_turn: Cell<Option<Begun>>,
+    /// What may be the beginning of a text that ends the answer, and whether one came.
+    held: RefCell<Held>,
+    stopped: Cell<bool>,
+    /// The answer's last token, and how likely the next one is.
+    last: Cell<Option<u32>>,
+    likelihood: Cell<Option<u64>>,
 }
 
 impl Seat {
@@ -92,13 +108,25 @@ impl Seat {
             prompt_tokens: Cell::new(0),
             tokens: Cell::new(0),
             over: Cell::new(false),
+            told: Cell::new(false),
             done: Cell::new(false),
+            end: Cell::new(None),
+            begun_turn: Cell::new(None),
+            held: RefCell::new(Held::default()),
+            stopped: Cell::new(false),
+            last: Cell::new(None),
+            likelihood: Cell::new(None),
         }
+    }
+
+    fn turn(&self) -> Option<&Turn> {
+        self.request.question.turn.as_ref()
     }
 
     /// Lets the caller go.
     fn finish(&self, result: Result<Finish>) {
-        if !self.over.replace(true) {
+        self.over.set(true);
+        if !self.told.replace(true) {
             self.request.finish(result);
         }
     }
@@ -106,13 +134,58 @@ impl Seat {
     /// Whether the caller is gone. One that does not wait any more is let go with what there is.
     fn is_over(&self) -> bool {
         if !self.over.get() && self.request.is_over() {
-            self.finish(Ok(Finish {
-                prompt_tokens: self.prompt_tokens.get(),
-                tokens: self.tokens.get(),
-                stop: Stop::Requested,
-            }));
+            match self.turn() {
+                // The engine ends it at once, and then its tokens are there.
+                Some(_) => self.over.set(true),
+                None => self.finish(Ok(Finish {
+                    prompt_tokens: self.prompt_tokens.get(),
+                    tokens: self.tokens.get(),
+                    ..Finish::NOTHING
+                })),
+            }
         }
         self.over.get()
+    }
+
+    /// Hands a part of the answer on. `false` to end it.
+    fn append(&self, text: &str) -> bool {
+        if self.turn().is_none() {
+            return self.request.append(text);
+        }
+        let mut fits = true;
+        let out = |part: &str| {
+            fits = fits && self.request.append(part);
+            fits
+        };
+        let mut held = self.held.borrow_mut();
+        if held.push(self.request.stops(), text, out) {
+            self.stopped.set(true);
+        }
+        fits && !self.stopped.get()
+    }
+
+    /// Ends the request of a session, whose conversation is now `tokens` long, without the last one
+    /// of the answer if there was no need to compute it.
+    fn settle(&self, result: Result<Finish>, tokens: &[u32]) {
+        if let (Ok(finish), Some(begun)) = (&result, self.begun_turn.get()) {
+            if !self.stopped.get() {
+                let mut held = self.held.borrow_mut();
+                held.finish(|text| self.request.append(text));
+            }
+            let mut progress = self.request.progress.lock();
+            let talk = &mut progress.talk;
+            talk.tokens.clear();
+            let last = match finish.stop {
+                Stop::Length | Stop::Sink if !finish.stopped => self.last.get(),
+                _ => None,
+            };
+            for &token in Iterator::chain(tokens.iter(), &last) {
+                // Within the capacity, which is a context.
+                let _ = talk.tokens.push_within_capacity(token);
+            }
+            (talk.state, talk.keep) = (begun.state, begun.keep);
+        }
+        self.finish(result);
     }
 }
 
@@ -137,11 +210,16 @@ impl Service {
                 stats.steps += 1;
                 stats.step_tokens += tokens;
             }
-            for seat in room.seats.iter_mut() {
-                if seat.as_ref().is_some_and(|seat| seat.done.get()) {
-                    *seat = None;
-                    room.full = false;
+            for place in room.seats.iter_mut() {
+                let Some(seat) = place.as_ref().filter(|seat| seat.done.get()) else {
+                    continue;
+                };
+                if let Some(result) = seat.end.take() {
+                    let id = seat.begun_turn.get().map(|begun| begun.id);
+                    seat.settle(result, id.map_or(&[], |id| engine.sequence_of(id)));
                 }
+                *place = None;
+                room.full = false;
             }
             self.set_active(engine);
         }
@@ -177,7 +255,10 @@ impl Service {
                     }
                 }
             }
-            room.head = None;
+            if let Some(head) = room.head.take() {
+                // Unless it was told something else.
+                head.finish(Ok(Finish::NOTHING));
+            }
             self.set_active(engine);
             // Last, so that who is not waiting any more is seen as being answered.
             self.waiting.fetch_sub(1, Relaxed);
@@ -196,21 +277,69 @@ impl Service {
 fn submit(engine: &mut Engine<'_>, room: &Room, seat: &Seat) -> Result<SlotId, EngineError> {
     let request = &seat.request;
     let question = &request.question;
-    engine.submit_with(
-        &generate::Request {
-            prompt: request.prompt(),
-            raw: question.raw,
-            max_tokens: question.max_tokens,
-            sampling: question.sampling,
-            constraint: request.constraint(),
-            ..generate::Request::default()
+    let asked = generate::Request {
+        prompt: request.prompt(),
+        raw: question.raw,
+        max_tokens: question.max_tokens,
+        sampling: question.sampling,
+        constraint: request.constraint(),
+        ..generate::Request::default()
+    };
+    let pause = &mut || {
+        room.pause();
+        seat.over.get()
+    };
+    match &question.turn {
+        None => engine.submit_with(&asked, question.owner, pause),
+        Some(turn) => {
+            // No lock is held while the turn is split into tokens, and nobody else looks at it.
+            let talk = core::mem::take(&mut request.progress.lock().talk);
+            let begun = submit_turn(engine, (turn, &talk), &asked, question.owner, pause);
+            request.progress.lock().talk = talk;
+            let begun = begun?;
+            seat.begun_turn.set(Some(begun));
+            Ok(begun.id)
+        }
+    }
+}
+
+fn submit_turn(
+    engine: &mut Engine<'_>,
+    (turn, talk): (&Turn, &Talk),
+    asked: &generate::Request<'_>,
+    owner: u64,
+    pause: &mut dyn FnMut() -> bool,
+) -> Result<Begun, EngineError> {
+    let nothing = Message {
+        role: Role::User,
+        text: "",
+    };
+    let mut messages = [nothing; HELD_MAX + 1];
+    let mut rest = asked.prompt;
+    for (message, said) in messages.iter_mut().zip(&turn.said) {
+        let (text, others) = rest.split_at_checked(said.len).unwrap_or((rest, ""));
+        rest = others;
+        *message = Message {
+            role: said.role,
+            text,
+        };
+    }
+    let turn_of_engine = turn::Turn {
+        before: &talk.tokens,
+        state: talk.state,
+        keep: talk.keep,
+        messages: messages.get(..turn.said.len()).unwrap_or(&[]),
+        answer: turn.answer,
+    };
+    let asked = generate::Request {
+        full: match turn.drop_oldest {
+            true => Full::DropOldest,
+            false => Full::Stop,
         },
-        question.owner,
-        &mut || {
-            room.pause();
-            seat.over.get()
-        },
-    )
+        likelihoods: turn.rated,
+        ..*asked
+    };
+    engine.submit_turn(&turn_of_engine, &asked, owner, pause)
 }
 
 /// Those who are being answered, for the time of one step.
@@ -240,14 +369,20 @@ impl Audience for Crowd<'_> {
         if let Ok(outcome) = &end {
             self.service.count(outcome, seat);
         }
-        seat.finish(match end {
+        let result = match end {
             Ok(outcome) => Ok(Finish {
                 prompt_tokens: outcome.prompt_tokens,
+                cached_tokens: outcome.cached_tokens,
                 tokens: outcome.tokens,
                 stop: outcome.stop,
+                stopped: seat.stopped.get(),
             }),
             Err(error) => Err(errno(error)),
-        });
+        };
+        match seat.turn() {
+            Some(_) => seat.end.set(Some(result)),
+            None => seat.finish(result),
+        }
     }
 }
 
@@ -263,7 +398,7 @@ struct Voice<'r> {
 impl Sink for Voice<'_> {
     fn text(&mut self, text: &str) -> bool {
         let seat = self.seat.filter(|seat| !seat.over.get());
-        seat.is_some_and(|seat| seat.request.append(text))
+        seat.is_some_and(|seat| seat.append(text))
     }
 
     fn stop(&mut self) -> bool {
@@ -272,10 +407,22 @@ impl Sink for Voice<'_> {
         self.seat.is_none_or(|seat| seat.over.get())
     }
 
-    fn token(&mut self, _id: u32) {
+    fn token(&mut self, id: u32) {
         self.tokens += 1;
         if let Some(seat) = self.seat {
             seat.tokens.set(seat.tokens.get().saturating_add(1));
+            seat.last.set(Some(id));
+            if seat.turn().is_some_and(|turn| turn.rated) {
+                let likelihood = seat.likelihood.take().map(millionths);
+                let held = seat.held.borrow().len();
+                seat.request.rate(id, likelihood, held);
+            }
+        }
+    }
+
+    fn likelihood(&mut self, bits: u64) {
+        if let Some(seat) = self.seat {
+            seat.likelihood.set(Some(bits));
         }
     }
 

@@ -5,7 +5,8 @@
 //! `load.rs` is how it comes by the model, `serve.rs` how it answers.
 //!
 //! Lock order: `Service::state`, `Service::queue`, `Service::stats` and `Request::progress` are all
-//! leaves: none is taken with another held. None is held while computing.
+//! leaves: none is taken with another of them held, and only `Session::inner` outside of them. None is
+//! held while computing.
 
 use core::convert::Infallible;
 
@@ -82,6 +83,8 @@ pub(crate) struct Service {
     pub(crate) waiting: Atomic<u32>,
     /// Requests that are being answered.
     pub(crate) active: Atomic<u32>,
+    /// See [`Self::context`].
+    context: Atomic<u32>,
     #[pin]
     pub(crate) stats: Mutex<Stats>,
     /// Set before the first section.
@@ -126,6 +129,7 @@ impl Service {
                 arrived <- new_condvar!("llamux_arrived"),
                 waiting: Atomic::new(0),
                 active: Atomic::new(0),
+                context: Atomic::new(0),
                 stats <- new_mutex!(Stats::default(), "llamux_stats"),
                 latency: SetOnce::new(),
             }),
@@ -146,6 +150,11 @@ impl Service {
                 State::Loading => deadline.wait(&self.loaded, &mut state)?,
             }
         }
+    }
+
+    /// Tokens of the model's context; 0 until there is a model.
+    pub(crate) fn context(&self) -> u32 {
+        self.context.load(Relaxed)
     }
 
     /// Puts a request at the end of the queue.
@@ -194,6 +203,7 @@ impl Service {
         let room = Room::new(self.settings.sessions)
             .map_err(|error| reason(fmt!("cannot serve sessions: {error:?}")))?;
         let serve = |engine: &mut Engine<'_>, facts| {
+            self.context.store(engine.info().context, Relaxed);
             self.set_state(State::Ready(facts));
             engine.set_speculation(self.settings.speculate);
             self.serve(engine, &pool, room)

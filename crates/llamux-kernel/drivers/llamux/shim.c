@@ -316,7 +316,7 @@ void llamux_model_close(struct file *file)
 
 int llamux_command_from_user(struct llama_command *dst, unsigned long src, size_t usize)
 {
-	BUILD_BUG_ON(sizeof(struct llama_command) != LLAMA_COMMAND_SIZE_VER1);
+	BUILD_BUG_ON(sizeof(struct llama_command) != LLAMA_COMMAND_SIZE_VER2);
 
 	if (usize > PAGE_SIZE)
 		return -E2BIG;

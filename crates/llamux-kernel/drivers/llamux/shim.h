@@ -35,6 +35,9 @@ u64 llamux_clock(void);
 u64 llamux_random(void);
 void llamux_wait_for_initramfs(void);
 
+/* shim_device.c */
+int llamux_struct_from_user(void *dst, size_t ksize, unsigned long src, size_t usize);
+
 /* reserve.c */
 void *llamux_reserved(size_t *size);
 

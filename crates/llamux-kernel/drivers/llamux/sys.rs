@@ -10,9 +10,11 @@ use core::ptr::NonNull;
 
 use kernel::error::{from_err_ptr, to_result};
 use kernel::ffi::{c_int, c_void};
+use kernel::fs::{Kiocb, LocalFile};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::task::Kuid;
+use kernel::types::ForeignOwnable;
 use kernel::uapi;
 use llamux_engine::math::{FpuSection, Kernels};
 
@@ -44,6 +46,12 @@ mod shim {
         pub(super) fn llamux_model_close(file: *mut c_void);
         pub(super) fn llamux_command_from_user(
             dst: *mut uapi::llama_command,
+            src: usize,
+            usize: usize,
+        ) -> c_int;
+        pub(super) fn llamux_struct_from_user(
+            dst: *mut c_void,
+            ksize: usize,
             src: usize,
             usize: usize,
         ) -> c_int;
@@ -324,4 +332,59 @@ pub(crate) fn command_from_user(address: usize, size: usize) -> Result<uapi::lla
     // SAFETY: `command` is valid for the write; any address and size may be given.
     to_result(unsafe { shim::llamux_command_from_user(&raw mut command, address, size) })?;
     Ok(command)
+}
+
+/// A structure of the device's interface.
+///
+/// # Safety
+///
+/// It consists of integers, without padding, so that any bytes make one and all of its bytes may be
+/// shown.
+pub(crate) unsafe trait Plain: Default {}
+
+// SAFETY: 3 times 8 bytes and 2 times 4.
+unsafe impl Plain for uapi::llama_turn {}
+// SAFETY: 6 times 8 bytes and 8 times 4.
+unsafe impl Plain for uapi::llama_options {}
+// SAFETY: 14 times 4 bytes and 8.
+unsafe impl Plain for uapi::llama_session {}
+// SAFETY: 4 times 4 bytes.
+unsafe impl Plain for uapi::llama_logprob {}
+// SAFETY: 8 bytes and 2 times 4.
+unsafe impl Plain for uapi::llama_logprobs {}
+
+const _: () = {
+    assert!(size_of::<uapi::llama_turn>() == 32);
+    assert!(size_of::<uapi::llama_options>() == 80);
+    assert!(size_of::<uapi::llama_session>() == 64);
+    assert!(size_of::<uapi::llama_logprob>() == 16);
+    assert!(size_of::<uapi::llama_logprobs>() == 16);
+};
+
+/// Copies a structure that is `size` bytes long in the caller's eyes, `least` at least.
+pub(crate) fn plain_from_user<T: Plain>(address: usize, size: usize, least: usize) -> Result<T> {
+    if size < least {
+        return Err(EINVAL);
+    }
+    let mut value = T::default();
+    let place: *mut T = &raw mut value;
+    // SAFETY: `place` is valid for the write, after which it is a `T`, as `Plain` says; any address and
+    // size may be given.
+    to_result(unsafe {
+        shim::llamux_struct_from_user(place.cast(), size_of::<T>(), address, size)
+    })?;
+    Ok(value)
+}
+
+/// Its bytes.
+pub(crate) fn plain_bytes<T: Plain>(value: &T) -> &[u8] {
+    // SAFETY: So many bytes are there, without padding, as `Plain` says, and borrowed as long.
+    unsafe { core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>()) }
+}
+
+/// The file that is read or written.
+pub(crate) fn file_of<'k, T: ForeignOwnable>(kiocb: &'k Kiocb<'_, T>) -> &'k LocalFile {
+    // SAFETY: The kiocb is valid for as long as it is borrowed, and has a reference to its file, whose
+    // position no other thread changes without the lock.
+    unsafe { LocalFile::from_raw_file((*kiocb.as_raw()).ki_filp) }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR MIT */
 /*
- * llama_command(2): ask the kernel's language model.
+ * llama_command(2): ask the kernel's language model. And /dev/llama, each open
+ * file of which is a conversation with it; that is at the end.
  *
  *	long llama_command(struct llama_command *command, size_t size);
  *
@@ -13,12 +14,14 @@
 #ifndef _UAPI_LINUX_LLAMUX_H
 #define _UAPI_LINUX_LLAMUX_H
 
+#include <linux/ioctl.h>
 #include <linux/types.h>
 
 /* llama_command.flags */
 #define LLAMA_RAW	(1ULL << 0)	/* the prompt is not put into the model's chat format */
 #define LLAMA_GREEDY	(1ULL << 1)	/* always take the likeliest token; no sampling */
 #define LLAMA_WAIT	(1ULL << 2)	/* wait until the model is loaded, instead of EAGAIN */
+#define LLAMA_SESSION	(1ULL << 3)	/* ask in the conversation of the descriptor @session */
 
 /* llama_command.stop_reason */
 #define LLAMA_STOP_END		1	/* the model ended its answer */
@@ -26,6 +29,8 @@
 #define LLAMA_STOP_TIMEOUT	3	/* timeout_ms passed */
 #define LLAMA_STOP_INTERRUPTED	4	/* a signal arrived */
 #define LLAMA_STOP_BUFFER	5	/* the answer outgrew the kernel's buffer */
+#define LLAMA_STOP_STRING	6	/* one of the session's stop strings came */
+#define LLAMA_STOP_CANCELLED	7	/* LLAMA_IOC_CANCEL or LLAMA_IOC_RESET */
 
 /* Longest prompt in bytes; a longer one is refused with EMSGSIZE. */
 #define LLAMA_PROMPT_MAX	(1U << 20)
@@ -37,6 +42,8 @@
 #define LLAMA_COMMAND_SIZE_VER0	88
 /* Size of the second one, which ends with grammar_len. */
 #define LLAMA_COMMAND_SIZE_VER1	104
+/* Size of the third one, which ends with reserved. */
+#define LLAMA_COMMAND_SIZE_VER2	112
 
 /**
  * struct llama_command - one question and where its answer goes
@@ -65,6 +72,8 @@
  * @stop_reason:     out: one of LLAMA_STOP_*
  * @grammar:         address of a compiled grammar that the answer must keep to; 0 for none
  * @grammar_len:     its bytes, at most LLAMA_GRAMMAR_MAX; 0 if and only if @grammar is
+ * @session:         with LLAMA_SESSION a descriptor of /dev/llama, otherwise 0
+ * @reserved:        0
  *
  * Returns the length of the whole answer, as @response_len; on error -1 and errno.
  */
@@ -89,6 +98,185 @@ struct llama_command {
 	__u64 grammar;
 	__u64 grammar_len;
 	/* 104 bytes */
+	__s32 session;
+	__u32 reserved;
+	/* 112 bytes */
 };
+
+/*
+ * /dev/llama
+ *
+ * Each open file is a session: a conversation of its own. What is written is
+ * what the user says, one write a turn; what is read is the answer, until its
+ * end, which is a read of 0 bytes.
+ *
+ * The structures are extensible as that of the system call; the size is the one
+ * in the number of the ioctl. What is called reserved is 0.
+ */
+#define LLAMA_IOC_MAGIC		0xED
+
+/* Most turns that are held, and most bytes of stop strings with their zeros. */
+#define LLAMA_HELD_MAX		32
+#define LLAMA_STOPS_MAX		1040
+
+/* llama_turn.role */
+#define LLAMA_ROLE_USER		0
+#define LLAMA_ROLE_SYSTEM	1
+#define LLAMA_ROLE_ASSISTANT	2
+
+/* llama_turn.flags */
+#define LLAMA_TURN_HOLD		(1ULL << 0)	/* no answer yet: the next turn goes on */
+
+/**
+ * struct llama_turn - what somebody says
+ * @flags:      LLAMA_TURN_*
+ * @text:       address of what is said, UTF-8
+ * @text_len:   its bytes; those of all turns that are held, at most LLAMA_PROMPT_MAX
+ * @role:       who says it, one of LLAMA_ROLE_*
+ * @reserved:   0
+ */
+struct llama_turn {
+	__u64 flags;
+	__u64 text;
+	__u64 text_len;
+	__u32 role;
+	__u32 reserved;
+	/* 32 bytes */
+};
+
+/* llama_options.flags */
+#define LLAMA_OPTION_RAW	(1ULL << 0)	/* turns are not put into the chat format */
+#define LLAMA_OPTION_GREEDY	(1ULL << 1)	/* always take the likeliest token */
+#define LLAMA_OPTION_APPEND	(1ULL << 2)	/* writes go on with a turn, which a read ends */
+#define LLAMA_OPTION_KEEP	(1ULL << 3)	/* fail with EOVERFLOW, drop no old turns */
+#define LLAMA_OPTION_LOGPROBS	(1ULL << 4)	/* keep what LLAMA_IOC_LOGPROBS tells */
+
+/**
+ * struct llama_options - how the turns to come are answered
+ * @flags:      LLAMA_OPTION_*
+ * @seed:       as in struct llama_command
+ * @grammar:    likewise
+ * @grammar_len: likewise
+ * @stops:      address of texts that end an answer, each followed by a zero byte: at most 16
+ *              of at most 64 bytes each; 0 for none
+ * @stops_len:  their bytes in all, zeros included, at most LLAMA_STOPS_MAX
+ * @max_tokens: as in struct llama_command, and so are the others
+ * @timeout_ms: runs from the beginning of each turn
+ * @temperature_milli: see struct llama_command
+ * @top_k:      likewise
+ * @top_p_milli: likewise
+ * @min_p_milli: likewise
+ * @repeat_penalty_milli: likewise
+ * @reserved:   0
+ *
+ * They replace all options from before. A session begins with all of them 0.
+ */
+struct llama_options {
+	__u64 flags;
+	__u64 seed;
+	__u64 grammar;
+	__u64 grammar_len;
+	__u64 stops;
+	__u64 stops_len;
+	__u32 max_tokens;
+	__u32 timeout_ms;
+	__u32 temperature_milli;
+	__u32 top_k;
+	__u32 top_p_milli;
+	__u32 min_p_milli;
+	__u32 repeat_penalty_milli;
+	__u32 reserved;
+	/* 80 bytes */
+};
+
+/* llama_session.state */
+#define LLAMA_STATE_IDLE	0	/* nothing is to be read */
+#define LLAMA_STATE_ANSWERING	1	/* an answer is waited for or written */
+#define LLAMA_STATE_ANSWERED	2	/* it is complete, and not read to its end */
+
+/* llama_session.model */
+#define LLAMA_MODEL_LOADING	0
+#define LLAMA_MODEL_READY	1
+#define LLAMA_MODEL_UNAVAILABLE	2	/* @reason says why */
+
+/**
+ * struct llama_session - the state of a session
+ * @state:      one of LLAMA_STATE_*
+ * @model:      one of LLAMA_MODEL_*
+ * @context:    tokens of the model's context; 0 unless it is LLAMA_MODEL_READY
+ * @context_left: those that the conversation has not taken yet
+ * @tokens:     tokens of the conversation, without the turn that is being answered
+ * @held_bytes: bytes of turns that wait for the next answer
+ * @unread:     bytes of the answer that are there to be read
+ * @prompt_tokens: of the last complete answer: tokens of the conversation before it
+ * @cached_tokens: those of them that had not to be computed
+ * @response_tokens: tokens of that answer
+ * @stop_reason: why it ended, one of LLAMA_STOP_*; 0 if there was none
+ * @error:      the errno with which it failed, or 0
+ * @logprobs:   how many entries LLAMA_IOC_LOGPROBS has of it
+ * @reason_len: in: bytes of the buffer @reason; out: bytes of the whole reason
+ * @reason:     in: address of a buffer for why there is no model, cut where that ends; or 0
+ */
+struct llama_session {
+	__u32 state;
+	__u32 model;
+	__u32 context;
+	__u32 context_left;
+	__u32 tokens;
+	__u32 held_bytes;
+	__u32 unread;
+	__u32 prompt_tokens;
+	__u32 cached_tokens;
+	__u32 response_tokens;
+	__u32 stop_reason;
+	__u32 error;
+	__u32 logprobs;
+	__u32 reason_len;
+	__u64 reason;
+	/* 64 bytes */
+};
+
+/* llama_logprob.flags */
+#define LLAMA_LOGPROB_FORCED	(1U << 0)	/* the grammar left no choice: not computed */
+
+/**
+ * struct llama_logprob - a token of an answer
+ * @token:      its number in the model's vocabulary
+ * @logprob_micro: the natural logarithm of its probability, times 1000000, at most 0: what the
+ *              model said, before any penalty, temperature or grammar
+ * @offset:     where its text begins in the answer
+ * @flags:      LLAMA_LOGPROB_*
+ */
+struct llama_logprob {
+	__u32 token;
+	__s32 logprob_micro;
+	__u32 offset;
+	__u32 flags;
+	/* 16 bytes */
+};
+
+/**
+ * struct llama_logprobs - asks for the tokens of the last complete answer
+ * @entries:    address of an array of struct llama_logprob
+ * @first:      how many tokens to leave out
+ * @count:      in: length of the array; out: how many entries were written
+ */
+struct llama_logprobs {
+	__u64 entries;
+	__u32 first;
+	__u32 count;
+	/* 16 bytes */
+};
+
+#define LLAMA_IOC_TURN		_IOW(LLAMA_IOC_MAGIC, 0, struct llama_turn)
+#define LLAMA_IOC_SET		_IOW(LLAMA_IOC_MAGIC, 1, struct llama_options)
+#define LLAMA_IOC_INFO		_IOWR(LLAMA_IOC_MAGIC, 2, struct llama_session)
+#define LLAMA_IOC_LOGPROBS	_IOWR(LLAMA_IOC_MAGIC, 3, struct llama_logprobs)
+/* The argument is 0, O_CLOEXEC, O_NONBLOCK or both; returns a new descriptor. */
+#define LLAMA_IOC_FORK		_IO(LLAMA_IOC_MAGIC, 4)
+/* These have no argument: it is 0. */
+#define LLAMA_IOC_RESET		_IO(LLAMA_IOC_MAGIC, 5)
+#define LLAMA_IOC_CANCEL	_IO(LLAMA_IOC_MAGIC, 6)
+#define LLAMA_IOC_PREWARM	_IO(LLAMA_IOC_MAGIC, 7)
 
 #endif /* _UAPI_LINUX_LLAMUX_H */

@@ -296,7 +296,8 @@ TEST(structure_has_its_published_sizes)
 	struct llama_command command = not_utf8();
 
 	EXPECT_EQ(offsetof(struct llama_command, grammar), LLAMA_COMMAND_SIZE_VER0);
-	EXPECT_EQ(sizeof(struct llama_command), LLAMA_COMMAND_SIZE_VER1);
+	EXPECT_EQ(offsetof(struct llama_command, session), LLAMA_COMMAND_SIZE_VER1);
+	EXPECT_EQ(sizeof(struct llama_command), LLAMA_COMMAND_SIZE_VER2);
 	EXPECT_EQ(refusal(command), EILSEQ);
 	/* What is behind the first size is not looked at. */
 	command.grammar = 1;
@@ -304,6 +305,15 @@ TEST(structure_has_its_published_sizes)
 	errno = 0;
 	EXPECT_EQ(llama_command(&command, LLAMA_COMMAND_SIZE_VER0), -1);
 	EXPECT_EQ(errno, EILSEQ);
+	/* Nor what is behind the second. */
+	command = not_utf8();
+	command.session = 1;
+	EXPECT_EQ(refusal(command), EINVAL);
+	EXPECT_EQ(llama_command(&command, LLAMA_COMMAND_SIZE_VER1), -1);
+	EXPECT_EQ(errno, EILSEQ);
+	command = not_utf8();
+	command.reserved = 1;
+	EXPECT_EQ(refusal(command), EINVAL);
 }
 
 TEST(longer_structure_is_taken_if_its_tail_is_zero)
@@ -400,7 +410,7 @@ TEST(structure_at_the_edge_of_memory)
 
 TEST(unknown_flags_give_einval)
 {
-	for (int bit = 3; bit < 64; bit++) {
+	for (int bit = 4; bit < 64; bit++) {
 		struct llama_command command = not_utf8();
 
 		command.flags |= 1ULL << bit;

@@ -1,0 +1,645 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A conversation with the model, one for each open file of the device.
+//!
+//! At rest it is its tokens. A turn is a request with all of them, which has them until it ends; the
+//! engine's cache makes that cheap. A copy has the same tokens, and so shares the cache's blocks. The whole
+//! answer has room in the request's buffer from the beginning, so that a reader who does not read
+//! holds nobody up.
+//!
+//! Lock order: `Session::inner` is taken first, then one of those of `service.rs` at a time. No user
+//! memory is touched with it held. Who waits for the answer, holds `Request::progress` alone.
+
+use kernel::prelude::*;
+use kernel::static_lock_class;
+use kernel::sync::lock::mutex::MutexBackend;
+use kernel::sync::lock::Guard;
+use kernel::sync::poll::PollCondVarBox;
+use kernel::sync::{new_mutex, Arc, Mutex};
+use kernel::uapi;
+use llamux_engine::chat::Role;
+use llamux_engine::generate::Stop;
+use llamux_engine::grammar::Checked;
+
+use crate::command::{response_max, Parameters};
+use crate::request::{Deadline, Finish, Question, Rated, Reader, Request, Said, Talk, Turn};
+use crate::service::Service;
+use crate::sys;
+
+// CAST: A small constant.
+/// Most turns that wait for the next answer.
+pub(crate) const HELD_MAX: usize = uapi::LLAMA_HELD_MAX as usize;
+
+/// Bytes that are copied out at once.
+const CHUNK: usize = 256;
+
+/// How turns are answered.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) raw: bool,
+    pub(crate) append: bool,
+    pub(crate) keep: bool,
+    pub(crate) rated: bool,
+    pub(crate) timeout_ms: u32,
+    pub(crate) parameters: Parameters,
+    pub(crate) grammar: Option<Arc<Checked<KVVec<u8>>>>,
+    pub(crate) stops: Option<Arc<KVVec<u8>>>,
+}
+
+/// What became of the last answer.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Last {
+    pub(crate) prompt_tokens: u32,
+    pub(crate) cached_tokens: u32,
+    pub(crate) tokens: u32,
+    pub(crate) stop: u32,
+    pub(crate) error: Option<Error>,
+}
+
+/// A turn that is being answered, or whose answer is not read to its end.
+struct Current {
+    request: Arc<Request>,
+    /// Bytes of the answer that were read.
+    read: usize,
+    /// Whether its end is known, and the conversation back.
+    settled: bool,
+}
+
+/// What is behind the lock.
+struct Inner {
+    options: Arc<Options>,
+    /// Turns that wait for the next answer, and what they say.
+    said: KVec<Said>,
+    text: KVVec<u8>,
+    talk: Talk,
+    current: Option<Current>,
+    last: Last,
+    rated: KVVec<Rated>,
+}
+
+/// A conversation.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Session {
+    /// Whose it is: who opened it.
+    owner: u64,
+    service: Arc<Service>,
+    reader: Arc<Reader>,
+    #[pin]
+    inner: Mutex<Inner>,
+}
+
+type InnerGuard<'a> = Guard<'a, Inner, MutexBackend>;
+
+/// What a session says of itself.
+pub(crate) struct State {
+    pub(crate) state: u32,
+    pub(crate) tokens: usize,
+    pub(crate) held: usize,
+    pub(crate) unread: usize,
+    pub(crate) rated: usize,
+    pub(crate) last: Last,
+}
+
+impl State {
+    /// One word for people.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.state {
+            uapi::LLAMA_STATE_IDLE => "idle",
+            uapi::LLAMA_STATE_ANSWERING => "answering",
+            _ => "answered",
+        }
+    }
+}
+
+impl Inner {
+    /// Takes the conversation back from a request that has ended. Whether none is under way any more.
+    fn settle(&mut self) -> bool {
+        let Some(current) = &mut self.current else {
+            return true;
+        };
+        if current.settled {
+            return true;
+        }
+        let request = &current.request;
+        let mut progress = request.progress.lock();
+        let Some(result) = progress.result else {
+            return false;
+        };
+        self.talk = core::mem::take(&mut progress.talk);
+        self.rated = core::mem::take(&mut progress.rated);
+        drop(progress);
+        current.settled = true;
+        // It may be as large as a context; where that fails, it stays so.
+        let _ = self.talk.tokens.shrink_to(0, GFP_KERNEL_ACCOUNT);
+        let _ = self.rated.shrink_to(0, GFP_KERNEL_ACCOUNT);
+        self.last = match result {
+            Ok(finish) => Last {
+                prompt_tokens: finish.prompt_tokens,
+                cached_tokens: finish.cached_tokens,
+                tokens: finish.tokens,
+                stop: stop(&finish, request),
+                error: None,
+            },
+            Err(error) => Last {
+                error: Some(error),
+                ..Last::default()
+            },
+        };
+        true
+    }
+
+    /// Bytes of the answer that wait to be read.
+    fn unread(&self) -> usize {
+        self.current.as_ref().map_or(0, |current| {
+            let len = current.request.progress.lock().response.len();
+            len.saturating_sub(current.read)
+        })
+    }
+
+    /// Holds what somebody says until the next answer.
+    fn hold(&mut self, role: Role, text: &[u8]) -> Result {
+        let len = self.text.len().saturating_add(text.len());
+        if self.said.len() >= HELD_MAX || len > usize::try_from(uapi::LLAMA_PROMPT_MAX)? {
+            return Err(EMSGSIZE);
+        }
+        self.said.reserve(1, GFP_KERNEL_ACCOUNT)?;
+        self.text.extend_from_slice(text, GFP_KERNEL_ACCOUNT)?;
+        let said = Said {
+            role,
+            len: text.len(),
+        };
+        self.said.push(said, GFP_KERNEL_ACCOUNT)?;
+        Ok(())
+    }
+
+    /// Goes on with a turn of the user that is not complete.
+    fn append(&mut self, text: &[u8]) -> Result {
+        let len = self.text.len().saturating_add(text.len());
+        if len > usize::try_from(uapi::LLAMA_PROMPT_MAX)? {
+            return Err(EMSGSIZE);
+        }
+        match self.said.last_mut() {
+            Some(last) if last.role == Role::User => {
+                self.text.extend_from_slice(text, GFP_KERNEL_ACCOUNT)?;
+                last.len += text.len();
+                Ok(())
+            }
+            _ => self.hold(Role::User, text),
+        }
+    }
+}
+
+/// The reason why an answer ended, as the header has it.
+fn stop(finish: &Finish, request: &Request) -> u32 {
+    match finish.stop {
+        Stop::End => uapi::LLAMA_STOP_END,
+        Stop::Length | Stop::Context => uapi::LLAMA_STOP_LENGTH,
+        Stop::Sink if finish.stopped => uapi::LLAMA_STOP_STRING,
+        Stop::Sink => uapi::LLAMA_STOP_BUFFER,
+        Stop::Requested if request.is_cancelled() => uapi::LLAMA_STOP_CANCELLED,
+        Stop::Requested => uapi::LLAMA_STOP_TIMEOUT,
+    }
+}
+
+impl Session {
+    /// A conversation of the calling user.
+    pub(crate) fn new(service: Arc<Service>) -> Result<Arc<Self>> {
+        let options = Arc::new(Options::default(), GFP_KERNEL_ACCOUNT)?;
+        let inner = Inner {
+            options,
+            said: KVec::new(),
+            text: KVVec::new(),
+            talk: Talk::default(),
+            current: None,
+            last: Last::default(),
+            rated: KVVec::new(),
+        };
+        Self::with(sys::caller(), service, inner)
+    }
+
+    fn with(owner: u64, service: Arc<Service>, inner: Inner) -> Result<Arc<Self>> {
+        let waiting = PollCondVarBox::new(c"llamux_reader", static_lock_class!())?;
+        let reader = Arc::new(Reader(waiting), GFP_KERNEL_ACCOUNT)?;
+        Arc::pin_init(
+            pin_init!(Self {
+                owner,
+                service,
+                reader,
+                inner <- new_mutex!(inner, "llamux_session"),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Another one that begins with the same turns.
+    pub(crate) fn fork(&self) -> Result<Arc<Self>> {
+        let mut inner = self.inner.lock();
+        if !inner.settle() {
+            return Err(EBUSY);
+        }
+        let mut copy = Inner {
+            options: inner.options.clone(),
+            said: KVec::new(),
+            text: KVVec::new(),
+            talk: Talk {
+                tokens: KVVec::new(),
+                state: inner.talk.state,
+                keep: inner.talk.keep,
+            },
+            current: None,
+            last: Last::default(),
+            rated: KVVec::new(),
+        };
+        copy.said
+            .extend_from_slice(&inner.said, GFP_KERNEL_ACCOUNT)?;
+        copy.text
+            .extend_from_slice(&inner.text, GFP_KERNEL_ACCOUNT)?;
+        let tokens = &mut copy.talk.tokens;
+        tokens.extend_from_slice(&inner.talk.tokens, GFP_KERNEL_ACCOUNT)?;
+        drop(inner);
+        Self::with(self.owner, self.service.clone(), copy)
+    }
+
+    /// Where readers and pollers wait.
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Replaces the options.
+    pub(crate) fn set(&self, options: Options) -> Result {
+        let options = Arc::new(options, GFP_KERNEL_ACCOUNT)?;
+        let old = core::mem::replace(&mut self.inner.lock().options, options);
+        drop(old);
+        Ok(())
+    }
+
+    /// Waits until no answer is under way. What is unread of the last one stays, for now.
+    fn rest(&self, block: bool) -> Result<InnerGuard<'_>> {
+        loop {
+            let mut inner = self.inner.lock();
+            if inner.settle() {
+                return Ok(inner);
+            }
+            if !block {
+                return Err(EAGAIN);
+            }
+            let request = inner
+                .current
+                .as_ref()
+                .map(|current| current.request.clone());
+            drop(inner);
+            let Some(request) = request else { continue };
+            let mut progress = request.progress.lock();
+            while progress.result.is_none() {
+                if self.reader.0.wait_interruptible(&mut progress) {
+                    return Err(ERESTARTSYS);
+                }
+            }
+        }
+    }
+
+    /// Takes what is written: a turn of the user, or a part of one.
+    pub(crate) fn write(&self, text: &[u8], block: bool) -> Result {
+        let mut inner = self.rest(block)?;
+        if inner.options.append {
+            return inner.append(text);
+        }
+        let mut text = text;
+        if !inner.options.raw {
+            // Shells end lines; nobody means it.
+            text = text.strip_suffix(b"\n").unwrap_or(text);
+        }
+        drop(inner);
+        self.say(Role::User, text, false, block)
+    }
+
+    /// Takes a turn, and begins with the answer unless it is only to be held.
+    pub(crate) fn say(&self, role: Role, text: &[u8], hold: bool, block: bool) -> Result {
+        if text.is_empty() {
+            return Err(EINVAL);
+        }
+        core::str::from_utf8(text).map_err(|_| EILSEQ)?;
+        if !hold {
+            self.service
+                .wait_until_ready(block, &Deadline::after(0))
+                .map_err(restart)?;
+        }
+        let mut inner = self.rest(block)?;
+        let (said, len) = (inner.said.len(), inner.text.len());
+        inner.hold(role, text)?;
+        if hold {
+            return Ok(());
+        }
+        let begun = self.begin(&mut inner, true, None);
+        if begun.is_err() {
+            // It was not said.
+            inner.said.truncate(said);
+            inner.text.truncate(len);
+        }
+        begun.map(|_| ())
+    }
+
+    /// Submits all that is held. With `question`, the answer is for the system call.
+    fn begin(
+        &self,
+        inner: &mut InnerGuard<'_>,
+        answer: bool,
+        question: Option<Question>,
+    ) -> Result<Arc<Request>> {
+        let options = inner.options.clone();
+        let context = usize::try_from(self.service.context())?;
+        let (mut max_tokens, sampling) = options.parameters.or_defaults();
+        if !answer {
+            max_tokens = 0;
+        }
+        let mut prompt = KVVec::new();
+        prompt.extend_from_slice(&inner.text, GFP_KERNEL_ACCOUNT)?;
+        let mut said = KVec::new();
+        said.extend_from_slice(&inner.said, GFP_KERNEL_ACCOUNT)?;
+        let mut turn = Turn {
+            said,
+            answer,
+            stops: options.stops.clone(),
+            drop_oldest: !options.keep,
+            rated: options.rated && answer,
+            reader: self.reader.clone(),
+        };
+        let question = match question {
+            Some(mut question) => {
+                let len = question.prompt.len();
+                prompt.extend_from_slice(&question.prompt, GFP_KERNEL_ACCOUNT)?;
+                let role = Role::User;
+                turn.said.push(Said { role, len }, GFP_KERNEL_ACCOUNT)?;
+                (question.prompt, question.turn) = (prompt, Some(turn));
+                question.owner = self.owner;
+                question
+            }
+            None => Question {
+                prompt,
+                grammar: options.grammar.clone().filter(|_| answer),
+                owner: self.owner,
+                raw: options.raw,
+                max_tokens,
+                sampling,
+                deadline: Deadline::after(options.timeout_ms),
+                turn: Some(turn),
+            },
+        };
+        let max_tokens = question.max_tokens;
+        let rated = question.turn.as_ref().is_some_and(|turn| turn.rated);
+        let queued = Request::new(response_max(max_tokens)?, question)?;
+        let request = queued.clone_arc();
+        let more = context.saturating_sub(inner.talk.tokens.len());
+        inner.talk.tokens.reserve(more, GFP_KERNEL_ACCOUNT)?;
+        {
+            let mut progress = request.progress.lock();
+            if rated {
+                let most = usize::try_from(max_tokens)?.min(context.max(4096));
+                progress.rated.reserve(most, GFP_KERNEL_ACCOUNT)?;
+            }
+            // Nothing fails any more.
+            progress.talk = core::mem::take(&mut inner.talk);
+        }
+        let inner = &mut **inner;
+        (inner.said, inner.text) = (KVec::new(), KVVec::new());
+        (inner.rated, inner.last) = (KVVec::new(), Last::default());
+        inner.current = Some(Current {
+            request: request.clone(),
+            read: 0,
+            settled: false,
+        });
+        self.service.submit(queued);
+        Ok(request)
+    }
+
+    /// Asks for the system call. The answer is not read, but taken from the request; then
+    /// [`put_away`](Self::put_away) is called.
+    pub(crate) fn ask(&self, question: Question) -> Result<Arc<Request>> {
+        let mut inner = self.inner.lock();
+        if !inner.settle() {
+            return Err(EBUSY);
+        }
+        self.begin(&mut inner, true, Some(question))
+    }
+
+    /// Says that the last answer needs no reading any more.
+    pub(crate) fn put_away(&self) {
+        let mut inner = self.inner.lock();
+        if inner.settle() {
+            inner.current = None;
+        }
+    }
+
+    /// Computes ahead what is held, or what the cache has lost. Returns when that is done.
+    pub(crate) fn prewarm(&self, block: bool) -> Result {
+        self.service
+            .wait_until_ready(block, &Deadline::after(0))
+            .map_err(restart)?;
+        let mut inner = self.rest(block)?;
+        if inner.said.is_empty() && inner.talk.tokens.is_empty() {
+            // What all conversations begin with is there already.
+            return Ok(());
+        }
+        let request = self.begin(&mut inner, false, None)?;
+        drop(inner);
+        if request.wait().is_err() {
+            self.stop(&request);
+            request.wait_for_end();
+            self.put_away();
+            return Err(EINTR);
+        }
+        self.put_away();
+        let result = request.progress.lock().result;
+        result.ok_or(EIO)?.map(|_| ())
+    }
+
+    /// Ends the answer that is under way, if there is one. What there is of it can be read.
+    pub(crate) fn cancel(&self) {
+        let inner = self.inner.lock();
+        let current = inner.current.as_ref().filter(|current| !current.settled);
+        let request = current.map(|current| current.request.clone());
+        drop(inner);
+        if let Some(request) = request {
+            self.stop(&request);
+        }
+    }
+
+    /// Tells the answering thread to stop, and is it itself if nobody has begun.
+    fn stop(&self, request: &Arc<Request>) {
+        request.cancel();
+        if self.service.withdraw(request) {
+            request.finish(Ok(Finish::NOTHING));
+        }
+    }
+
+    /// Begins a new conversation, with the same options.
+    pub(crate) fn reset(&self) {
+        let mut inner = self.inner.lock();
+        let current = inner.current.take();
+        let old = core::mem::take(&mut inner.talk);
+        (inner.said, inner.text) = (KVec::new(), KVVec::new());
+        (inner.last, inner.rated) = (Last::default(), KVVec::new());
+        drop(inner);
+        drop(old);
+        if let Some(current) = current {
+            self.stop(&current.request);
+        }
+        // Whoever waits for an answer finds that there is none.
+        self.reader.0.notify_all();
+    }
+
+    /// What can be said of it.
+    pub(crate) fn state(&self) -> State {
+        let mut inner = self.inner.lock();
+        let rests = inner.settle();
+        State {
+            state: match &inner.current {
+                None => uapi::LLAMA_STATE_IDLE,
+                Some(_) if rests => uapi::LLAMA_STATE_ANSWERED,
+                Some(_) => uapi::LLAMA_STATE_ANSWERING,
+            },
+            tokens: inner.talk.tokens.len(),
+            held: inner.text.len(),
+            unread: inner.unread(),
+            rated: inner.rated.len(),
+            last: inner.last,
+        }
+    }
+
+    /// Some of the last answer's tokens. Returns how many there are from `first` on.
+    pub(crate) fn rated(&self, first: usize, out: &mut [Rated]) -> usize {
+        let mut inner = self.inner.lock();
+        inner.settle();
+        let rest = inner.rated.get(first..).unwrap_or(&[]);
+        for (to, from) in out.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        rest.len().min(out.len())
+    }
+
+    /// Whether a read, and whether a write, would not block.
+    pub(crate) fn ready(&self) -> (bool, bool) {
+        let mut inner = self.inner.lock();
+        let rests = inner.settle();
+        let ended = rests && inner.current.is_some();
+        let held = rests && inner.options.append && !inner.said.is_empty();
+        (ended || held || inner.unread() > 0, rests)
+    }
+
+    /// Begins with the answer to what was appended, if that was not done yet.
+    fn begin_appended(&self, block: bool) -> Result {
+        let appended =
+            |inner: &mut Inner| inner.settle() && inner.options.append && !inner.said.is_empty();
+        if !appended(&mut self.inner.lock()) {
+            return Ok(());
+        }
+        self.service
+            .wait_until_ready(block, &Deadline::after(0))
+            .map_err(restart)?;
+        let mut inner = self.inner.lock();
+        if !appended(&mut inner) {
+            return Ok(());
+        }
+        if core::str::from_utf8(&inner.text).is_err() {
+            (inner.said, inner.text) = (KVec::new(), KVVec::new());
+            return Err(EILSEQ);
+        }
+        self.begin(&mut inner, true, None).map(|_| ())
+    }
+
+    /// Hands the next part of the answer to `out`, which takes `room` bytes and returns how many it took.
+    /// 0 is the end of the answer, or says that there is none.
+    pub(crate) fn read(
+        &self,
+        room: usize,
+        block: bool,
+        mut out: impl FnMut(&[u8]) -> usize,
+    ) -> Result<usize> {
+        let mut total = 0;
+        if room == 0 {
+            return Ok(0);
+        }
+        self.begin_appended(block)?;
+        loop {
+            let mut chunk = [0; CHUNK];
+            let mut inner = self.inner.lock();
+            let ended = inner.settle();
+            let last = inner.last;
+            let Some(current) = &mut inner.current else {
+                return Ok(total);
+            };
+            let request = current.request.clone();
+            let mut progress = request.progress.lock();
+            let unread = progress.response.get(current.read..).unwrap_or(&[]);
+            if unread.is_empty() {
+                if total > 0 {
+                    return Ok(total);
+                }
+                if ended {
+                    drop(progress);
+                    inner.current = None;
+                    return last.error.map_or(Ok(0), Err);
+                }
+                let read = current.read;
+                drop(inner);
+                if !block {
+                    return Err(EAGAIN);
+                }
+                while progress.result.is_none() && progress.response.len() <= read {
+                    if self.reader.0.wait_interruptible(&mut progress) {
+                        return Err(ERESTARTSYS);
+                    }
+                }
+                continue;
+            }
+            let most = CHUNK.min(room.saturating_sub(total));
+            let mut part = crate::command::floor_char_boundary(unread, most);
+            if part.is_empty() {
+                if total > 0 {
+                    return Ok(total);
+                }
+                // There is no room for the next character: it comes in pieces.
+                part = unread.get(..most.min(unread.len())).unwrap_or(&[]);
+            }
+            let len = part.len();
+            if let Some(chunk) = chunk.get_mut(..len) {
+                chunk.copy_from_slice(part);
+            }
+            drop(progress);
+            let begin = current.read;
+            current.read = begin + len;
+            drop(inner);
+            let taken = out(chunk.get(..len).unwrap_or(&[]));
+            total += taken;
+            if taken < len {
+                // Put back what could not be taken, unless somebody else has read on.
+                let mut inner = self.inner.lock();
+                if let Some(current) = &mut inner.current {
+                    if Arc::ptr_eq(&current.request, &request) && current.read == begin + len {
+                        current.read = begin + taken;
+                    }
+                }
+                return if total > 0 { Ok(total) } else { Err(EFAULT) };
+            }
+            if total == room {
+                return Ok(total);
+            }
+        }
+    }
+}
+
+/// What a system call that was interrupted before it did anything returns.
+fn restart(error: Error) -> Error {
+    match error {
+        EINTR => ERESTARTSYS,
+        error => error,
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Session {
+    fn drop(self: Pin<&mut Self>) {
+        // Nobody reads it any more. Not waited for: the answering thread drops it.
+        self.cancel();
+    }
+}
