@@ -44,9 +44,16 @@ fn pages() -> Result<Vec<Page>, Box<dyn Error>> {
         .clone()
         .display_name("llama-status")
         .bin_name("llama status");
+    let chat = command
+        .find_subcommand("chat")
+        .ok_or("no command chat")?
+        .clone()
+        .display_name("llama-chat")
+        .bin_name("llama chat");
     Ok(vec![
         ("llama.1", main_page(command)?),
         ("llama-status.1", status_page(status)?),
+        ("llama-chat.1", chat_page(chat)?),
     ])
 }
 
@@ -65,6 +72,8 @@ fn main_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
         bold("--json"),
         roman("]"),
     ]);
+    synopsis.control("br", []);
+    synopsis.text([bold("llama chat"), roman(" [OPTION]...")]);
     synopsis.to_writer(&mut page)?;
     man.render_description_section(&mut page)?;
     let mut examples = Roff::new();
@@ -83,8 +92,8 @@ fn main_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
     tagged("EXIT STATUS", &codes).to_writer(&mut page)?;
     let files = FILES.map(|(file, what)| (file.to_owned(), what.to_owned()));
     tagged("FILES", &files).to_writer(&mut page)?;
-    let status = ("llama-status", 1);
-    see_also([status].iter().chain(&SEE_ALSO)).to_writer(&mut page)?;
+    let own = [("llama-chat", 1), ("llama-status", 1)];
+    see_also(own.iter().chain(&SEE_ALSO)).to_writer(&mut page)?;
     Ok(page)
 }
 
@@ -111,8 +120,37 @@ fn status_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
         ],
     )
     .to_writer(&mut page)?;
-    let files = FILES.map(|(file, what)| (file.to_owned(), what.to_owned()));
-    tagged("FILES", &files[..1]).to_writer(&mut page)?;
+    let files = FILES
+        .into_iter()
+        .filter(|(file, _)| file.ends_with("status"))
+        .map(|(file, what)| (file.to_owned(), what.to_owned()));
+    let files: Vec<_> = files.collect();
+    tagged("FILES", &files).to_writer(&mut page)?;
+    see_also([("llama", 1)].iter().chain(&SEE_ALSO)).to_writer(&mut page)?;
+    Ok(page)
+}
+
+fn chat_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
+    let man = manual(command);
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    let codes = EXIT_STATUS
+        .into_iter()
+        .filter(|(code, _)| (1..=4).contains(code))
+        .map(|(code, meaning)| (code.to_string(), meaning.to_owned()));
+    let mut codes: Vec<_> = codes.collect();
+    codes.insert(0, ("0".to_owned(), "The conversation was ended.".to_owned()));
+    tagged("EXIT STATUS", &codes).to_writer(&mut page)?;
+    let files = FILES
+        .into_iter()
+        .filter(|(file, _)| file.contains("llama/history") || file.starts_with("/dev"))
+        .map(|(file, what)| (file.to_owned(), what.to_owned()));
+    let files: Vec<_> = files.collect();
+    tagged("FILES", &files).to_writer(&mut page)?;
     see_also([("llama", 1)].iter().chain(&SEE_ALSO)).to_writer(&mut page)?;
     Ok(page)
 }

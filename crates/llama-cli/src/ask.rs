@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
 //! `llama QUESTION`.
+//!
+//! The answer appears as it comes where /dev/llama can be opened and the model is there, and when it is
+//! complete otherwise.
 
 use std::io::IsTerminal as _;
 
-use llamux::{Answer, Command, Grammar, StopReason};
+use llamux::{Answer, Command, Grammar, Session, StopReason};
 use serde::Serialize;
 
-use crate::cli::Ask;
+use crate::cli::{Ask, Choice};
 use crate::{input, interrupt, output, Exit, Failure};
 
 /// What `--json` prints.
@@ -24,25 +27,51 @@ pub(crate) fn run(options: &Ask) -> Result<Exit, Failure> {
     let stdin = std::io::stdin();
     let terminal = stdin.is_terminal();
     let question = input::question(&options.words, &mut stdin.lock(), terminal)?;
-    let command = command(question, options)?;
+    let mut command = parameters(&options.choice)?
+        .with_prompt(question)
+        .raw(options.raw)
+        .wait(!options.no_wait);
+    if let Some(timeout) = options.timeout {
+        command = command.timeout(timeout);
+    }
     interrupt::end_answer_on_sigint();
-    let answer = command.ask()?;
+    let session = match options.json {
+        true => None,
+        false => ready_session(),
+    };
+    let answer = match &session {
+        Some(session) => stream(session, &command)?,
+        None => command.ask()?,
+    };
     if options.json {
         output::print(&json(&answer))?;
-    } else if !(answer.text.is_empty() && exit(&answer) != Exit::Success) {
+    } else if session.is_none() && !(answer.text.is_empty() && exit(&answer) != Exit::Success) {
         output::print(&answer.text)?;
     }
-    if let Some(note) = note(&answer, options) {
+    if let Some(note) = note(&answer, &options.choice) {
         eprintln!("llama: {note}");
     }
     Ok(exit(&answer))
 }
 
-fn command(question: String, options: &Ask) -> Result<Command, Failure> {
-    let mut command = Command::new(question)
-        .raw(options.raw)
-        .wait(!options.no_wait)
-        .seed(options.seed);
+/// A conversation, if there can be one, and the model is there to answer.
+fn ready_session() -> Option<Session> {
+    let session = Session::open().ok()?;
+    let ready = session.info().is_ok_and(|info| info.ready);
+    ready.then_some(session)
+}
+
+/// Asks, and prints the answer as it comes.
+pub(crate) fn stream(session: &Session, command: &Command) -> Result<Answer, Failure> {
+    let mut out = output::Stream::default();
+    let answer = session.ask(command, |text| out.part(text));
+    out.finish()?;
+    Ok(answer?)
+}
+
+/// How answers are chosen.
+pub(crate) fn parameters(options: &Choice) -> Result<Command, Failure> {
+    let mut command = Command::default().seed(options.seed);
     if let Some(tokens) = options.max_tokens {
         command = command.max_tokens(tokens);
     }
@@ -60,9 +89,6 @@ fn command(question: String, options: &Ask) -> Result<Command, Failure> {
     }
     if let Some(penalty) = options.repeat_penalty {
         command = command.repeat_penalty(penalty);
-    }
-    if let Some(timeout) = options.timeout {
-        command = command.timeout(timeout);
     }
     if let Some(path) = &options.grammar {
         let name = path.display().to_string();
@@ -89,16 +115,16 @@ fn json(answer: &Answer) -> String {
 fn exit(answer: &Answer) -> Exit {
     match answer.stop_reason {
         StopReason::Timeout => Exit::TimedOut,
-        StopReason::Interrupted => Exit::Interrupted,
+        StopReason::Interrupted | StopReason::Cancelled => Exit::Interrupted,
         _ => Exit::Success,
     }
 }
 
 /// What to tell a person about an answer that is cut, for which nothing was asked.
-fn note(answer: &Answer, options: &Ask) -> Option<String> {
+pub(crate) fn note(answer: &Answer, options: &Choice) -> Option<String> {
     match answer.stop_reason {
         StopReason::Timeout => Some("the time was up before the answer was complete".to_owned()),
-        StopReason::Interrupted => Some("interrupted".to_owned()),
+        StopReason::Interrupted | StopReason::Cancelled => Some("interrupted".to_owned()),
         StopReason::Buffer => Some("the answer was longer than the kernel's buffer".to_owned()),
         StopReason::Length if options.max_tokens.is_none() => Some(format!(
             "cut after {} tokens; --max-tokens may allow more",

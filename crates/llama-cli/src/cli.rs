@@ -10,7 +10,8 @@ use clap::{Args, Parser, Subcommand};
 /// Asks the language model that the kernel runs.
 ///
 /// The words of the question are joined by blanks. Without words, or where a word is "-", the
-/// question is read from standard input. The answer appears on standard output when it is complete.
+/// question is read from standard input. The answer appears on standard output: as it comes, where
+/// /dev/llama may be opened, or when it is complete.
 ///
 /// The model is a small one: its answers can be wrong. It knows nothing about the running system,
 /// and nothing that is asked leaves it.
@@ -40,6 +41,15 @@ pub enum Action {
     /// The keys are those of /proc/llamux/status. To ask a question that begins with this word, put
     /// it into quotes together with the next one, or write "--" before it.
     Status(StatusOptions),
+    /// Holds a conversation
+    ///
+    /// Each line is a question, and the answer appears as it comes. Ctrl-C ends an answer, Ctrl-D the
+    /// conversation; the line "/reset" begins a new one. Lines can be edited, and earlier ones found with
+    /// the arrow keys and Ctrl-R. When the context is full, the oldest questions are forgotten.
+    ///
+    /// It goes through /dev/llama, which root and the group of this file may open. Where standard input
+    /// is no terminal, the lines are read from it.
+    Chat(ChatOptions),
 }
 
 /// Options of `llama status`.
@@ -61,6 +71,26 @@ pub struct Ask {
     #[arg(long)]
     pub raw: bool,
 
+    /// How to choose words.
+    #[command(flatten)]
+    pub choice: Choice,
+
+    /// Gives up after so many seconds, and prints what is there by then
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<Duration>,
+
+    /// Fails where the model is still being loaded, instead of waiting for it
+    #[arg(long)]
+    pub no_wait: bool,
+
+    /// Prints one JSON object: text, prompt_tokens, tokens, stop_reason, seconds
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How answers are chosen.
+#[derive(Debug, Args)]
+pub struct Choice {
     /// Most tokens to generate, a token being about three quarters of a word
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_tokens: Option<u32>,
@@ -89,21 +119,21 @@ pub struct Ask {
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub seed: u64,
 
-    /// Gives up after so many seconds, and prints what is there by then
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub timeout: Option<Duration>,
-
-    /// Fails where the model is still being loaded, instead of waiting for it
-    #[arg(long)]
-    pub no_wait: bool,
-
     /// Answers only what the GBNF grammar in FILE allows
     #[arg(long, value_name = "FILE")]
     pub grammar: Option<std::path::PathBuf>,
+}
 
-    /// Prints one JSON object: text, prompt_tokens, tokens, stop_reason, seconds
-    #[arg(long)]
-    pub json: bool,
+/// Options of `llama chat`.
+#[derive(Debug, Args)]
+pub struct ChatOptions {
+    /// Tells the model how to behave, instead of what its chat format says
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+
+    /// How to choose words.
+    #[command(flatten)]
+    pub choice: Choice,
 }
 
 /// A decimal number from `LEAST` to `MOST` thousandths.
@@ -136,7 +166,7 @@ pub const EXIT_STATUS: [(u8, &str); 7] = [
 ];
 
 /// Examples, for the help and the manual page: what it does, and the command.
-pub const EXAMPLES: [(&str, &str); 6] = [
+pub const EXAMPLES: [(&str, &str); 7] = [
     ("Ask a question:", "llama Why is the sky blue?"),
     (
         "Ask about what another command prints:",
@@ -154,11 +184,20 @@ pub const EXAMPLES: [(&str, &str); 6] = [
         "Continue a text:",
         "llama --raw --max-tokens 50 \"Once upon a time\"",
     ),
+    ("Hold a conversation:", "llama chat"),
     ("See which model answers, and how fast:", "llama status"),
 ];
 
 /// Files that `llama` depends on, for the manual page.
-pub const FILES: [(&str, &str); 2] = [
+pub const FILES: [(&str, &str); 4] = [
+    (
+        "/dev/llama",
+        "Conversations with the kernel's model; see also llama_command(2).",
+    ),
+    (
+        "~/.local/state/llama/history",
+        "The lines of conversations, or in $XDG_STATE_HOME/llama.",
+    ),
     (
         "/proc/llamux/status",
         "The state of the kernel's model, one key: value a line.",
@@ -209,7 +248,7 @@ mod tests {
         assert_eq!(words(&args), ["Why", "is", "the", "sky", "blue?"]);
         let ask = Cli::try_parse_from(args).unwrap().ask;
         assert!(ask.json);
-        assert_eq!(ask.seed, 7);
+        assert_eq!(ask.choice.seed, 7);
     }
 
     #[test]
@@ -226,6 +265,9 @@ mod tests {
         assert_eq!(words(&["llama", "--", "status", "of"]), ["status", "of"]);
         assert_eq!(words(&["llama", "status of it"]), ["status of it"]);
         assert_eq!(words(&["llama", "help", "me"]), ["help", "me"]);
+        let chat = Cli::try_parse_from(["llama", "chat", "--system", "You count."]).unwrap();
+        assert!(matches!(chat.action, Some(Action::Chat(_))));
+        assert_eq!(words(&["llama", "chat with me"]), ["chat with me"]);
         assert_eq!(words(&["llama", "-"]), ["-"]);
     }
 
@@ -257,8 +299,8 @@ mod tests {
         let args = "llama --temperature 0 --top-k 1 --top-p 0.001 --min-p 0 --repeat-penalty 10 \
                     --seed 18446744073709551615 --timeout 0.5 --max-tokens 4294967295 x";
         let ask = Cli::try_parse_from(args.split_whitespace()).unwrap().ask;
-        assert_eq!(ask.temperature, Some(0.0));
-        assert_eq!(ask.seed, u64::MAX);
+        assert_eq!(ask.choice.temperature, Some(0.0));
+        assert_eq!(ask.choice.seed, u64::MAX);
         assert_eq!(ask.timeout, Some(Duration::from_millis(500)));
     }
 }

@@ -3,6 +3,7 @@
 //! The command `llama`, as a library so that its manual page is made from the same table.
 
 mod ask;
+mod chat;
 pub mod cli;
 mod input;
 mod interrupt;
@@ -63,7 +64,7 @@ impl From<llamux::Error> for Failure {
     fn from(error: llamux::Error) -> Self {
         use llamux::Error;
         let exit = match error {
-            Error::NotSupported { .. } | Error::Forbidden => Exit::NotSupported,
+            Error::NotSupported { .. } | Error::Forbidden | Error::Device(_) => Exit::NotSupported,
             Error::Loading | Error::NoModel { .. } => Exit::Unavailable,
             Error::TimedOut => Exit::TimedOut,
             Error::Interrupted => Exit::Interrupted,
@@ -82,6 +83,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.action {
         Some(Action::Status(options)) => status::run(options),
+        Some(Action::Chat(options)) => chat::run(options),
         None => ask::run(&cli.ask),
     };
     let exit = result.unwrap_or_else(|failure| {

@@ -56,7 +56,12 @@ impl Default for Held {
 impl Held {
     /// Takes the next part of the answer and hands out what is before a stop. Whether there is one, which
     /// is not handed out, nor anything behind it. With `false` of `out` it hands out no more.
-    pub fn push(&mut self, stops: Stops<'_>, text: &str, mut out: impl FnMut(&str) -> bool) -> bool {
+    pub fn push(
+        &mut self,
+        stops: Stops<'_>,
+        text: &str,
+        mut out: impl FnMut(&str) -> bool,
+    ) -> bool {
         if stops.0.is_empty() {
             out(text);
             return false;

@@ -117,15 +117,16 @@ impl Engine<'_> {
         } = *turn;
         let first = turn.before.is_empty();
         let mut len = turn.before.len();
-        let mut append = |state: &mut Conversation, messages: &[Message<'_>], answer, len: usize| {
-            let work = &mut Work {
-                scratch: self.text,
-                pause: &mut *pause,
+        let mut append =
+            |state: &mut Conversation, messages: &[Message<'_>], answer, len: usize| {
+                let work = &mut Work {
+                    scratch: self.text,
+                    pause: &mut *pause,
+                };
+                let room = self.prompt.get_mut(len..).unwrap_or_default();
+                chat.append(&self.vocab, state, messages, answer, work, room)
+                    .map_err(|error| with_others(error, len))
             };
-            let room = self.prompt.get_mut(len..).unwrap_or_default();
-            chat.append(&self.vocab, state, messages, answer, work, room)
-                .map_err(|error| with_others(error, len))
-        };
         if first {
             keep = self.system;
         }

@@ -63,7 +63,11 @@ impl Sink for Answer {
     }
 
     fn likelihood(&mut self, bits: u64) {
-        assert_eq!(self.likelihoods.len(), self.tokens.len(), "before the token");
+        assert_eq!(
+            self.likelihoods.len(),
+            self.tokens.len(),
+            "before the token"
+        );
         self.likelihoods.push(bits);
     }
 }

@@ -208,7 +208,10 @@ fn ioctls() {
         ("LLAMA_IOC_RESET", sys::LLAMA_IOC_RESET.into()),
         ("LLAMA_IOC_CANCEL", sys::LLAMA_IOC_CANCEL.into()),
         ("LLAMA_IOC_PREWARM", sys::LLAMA_IOC_PREWARM.into()),
-        ("sizeof(struct llama_logprob)", size_of::<sys::llama_logprob>() as u64),
+        (
+            "sizeof(struct llama_logprob)",
+            size_of::<sys::llama_logprob>() as u64,
+        ),
     ];
     let mut source = String::from("#include <linux/llamux.h>\n");
     for (expression, value) in numbers {

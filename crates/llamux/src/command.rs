@@ -26,6 +26,8 @@ pub struct Command {
     min_p: Option<f64>,
     repeat_penalty: Option<f64>,
     grammar: Option<Grammar>,
+    stops: Vec<String>,
+    log_probabilities: bool,
 }
 
 /// Why an answer ended.
@@ -42,23 +44,30 @@ pub enum StopReason {
     Interrupted,
     /// It outgrew the kernel's buffer, or this library's.
     Buffer,
+    /// One of the texts came that end an answer.
+    Stopped,
+    /// It was cancelled.
+    Cancelled,
     /// A reason that this library does not know.
     Unknown(u32),
 }
 
 impl StopReason {
-    fn from_raw(raw: u32) -> Self {
+    pub(crate) fn from_raw(raw: u32) -> Self {
         match raw {
             sys::LLAMA_STOP_END => Self::End,
             sys::LLAMA_STOP_LENGTH => Self::Length,
             sys::LLAMA_STOP_TIMEOUT => Self::Timeout,
             sys::LLAMA_STOP_INTERRUPTED => Self::Interrupted,
             sys::LLAMA_STOP_BUFFER => Self::Buffer,
+            sys::LLAMA_STOP_STRING => Self::Stopped,
+            sys::LLAMA_STOP_CANCELLED => Self::Cancelled,
             other => Self::Unknown(other),
         }
     }
 
-    /// One word for programs: `end`, `length`, `timeout`, `interrupted`, `buffer`, `unknown`.
+    /// One word for programs: `end`, `length`, `timeout`, `interrupted`, `buffer`, `stopped`, `cancelled`,
+    /// `unknown`.
     pub fn name(self) -> &'static str {
         match self {
             Self::End => "end",
@@ -66,6 +75,8 @@ impl StopReason {
             Self::Timeout => "timeout",
             Self::Interrupted => "interrupted",
             Self::Buffer => "buffer",
+            Self::Stopped => "stopped",
+            Self::Cancelled => "cancelled",
             Self::Unknown(_) => "unknown",
         }
     }
@@ -166,8 +177,35 @@ impl Command {
         self
     }
 
+    /// Ends the answer where it would say this text, which is not part of it. Of a
+    /// [`Session`](crate::Session) only; at most 16 texts of 64 bytes.
+    pub fn stop(mut self, text: impl Into<String>) -> Self {
+        self.stops.push(text.into());
+        self
+    }
+
+    /// Keeps how likely the tokens of the answer were, for
+    /// [`Session::log_probabilities`](crate::Session::log_probabilities).
+    pub fn log_probabilities(mut self, keep: bool) -> Self {
+        self.log_probabilities = keep;
+        self
+    }
+
+    /// The same for another prompt.
+    pub fn with_prompt(mut self, prompt: impl Into<String>) -> Self {
+        self.prompt = prompt.into();
+        self
+    }
+
     /// Asks, and blocks until the answer is complete.
     pub fn ask(&self) -> Result<Answer, Error> {
+        if let Some(stop) = self.stops.first() {
+            return Err(Error::Parameter {
+                name: "stop",
+                value: stop.clone(),
+                allowed: "in a session only",
+            });
+        }
         let mut command = self.to_raw()?;
         // The kernel keeps no answer for a second call, so the buffer holds the longest there is.
         // Pages of it that stay empty are never touched.
@@ -209,11 +247,54 @@ impl Command {
         &self.prompt
     }
 
+    pub(crate) fn stops(&self) -> &[String] {
+        &self.stops
+    }
+
+    pub(crate) fn compiled_grammar(&self) -> Option<&[u8]> {
+        self.grammar.as_ref().map(Grammar::table)
+    }
+
+    /// The options of a session, without the addresses.
+    pub(crate) fn to_options(&self) -> Result<sys::llama_options, Error> {
+        let raw = self.parameters()?;
+        let mut flags = 0;
+        for (set, flag) in [
+            (self.raw, sys::LLAMA_OPTION_RAW),
+            (
+                raw.flags & u64::from(sys::LLAMA_GREEDY) != 0,
+                sys::LLAMA_OPTION_GREEDY,
+            ),
+            (self.log_probabilities, sys::LLAMA_OPTION_LOGPROBS),
+        ] {
+            if set {
+                flags |= u64::from(flag);
+            }
+        }
+        Ok(sys::llama_options {
+            flags,
+            seed: raw.seed,
+            max_tokens: raw.max_tokens,
+            timeout_ms: raw.timeout_ms,
+            temperature_milli: raw.temperature_milli,
+            top_k: raw.top_k,
+            top_p_milli: raw.top_p_milli,
+            min_p_milli: raw.min_p_milli,
+            repeat_penalty_milli: raw.repeat_penalty_milli,
+            ..sys::llama_options::default()
+        })
+    }
+
     /// Everything but the addresses.
     fn to_raw(&self) -> Result<sys::llama_command, Error> {
         if self.prompt.is_empty() {
             return Err(Error::EmptyPrompt);
         }
+        self.parameters()
+    }
+
+    /// The same, whatever the prompt.
+    fn parameters(&self) -> Result<sys::llama_command, Error> {
         let mut flags = 0;
         if self.raw {
             flags |= sys::LLAMA_RAW;
@@ -332,6 +413,35 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(raw, expected);
+    }
+
+    #[test]
+    fn a_session_gets_the_same_parameters() {
+        let command = Command::new("")
+            .raw(true)
+            .max_tokens(7)
+            .timeout(Duration::from_millis(1500))
+            .seed(42)
+            .temperature(0.0)
+            .top_k(40)
+            .top_p(0.95)
+            .min_p(0.05)
+            .repeat_penalty(1.1)
+            .log_probabilities(true);
+        let options = sys::LLAMA_OPTION_RAW | sys::LLAMA_OPTION_GREEDY | sys::LLAMA_OPTION_LOGPROBS;
+        let expected = sys::llama_options {
+            flags: u64::from(options),
+            max_tokens: 7,
+            timeout_ms: 1500,
+            seed: 42,
+            top_k: 40,
+            top_p_milli: 950,
+            min_p_milli: 50,
+            repeat_penalty_milli: 1100,
+            ..Default::default()
+        };
+        assert_eq!(command.to_options().unwrap(), expected);
+        assert_eq!(Command::new("x").to_options().unwrap().flags, 0);
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub enum Error {
     GrammarVersion,
     /// `EINVAL` or `E2BIG`: this kernel does not know something that the command asks for.
     Refused,
+    /// `/dev/llama` cannot be opened.
+    Device(io::Error),
     /// An errno that `llama_command(2)` does not list, or a file that cannot be read.
     Other(io::Error),
 }
@@ -185,6 +187,19 @@ impl fmt::Display for Error {
                 "the kernel refuses the command: it is older than this program and does not know \
                  an option that was used",
             ),
+            Self::Device(error) => {
+                write!(f, "{}: {error}", crate::DEVICE_PATH)?;
+                match error.kind() {
+                    io::ErrorKind::NotFound => f.write_str(
+                        ": the kernel has no Llamux, or one that is older than this program",
+                    ),
+                    io::ErrorKind::PermissionDenied => f.write_str(
+                        ": it is for root and the group of this file, which an administrator may \
+                         change",
+                    ),
+                    _ => Ok(()),
+                }
+            }
             Self::Other(error) => write!(f, "{error}"),
         }
     }
@@ -193,7 +208,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Other(error) => Some(error),
+            Self::Device(error) | Self::Other(error) => Some(error),
             _ => None,
         }
     }

@@ -10,17 +10,21 @@
 //! # Ok::<(), llamux::Error>(())
 //! ```
 //!
-//! The calls below are `llama_command(2)` and `/proc/llamux/status`; there is no daemon, and nothing
-//! else to install.
+//! A [`Session`] holds a conversation, and has its answers as they come.
+//!
+//! The calls below are `llama_command(2)`, `/dev/llama` and `/proc/llamux/status`; there is no daemon,
+//! and nothing else to install.
 
 mod command;
 mod error;
 pub mod grammar;
+mod session;
 mod status;
 
 pub use command::{Answer, Command, StopReason};
 pub use error::Error;
 pub use grammar::{Grammar, GrammarError};
+pub use session::{Info, Role, Session, TokenProbability, DEVICE_PATH};
 pub use status::{State, Status, STATUS_PATH};
 
 /// Most bytes of a prompt that the kernel takes.

@@ -132,8 +132,8 @@ fn command(address: usize, size: usize) -> Result<usize> {
     let file = LocalFile::fget(u32::try_from(args.0.session).map_err(|_| EBADF)?)?;
     let session = device::session(&file).ok_or(EINVAL)?;
     let request = session.ask(question)?;
-    let answer = answer(service, request);
-    session.put_away();
+    let answer = answer(service, request.clone());
+    session.put_away(&request);
     args.reply(address, size, &answer?)
 }
 

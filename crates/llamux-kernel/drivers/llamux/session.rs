@@ -59,6 +59,8 @@ pub(crate) struct Last {
 /// A turn that is being answered, or whose answer is not read to its end.
 struct Current {
     request: Arc<Request>,
+    /// Tokens of the conversation before the turn.
+    before: usize,
     /// Bytes of the answer that were read.
     read: usize,
     /// Whether its end is known, and the conversation back.
@@ -390,6 +392,7 @@ impl Session {
         let queued = Request::new(response_max(max_tokens)?, question)?;
         let request = queued.clone_arc();
         let more = context.saturating_sub(inner.talk.tokens.len());
+        let before = inner.talk.tokens.len();
         inner.talk.tokens.reserve(more, GFP_KERNEL_ACCOUNT)?;
         {
             let mut progress = request.progress.lock();
@@ -405,6 +408,7 @@ impl Session {
         (inner.rated, inner.last) = (KVVec::new(), Last::default());
         inner.current = Some(Current {
             request: request.clone(),
+            before,
             read: 0,
             settled: false,
         });
@@ -422,10 +426,11 @@ impl Session {
         self.begin(&mut inner, true, Some(question))
     }
 
-    /// Says that the last answer needs no reading any more.
-    pub(crate) fn put_away(&self) {
+    /// Says that an answer needs no reading any more.
+    pub(crate) fn put_away(&self, request: &Arc<Request>) {
         let mut inner = self.inner.lock();
-        if inner.settle() {
+        let current = inner.current.as_ref();
+        if current.is_some_and(|current| Arc::ptr_eq(&current.request, request)) && inner.settle() {
             inner.current = None;
         }
     }
@@ -445,10 +450,10 @@ impl Session {
         if request.wait().is_err() {
             self.stop(&request);
             request.wait_for_end();
-            self.put_away();
+            self.put_away(&request);
             return Err(EINTR);
         }
-        self.put_away();
+        self.put_away(&request);
         let result = request.progress.lock().result;
         result.ok_or(EIO)?.map(|_| ())
     }
@@ -498,7 +503,10 @@ impl Session {
                 Some(_) if rests => uapi::LLAMA_STATE_ANSWERED,
                 Some(_) => uapi::LLAMA_STATE_ANSWERING,
             },
-            tokens: inner.talk.tokens.len(),
+            tokens: match &inner.current {
+                Some(current) if !rests => current.before,
+                _ => inner.talk.tokens.len(),
+            },
             held: inner.text.len(),
             unread: inner.unread(),
             rated: inner.rated.len(),
