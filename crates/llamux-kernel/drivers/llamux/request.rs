@@ -291,12 +291,9 @@ impl Request {
             return false;
         }
         // Within the capacity, so nothing is allocated.
-        let done = response
+        response
             .extend_from_slice(text.as_bytes(), GFP_KERNEL)
-            .is_ok();
-        drop(progress);
-        self.wake_reader();
-        done
+            .is_ok()
     }
 
     /// Notes a token of the answer, whose text begins behind `held` more bytes.
@@ -319,7 +316,8 @@ impl Request {
         self.wake_reader();
     }
 
-    fn wake_reader(&self) {
+    /// Tells who reads the answer as it comes that there is more of it.
+    pub(crate) fn wake_reader(&self) {
         if let Some(turn) = &self.question.turn {
             turn.reader.0.notify_all();
         }

@@ -64,6 +64,7 @@ impl Room {
         sys::resched();
         for seat in self.seats.iter().flatten() {
             seat.is_over();
+            seat.show();
         }
         if let Some(head) = &self.head {
             head.is_over();
@@ -94,6 +95,9 @@ struct Seat {
     /// What may be the beginning of a text that ends the answer, and whether one came.
     held: RefCell<Held>,
     stopped: Cell<bool>,
+    /// Whether there is text that its reader was not told of. Text comes by characters, and is
+    /// shown by tokens.
+    fresh: Cell<bool>,
     /// The answer's last token, and how likely the next one is.
     last: Cell<Option<u32>>,
     likelihood: Cell<Option<u64>>,
@@ -114,6 +118,7 @@ impl Seat {
             begun_turn: Cell::new(None),
             held: RefCell::new(Held::default()),
             stopped: Cell::new(false),
+            fresh: Cell::new(false),
             last: Cell::new(None),
             likelihood: Cell::new(None),
         }
@@ -157,11 +162,19 @@ impl Seat {
             fits = fits && self.request.append(part);
             fits
         };
+        self.fresh.set(true);
         let mut held = self.held.borrow_mut();
         if held.push(self.request.stops(), text, out) {
             self.stopped.set(true);
         }
         fits && !self.stopped.get()
+    }
+
+    /// Tells the reader of new text.
+    fn show(&self) {
+        if self.fresh.take() {
+            self.request.wake_reader();
+        }
     }
 
     /// Ends the request of a session, whose conversation is now `tokens` long, without the last one
@@ -211,6 +224,9 @@ impl Service {
                 stats.step_tokens += tokens;
             }
             for place in room.seats.iter_mut() {
+                if let Some(seat) = place {
+                    seat.show();
+                }
                 let Some(seat) = place.as_ref().filter(|seat| seat.done.get()) else {
                     continue;
                 };
