@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -445,9 +445,17 @@ const SELFTESTS_WITHOUT_MODEL: &str =
 
 fn selftests(lab: &Lab<'_>) -> Result<Found> {
     let model = model::find(lab.cx, None)?;
+    let second = second_model(lab)?;
     let mut results = SelfTests::default();
     let mut boot = Boot::new(Target::Uml, lab.source, SELFTESTS);
     boot.model = Some(&model);
+    boot.overlay = Some(&second);
+    results.add(&boot.run(lab.cx)?)?;
+    // With memory from vmalloc, too.
+    let mut boot = Boot::new(Target::Uml, lab.source, "/usr/lib/llamux/selftests/models");
+    boot.model = Some(&model);
+    boot.overlay = Some(&second);
+    boot.append.push("llamux_mem=0".to_owned());
     results.add(&boot.run(lab.cx)?)?;
     let without = Boot::new(Target::Uml, lab.source, SELFTESTS_WITHOUT_MODEL);
     results.add(&without.run(lab.cx)?)?;
@@ -851,20 +859,35 @@ fn debug_x86_64(lab: &Lab<'_>) -> Result<Found> {
 /// A model with the default one's vocabulary and few made-up weights, for an emulated processor.
 fn small_model(lab: &Lab<'_>) -> Result<Model> {
     let file = lab.cx.root.join("target/llamux/small.gguf");
+    made_up(lab, &file, 0)?;
+    model::of_file(&file)
+}
+
+/// Makes such a model; each seed gives other weights.
+fn made_up(lab: &Lab<'_>, file: &Path, seed: u64) -> Result<()> {
     fs::create_dir_all(file.parent().context("no directory")?)?;
     let mut synth = sh::cmd(host_engine(lab.cx)?);
     synth.args(["synth", "--arch", "smollm2", "--type", "q4_1", "--vocab"]);
     synth.arg(model::find(lab.cx, None)?.file);
     synth.args(["--layers", "4", "--embedding", "128", "--context", "8192"]);
-    sh::run(synth.arg("--output").arg(&file))?;
-    model::of_file(&file)
+    synth.args(["--seed", &seed.to_string()]);
+    sh::run(synth.arg("--output").arg(file))
+}
+
+/// A directory to lay over a system, with a second model that can be loaded there.
+fn second_model(lab: &Lab<'_>) -> Result<PathBuf> {
+    let overlay = lab.cx.root.join("target/llamux/second");
+    made_up(lab, &overlay.join("lib/firmware/llamux/second.gguf"), 1)?;
+    Ok(overlay)
 }
 
 /// The self-tests under the kernel's own checks, whose complaints are in the log.
 fn debug(lab: &Lab<'_>, target: Target, model: &Model) -> Result<Found> {
+    let second = second_model(lab)?;
     let mut boot = Boot::new(target, lab.source, SELFTESTS);
     boot.debug = true;
     boot.model = Some(model);
+    boot.overlay = Some(&second);
     boot.append.push("kunit.enable=1".to_owned());
     boot.timeout = Some(Duration::from_secs(3600));
     let outcome = boot.run(lab.cx)?;

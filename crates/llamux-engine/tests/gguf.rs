@@ -594,6 +594,10 @@ fn reads_a_model_that_is_split() {
         let third = gguf.tensor("third").unwrap().data().as_ptr_range();
         let file = gguf.parts().get(2).unwrap().as_ptr_range();
         assert!(file.start < third.start && third.end <= file.end);
+        // The first part has the longest head; what is behind it are weights alone.
+        let first = gguf.tensor("first").unwrap().data().as_ptr() as u64;
+        let begin = gguf.parts().get(0).unwrap().as_ptr() as u64;
+        assert_eq!(gguf.head_bytes(), Ok(first - begin));
     })
     .unwrap();
     // One file is a model too, be it marked as the only part or not.

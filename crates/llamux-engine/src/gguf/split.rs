@@ -148,6 +148,16 @@ impl<'a> Gguf<'a> {
         Ok(gguf)
     }
 
+    /// How much of each file is in front of the weights, at most: what is behind it has not been looked at
+    /// by [`parse_split`](Self::parse_split).
+    pub fn head_bytes(&self) -> Result<u64, Error> {
+        let rest = self.rest.iter().copied();
+        rest.map(Self::parse_file)
+            .try_fold(self.data_offset, |most, part| {
+                Ok(most.max(part?.data_offset))
+            })
+    }
+
     /// Checks that the file is the first of as many parts as there are, or the only one.
     pub(super) fn check_split(&self, parts: usize) -> Result<(), Error> {
         let count = self.u16(COUNT).optional()?.unwrap_or(1).max(1);

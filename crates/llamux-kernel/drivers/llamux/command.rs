@@ -147,7 +147,7 @@ struct Answer {
 fn ask(service: &Service, question: Question) -> Result<Answer> {
     let queued = Request::new(response_max(question.max_tokens)?, question)?;
     let request = queued.clone_arc();
-    service.submit(queued);
+    service.submit(queued, None)?;
     answer(service, request)
 }
 

@@ -21,8 +21,8 @@ use llamux_engine::chat::Role;
 use llamux_engine::stops::Stops;
 
 use crate::command::{bytes_from_user, grammar_from_user, Parameters};
+use crate::models::State;
 use crate::request::Rated;
-use crate::service::State;
 use crate::session::{Options, Session};
 use crate::status::Shown;
 use crate::{sys, SERVICE};
@@ -211,18 +211,22 @@ fn info(session: &Session, mut info: uapi::llama_session, place: (usize, usize))
     let service = SERVICE.as_ref().ok_or(ENODEV)?;
     let (buffer, room) = (info.reason, usize::try_from(info.reason_len)?);
     let mut reason = None;
-    info.model = match &*service.state.lock() {
-        State::Loading => uapi::LLAMA_MODEL_LOADING,
-        State::Ready(_) => uapi::LLAMA_MODEL_READY,
-        State::Unavailable(why) => {
-            reason = Some(CString::try_from_fmt(fmt!("{}", Shown(why)))?);
-            uapi::LLAMA_MODEL_UNAVAILABLE
-        }
-    };
     let state = session.state();
+    {
+        let models = service.models.lock();
+        info.model = match models.state() {
+            State::Loading => uapi::LLAMA_MODEL_LOADING,
+            State::Ready(_) => uapi::LLAMA_MODEL_READY,
+            State::Unloading => uapi::LLAMA_MODEL_UNAVAILABLE,
+            State::Unavailable(why) => {
+                reason = Some(CString::try_from_fmt(fmt!("{}", Shown(why)))?);
+                uapi::LLAMA_MODEL_UNAVAILABLE
+            }
+        };
+        info.context = models.context(state.model);
+    }
     let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
     info.state = state.state;
-    info.context = service.context();
     info.tokens = number(state.tokens);
     info.context_left = info.context.saturating_sub(info.tokens);
     info.held_bytes = number(state.held);

@@ -4,14 +4,20 @@
 
 use core::ops::Range;
 
+use kernel::alloc::AllocError;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::str::CString;
 use llamux_engine::gguf::{PartName, MAX_PARTS};
 
 use crate::load::{reason, Reason};
+use crate::models::Progress;
 use crate::status::Shown;
 use crate::sys::{self, ModelFile};
+
+/// How much is read at once: so much is read on after a loading was called off. The metadata of most
+/// models are within the first one.
+pub(crate) const PIECE: usize = 16 << 20;
 
 /// Open files, in the order of the parts.
 pub(crate) struct Files(KVec<File>);
@@ -22,21 +28,69 @@ struct File {
 }
 
 impl File {
-    fn new(file: ModelFile) -> Result<Self, Reason> {
+    fn new(file: ModelFile) -> Result<Self, Refusal> {
         let (_, bytes) = file
-            .read(&mut [0; 4])
-            .map_err(|error| unreadable(&file, error))?;
+            .read(&mut [0; 4], 0)
+            .map_err(|error| Refusal::new(error, unreadable(&file, error)))?;
         Ok(Self { file, bytes })
+    }
+
+    /// Reads so much of it to the same place of `memory`.
+    fn read(
+        &self,
+        memory: &mut [u8],
+        range: Range<usize>,
+        progress: &Progress,
+    ) -> Result<(), Reason> {
+        let mut begin = range.start;
+        while begin < range.end {
+            progress.check()?;
+            let end = range.end.min(begin.saturating_add(PIECE));
+            let piece = memory.get_mut(begin..end).unwrap_or_default();
+            let (read, now) = self
+                .file
+                .read(piece, begin)
+                .map_err(|error| unreadable(&self.file, error))?;
+            if read != piece.len() || now != self.bytes {
+                let path = self.file.path();
+                return Err(reason(fmt!("{path}: changed while it was read")));
+            }
+            progress.count(read);
+            begin = end;
+        }
+        Ok(())
+    }
+}
+
+/// Why files are not opened.
+pub(crate) struct Refusal {
+    pub(crate) error: Error,
+    pub(crate) reason: Reason,
+}
+
+impl Refusal {
+    fn new(error: Error, reason: Reason) -> Self {
+        Self { error, reason }
+    }
+}
+
+impl From<AllocError> for Refusal {
+    fn from(error: AllocError) -> Self {
+        Self::new(error.into(), no_memory(error))
     }
 }
 
 impl Files {
-    /// Opens the model that `llamux.model=` names, or the first in alphabetical order; with all parts if
-    /// it is named like one.
-    pub(crate) fn open() -> Result<Self, Reason> {
-        let first = ModelFile::open(sys::model_parameter()).map_err(|(error, path)| {
+    /// Opens the model of this name, with all parts if it is named like one. Without a name, the first in
+    /// alphabetical order.
+    pub(crate) fn open(name: Option<&CStr>) -> Result<Self, Refusal> {
+        let first = ModelFile::open(name).map_err(|(error, path)| {
             let path = sys::path_str(&path);
-            match error {
+            let reason = match error {
+                ENOENT if name.is_some() => reason(fmt!(
+                    "{path}: there is no such model, here or in another directory for firmware; \
+                     llamux.model=NAME and /sys/kernel/llamux/load take a file's name without .gguf"
+                )),
                 ENOENT => reason(fmt!(
                     "{path}: there is no model; the initramfs has to bring NAME.gguf there, which \
                      llamux.model=NAME may name"
@@ -46,44 +100,56 @@ impl Files {
                      without directory and .gguf"
                 )),
                 _ => reason(fmt!("{path}: cannot be opened ({error:?})")),
-            }
+            };
+            Refusal::new(error, reason)
         })?;
         let mut files = Self(KVec::new());
         let Some(name) = PartName::parse(first.name()) else {
-            files.push(first)?;
+            files.0.push(File::new(first)?, GFP_KERNEL)?;
             return Ok(files);
         };
         if usize::from(name.count) > MAX_PARTS {
-            return Err(reason(fmt!(
+            let reason = reason(fmt!(
                 "{}: is one of {} parts, more than the limit of {MAX_PARTS}",
                 first.path(),
                 name.count
-            )));
+            ));
+            return Err(Refusal::new(E2BIG, reason));
         }
         for part in name.all() {
-            let part = CString::try_from_fmt(fmt!("{}", Shown(&part))).map_err(no_memory)?;
-            files.push(ModelFile::open(Some(&part)).map_err(|(error, path)| {
+            let part = CString::try_from_fmt(fmt!("{}", Shown(&part)))
+                .map_err(|error| Refusal::new(error, no_memory(error)))?;
+            let file = ModelFile::open(Some(&part)).map_err(|(error, path)| {
                 let path = sys::path_str(&path);
-                match error {
+                let reason = match error {
                     ENOENT => reason(fmt!(
                         "{path}: is missing; a model in {} parts needs all of them",
                         name.count
                     )),
                     _ => reason(fmt!("{path}: cannot be opened ({error:?})")),
-                }
-            })?)?;
+                };
+                Refusal::new(error, reason)
+            })?;
+            files.0.push(File::new(file)?, GFP_KERNEL)?;
         }
         Ok(files)
-    }
-
-    fn push(&mut self, file: ModelFile) -> Result<(), Reason> {
-        let file = File::new(file)?;
-        self.0.push(file, GFP_KERNEL).map_err(no_memory)
     }
 
     /// The path of the first.
     pub(crate) fn path(&self) -> &str {
         self.0.first().map_or("", |file| file.file.path())
+    }
+
+    /// The model's name: that of the first, without directory and suffix.
+    pub(crate) fn name(&self) -> &str {
+        self.0.first().map_or("", |file| file.file.name())
+    }
+
+    /// Bytes of all of them.
+    pub(crate) fn bytes(&self) -> u64 {
+        // CAST: `usize` is at most 64 bits wide.
+        let bytes = self.0.iter().map(|file| file.bytes as u64);
+        bytes.fold(0, u64::saturating_add)
     }
 
     /// Bytes of memory for all of them, each of which begins on a page of its own.
@@ -94,22 +160,46 @@ impl Files {
         })
     }
 
-    /// Reads them, one behind the other. Returns where each is.
-    pub(crate) fn read(&self, memory: &mut [u8]) -> Result<KVec<Range<usize>>, Reason> {
+    /// Where each of them is in that memory.
+    pub(crate) fn places(&self) -> Result<KVec<Range<usize>>, Reason> {
         let mut places = KVec::new();
         let mut begin = 0;
-        for File { file, bytes } in &self.0 {
+        for File { bytes, .. } in &self.0 {
             // OVERFLOW: `memory()` has added them up.
-            let place = begin..begin + bytes;
+            places
+                .push(begin..begin + bytes, GFP_KERNEL)
+                .map_err(no_memory)?;
             begin += bytes.next_multiple_of(PAGE_SIZE);
-            let part = memory.get_mut(place.clone()).unwrap_or_default();
-            let (read, now) = file.read(part).map_err(|error| unreadable(file, error))?;
-            if read != *bytes || now != *bytes {
-                return Err(reason(fmt!("{}: changed while it was read", file.path())));
-            }
-            places.push(place, GFP_KERNEL).map_err(no_memory)?;
         }
         Ok(places)
+    }
+
+    /// Reads the beginning of each of them, [`PIECE`] bytes long.
+    pub(crate) fn read_heads(
+        &self,
+        memory: &mut [u8],
+        places: &[Range<usize>],
+        progress: &Progress,
+    ) -> Result<(), Reason> {
+        for (file, place) in self.0.iter().zip(places) {
+            let memory = memory.get_mut(place.clone()).unwrap_or_default();
+            file.read(memory, 0..PIECE.min(file.bytes), progress)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what is behind these.
+    pub(crate) fn read_rest(
+        &self,
+        memory: &mut [u8],
+        places: &[Range<usize>],
+        progress: &Progress,
+    ) -> Result<(), Reason> {
+        for (file, place) in self.0.iter().zip(places) {
+            let memory = memory.get_mut(place.clone()).unwrap_or_default();
+            file.read(memory, PIECE.min(file.bytes)..file.bytes, progress)?;
+        }
+        Ok(())
     }
 
     /// Gives the memory back that they take in the initramfs, if they are there.

@@ -24,9 +24,8 @@ pub(crate) struct Latency {
 
 /// What one thread has counted, on cache lines of its own.
 ///
-/// # Invariants
-///
-/// One thread writes, so that adding to a counter needs no lock and no locked instruction.
+/// Thread number 0 is whoever has something computed: the one that answers, and one that loads a model
+/// meanwhile.
 #[repr(align(128))]
 struct Counters {
     classes: [Atomic<u64>; CLASSES],
@@ -57,13 +56,11 @@ impl Latency {
         let Some(counters) = self.threads.get(thread as usize) else {
             return;
         };
-        let add = |counter: &Atomic<u64>, more: u64| {
-            counter.store(counter.load(Relaxed).wrapping_add(more), Relaxed);
-        };
         if let Some(class) = counters.classes.get(class(ns)) {
-            add(class, 1);
+            class.fetch_add(1, Relaxed);
         }
-        add(&counters.total_ns, ns);
+        counters.total_ns.fetch_add(ns, Relaxed);
+        // Of two that are longer at the same time either may stay.
         if ns > counters.longest_ns.load(Relaxed) {
             counters.longest_ns.store(ns, Relaxed);
             counters.operation.store(operation as u32, Relaxed);

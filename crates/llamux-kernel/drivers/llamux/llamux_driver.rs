@@ -2,10 +2,11 @@
 
 //! Llamux: a language model in the kernel.
 //!
-//! One kernel thread loads the model ([`load`]) and answers the questions of all callers ([`serve`]),
-//! who wait in a queue ([`service`]); others help it with the large operations ([`pool`]). Callers
-//! come by the system call llama_command ([`command`]), or hold a conversation ([`session`]) through
-//! /dev/llama ([`device`]).
+//! One kernel thread answers the questions of all callers with all models ([`serve`]); the callers wait
+//! in a queue ([`service`]), and others help it with the large operations ([`pool`]). Models are loaded
+//! by threads of their own ([`load`]) as the administrator wants ([`models`]) into memory that they own
+//! ([`model`], [`region`]). Callers come by the system call llama_command ([`command`]), or hold a
+//! conversation ([`session`]) through /dev/llama ([`device`]), or write to a file ([`prompt`]).
 //!
 //! C header: [`include/uapi/linux/llamux.h`](srctree/include/uapi/linux/llamux.h)
 
@@ -17,8 +18,11 @@ mod device;
 mod files;
 mod latency;
 mod load;
+mod model;
+mod models;
 mod pool;
 mod prompt;
+mod region;
 mod requant;
 mod request;
 mod serve;
@@ -89,6 +93,7 @@ impl kernel::Module for Llamux {
         // SAFETY: Once, and the files come after it.
         unsafe { prompt::init() };
         sys::create_proc_files()?;
+        sys::create_sysfs_files()?;
         device::register()?;
         Ok(Self)
     }

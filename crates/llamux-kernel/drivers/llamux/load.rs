@@ -1,20 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Loads the model into memory that was reserved at boot, or into vmalloc's.
+//! Loads a model into memory that was reserved at boot, or into vmalloc's.
+//!
+//! That happens in a thread of its own, while the models that are there go on answering. The file's size is
+//! known before anything is read, and the rest of what the model needs after its first pieces: what does not
+//! fit is refused then.
 
 use core::ops::Range;
 
-use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::str::CString;
+use kernel::sync::Arc;
 use kernel::time::{Instant, Monotonic};
+use llamux_abi::TensorType;
 use llamux_engine::chat::Format;
 use llamux_engine::gguf::Gguf;
 use llamux_engine::quantization;
-use llamux_engine::{Engine, Error as EngineError, Options, Plan};
+use llamux_engine::{Error as EngineError, Options, Plan};
 
-use crate::files::Files;
+use crate::files::{Files, PIECE};
+use crate::model::{Image, Memory, Model, Shortage};
+use crate::models::Progress;
 use crate::pool::Pool;
+use crate::region::Region;
 use crate::requant;
 use crate::service::Settings;
 use crate::status::{Facts, Shown};
@@ -27,117 +35,249 @@ const PROMPT_BYTES: usize = kernel::uapi::LLAMA_PROMPT_MAX as usize;
 const BEGINNING: u32 = 256;
 
 /// Why there is no model, for the log and for `status`.
-pub(crate) struct Reason(Option<CString>);
+#[derive(Clone)]
+pub(crate) struct Reason(Option<Arc<CString>>);
 
-impl core::fmt::Display for Reason {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl Reason {
+    pub(crate) fn as_str(&self) -> &str {
         let text = self.0.as_ref().and_then(|text| text.to_str().ok());
-        f.write_str(text.unwrap_or("out of memory"))
+        text.unwrap_or("out of memory")
     }
 }
 
-/// Loads the model and passes it on, with what is known of it; or says why there is none.
-///
-/// # Safety
-///
-/// To be called once at most.
-pub(crate) unsafe fn with_engine<T>(
-    settings: &Settings,
-    pool: &Pool,
-    serve: impl FnOnce(&mut Engine<'_>, Facts) -> T,
-) -> Result<T, Reason> {
+impl core::fmt::Display for Reason {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A model that is to be loaded, and how.
+pub(crate) struct Wanted {
+    pub(crate) files: Files,
+    /// The type that larger weights are given.
+    pub(crate) requant: Option<TensorType>,
+    /// The chat format, if it is not the file's own.
+    pub(crate) chat_format: Option<Format>,
+    /// Whether the file is removed from the initramfs afterwards.
+    pub(crate) remove: bool,
+}
+
+/// What there is to load with.
+pub(crate) struct Means<'m> {
+    pub(crate) settings: &'m Settings,
+    pub(crate) region: Option<&'m Arc<Region>>,
+    pub(crate) pool: &'m Pool,
+}
+
+/// Loads a model, or says why not.
+#[inline(never)]
+pub(crate) fn load(
+    wanted: &Wanted,
+    means: &Means<'_>,
+    progress: &Progress,
+) -> Result<(Model, Facts), Reason> {
     let start = Instant::<Monotonic>::now();
     let kernels = sys::kernels();
-
-    let files = Files::open()?;
+    let Wanted { files, .. } = wanted;
     let path = files.path();
-    // SAFETY: This function is called once.
-    let reserved = unsafe { sys::take_reserved() };
-    let reserved_size = reserved.as_ref().map_or(0, |memory| memory.len());
-    let mut memory = Memory::new(reserved, &files)?;
-    let mut places = files.read(memory.bytes())?;
     let refused = |error: EngineError| reason(fmt!("{path}: {}", Shown(&error)));
-    let requant = match requant::wanted() {
+
+    let file_bytes = files.memory().unwrap_or(usize::MAX);
+    let short = |arena: Option<usize>, shortage: &Shortage| {
+        too_large(path, (file_bytes, arena), shortage, means.region)
+    };
+    let mut memory =
+        Memory::new(means.region, file_bytes).map_err(|shortage| short(None, &shortage))?;
+    progress.takes(memory.len());
+    let mut places = files.places()?;
+    files.read_heads(memory.bytes_mut(), &places, progress)?;
+    let mut arena = None;
+    if wanted.requant.is_none() {
+        // What the beginnings do not say is known when all of the file is there.
+        if let Some(plan) = early_plan(memory.bytes(), &places, wanted, means.settings) {
+            arena = Some(take(&plan, means.region, &short)?);
+        }
+    }
+    files.read_rest(memory.bytes_mut(), &places, progress)?;
+
+    let requant = match wanted.requant {
         None => None,
         Some(to) => {
-            let done = requant::convert(memory.bytes(), &mut places, to, pool).map_err(refused)?;
+            let done = requant::convert(memory.bytes_mut(), &mut places, to, means.pool, progress);
+            let done = done.map_err(|error| match progress.check() {
+                Ok(()) => refused(error),
+                Err(cancelled) => cancelled,
+            })?;
             pr_info!(
                 "{path}: {} tensors were given the type {}, which saves {} bytes\n",
                 done.tensors,
                 Shown(&quantization::name_of(done.to)),
                 done.saved
             );
+            memory.shrink(places.last().map_or(0, |last| last.end));
             Some(done)
         }
     };
-    let end = places.last().map_or(0, |last| last.end);
-    let (images, rest) = memory.split(end);
-    let parts = parts(images, &places)?;
-
-    let gguf = Gguf::parse_split(&parts).map_err(refused)?;
-    let (options, plan) = plan(&gguf, settings).map_err(refused)?;
-    let mut arena_fallback: VVec<u8>;
-    let arena = match rest {
-        Some(rest) => {
-            let have = rest.len();
-            rest.get_mut(..plan.arena_bytes()).ok_or_else(|| {
-                reason(fmt!(
-                    "{path}: needs {} bytes besides the file, and llamux_mem= leaves {have}; \
-                     llamux_mem={}M would do",
-                    plan.arena_bytes(),
-                    (reserved_size - have + plan.arena_bytes()).div_ceil(1 << 20)
-                ))
-            })?
-        }
-        None => {
-            arena_fallback = VVec::zeroed(plan.arena_bytes(), GFP_KERNEL).map_err(|_| {
-                reason(fmt!(
-                    "{path}: no memory for the {} bytes that it computes in",
-                    plan.arena_bytes()
-                ))
-            })?;
-            &mut arena_fallback[..]
-        }
+    let (options, plan) = last_plan(memory.bytes(), &places, wanted, means.settings)?;
+    let (cache, least) = (means.settings.cache, least_cache(plan.context()));
+    if cache != 0 && cache < least {
+        pr_err!("llamux.cache={cache}: less than {least}, which a context wants; using {least}\n");
+    }
+    let arena = match arena {
+        Some(arena) if arena.len() >= plan.arena_bytes() => arena,
+        // It was planned for what the file said before it was changed.
+        Some(_) => return Err(reason(fmt!("{path}: changed while it was read"))),
+        None => take(&plan, means.region, &short)?,
     };
-    let arena_bytes = arena.len();
-    // It stays where it is: an engine is large, and the stack has no room for two.
-    let mut loaded = Engine::load_parsed(&gguf, arena, &options, kernels, pool);
-    let engine = match &mut loaded {
-        Ok(engine) => engine,
-        Err(error) => return Err(refused(*error)),
-    };
-    engine.prewarm(pool).map_err(refused)?;
+    progress.takes(memory.len() + arena.len());
+    let image = Image::new(memory, &places).map_err(no_memory)?;
+    let mut model = Model::load(image, arena, &options, kernels, means.pool).map_err(refused)?;
+    model
+        .with(|engine| {
+            engine.set_speculation(means.settings.speculate);
+            engine.prewarm(means.pool)
+        })
+        .map_err(refused)?;
+    progress.check()?;
 
-    if !settings.keep_firmware {
+    if wanted.remove {
         files.remove_from_initramfs();
     }
-    let facts = Facts::new(
-        engine.info(),
-        path,
-        kernels,
-        pool.threads(),
-        reserved_size,
-        end + arena_bytes,
-        requant.as_ref(),
-    )
-    .map_err(|_| reason(fmt!("{path}: out of memory")))?;
+    let bytes = model.bytes();
+    let reserved = means.region.map_or(0, |region| region.bytes());
+    let threads = means.pool.threads();
+    let facts = model.with(|engine| {
+        let info = engine.info();
+        if let Some(chat) = info.chat {
+            let (format, origin) = (chat.format().name(), chat.origin());
+            let (format, origin) = (Shown(&format), Shown(&origin));
+            pr_info!("{path}: questions are put into the chat format {format}, {origin}\n");
+        }
+        Facts::new(
+            info,
+            path,
+            kernels,
+            threads,
+            reserved,
+            bytes,
+            requant.as_ref(),
+        )
+    });
+    let facts = facts.map_err(no_memory)?;
     pr_info!(
         "{path}: {}, loaded in {} ms\n",
         facts.summary(),
         start.elapsed().as_millis()
     );
-    if let Some(chat) = engine.info().chat {
-        let (format, origin) = (chat.format().name(), chat.origin());
-        let (format, origin) = (Shown(&format), Shown(&origin));
-        pr_info!("{path}: questions are put into the chat format {format}, {origin}\n");
+    Ok((model, facts))
+}
+
+/// The memory to compute in.
+fn take(
+    plan: &Plan,
+    region: Option<&Arc<Region>>,
+    short: &dyn Fn(Option<usize>, &Shortage) -> Reason,
+) -> Result<Memory, Reason> {
+    let bytes = plan.arena_bytes();
+    Memory::new(region, bytes).map_err(|shortage| short(Some(bytes), &shortage))
+}
+
+/// Says how much is needed, for the file and to compute in, and how much there is.
+fn too_large(
+    path: &str,
+    (file, arena): (usize, Option<usize>),
+    shortage: &Shortage,
+    region: Option<&Arc<Region>>,
+) -> Reason {
+    // The file has its memory already when the rest is asked for.
+    let free = shortage.free.saturating_add(arena.map_or(0, |_| file));
+    let need = Need { file, arena };
+    match region {
+        None => reason(fmt!(
+            "{path}: needs {need}, and {free} bytes of memory are available"
+        )),
+        Some(region) => {
+            let reserved = region.bytes();
+            let would_do = (reserved.saturating_sub(free))
+                .saturating_add(file)
+                .saturating_add(arena.unwrap_or(0))
+                .div_ceil(1 << 20);
+            let more = if arena.is_none() { " and more" } else { "" };
+            reason(fmt!(
+                "{path}: needs {need}, and of the {reserved} that llamux_mem= reserved {free} are \
+                 free; llamux_mem={would_do}M{more} would do"
+            ))
+        }
     }
-    drop(files);
-    Ok(serve(engine, facts))
+}
+
+/// What a model needs, in words.
+struct Need {
+    file: usize,
+    arena: Option<usize>,
+}
+
+impl kernel::fmt::Display for Need {
+    fn fmt(&self, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
+        let file = self.file;
+        match self.arena {
+            None => f.write_fmt(fmt!(
+                "{file} bytes for the file, besides what it computes in"
+            )),
+            Some(arena) => {
+                let sum = file.saturating_add(arena);
+                f.write_fmt(fmt!(
+                    "{sum} bytes, {file} for the file and {arena} to compute in"
+                ))
+            }
+        }
+    }
+}
+
+/// The plan that the beginnings of the files allow, if they have all that is in front of the weights.
+#[inline(never)]
+fn early_plan(
+    memory: &[u8],
+    places: &[Range<usize>],
+    wanted: &Wanted,
+    settings: &Settings,
+) -> Option<Plan> {
+    let parts = parts(memory, places).ok()?;
+    let gguf = Gguf::parse_split(&parts).ok()?;
+    // CAST: `usize` is at most 64 bits wide.
+    if gguf.head_bytes().ok()? > PIECE as u64 {
+        return None;
+    }
+    plan(&gguf, wanted, settings).ok().map(|(_, plan)| plan)
+}
+
+/// The plan that all of the files allow.
+///
+/// Apart, as [`early_plan`] is: what they need of the stack is not needed while the engine is loaded.
+#[inline(never)]
+fn last_plan(
+    memory: &[u8],
+    places: &[Range<usize>],
+    wanted: &Wanted,
+    settings: &Settings,
+) -> Result<(Options, Plan), Reason> {
+    let refused = |error: EngineError| {
+        let path = wanted.files.path();
+        reason(fmt!("{path}: {}", Shown(&error)))
+    };
+    let parts = parts(memory, places)?;
+    let gguf = Gguf::parse_split(&parts).map_err(refused)?;
+    plan(&gguf, wanted, settings).map_err(refused)
+}
+
+fn no_memory<E>(_: E) -> Reason {
+    reason(fmt!("out of memory"))
 }
 
 /// A reason in words.
 pub(crate) fn reason(text: kernel::fmt::Arguments<'_>) -> Reason {
-    Reason(CString::try_from_fmt(text).ok())
+    let text = CString::try_from_fmt(text).ok();
+    Reason(text.and_then(|text| Arc::new(text, GFP_KERNEL).ok()))
 }
 
 /// The bytes of the files at `places`.
@@ -155,86 +295,33 @@ pub(crate) fn parts<'m>(
     Ok(parts)
 }
 
-/// The memory of a model.
-enum Memory {
-    Reserved(&'static mut [u8]),
-    /// For the files alone.
-    Vmalloc(VVec<u8>),
-}
-
-impl Memory {
-    /// Memory for the files; with what else was reserved, if that was.
-    fn new(reserved: Option<&'static mut [u8]>, files: &Files) -> Result<Self, Reason> {
-        let path = files.path();
-        let bytes = files.memory();
-        if let Some(memory) = reserved {
-            let have = memory.len();
-            if bytes.is_some_and(|bytes| bytes < have) {
-                return Ok(Self::Reserved(memory));
-            }
-            return Err(reason(fmt!(
-                "{path}: has {} bytes, and llamux_mem= reserved {have}: it needs the file's size \
-                 and what it computes in",
-                bytes.unwrap_or(usize::MAX)
-            )));
-        }
-        pr_info!("no memory was reserved (llamux_mem=): using vmalloc\n");
-        let bytes = bytes.unwrap_or(usize::MAX);
-        let memory = VVec::zeroed(bytes, GFP_KERNEL).map_err(|_| {
-            reason(fmt!(
-                "{path}: no memory for its {bytes} bytes; reserve it at boot with llamux_mem="
-            ))
-        })?;
-        Ok(Self::Vmalloc(memory))
-    }
-
-    fn bytes(&mut self) -> &mut [u8] {
-        match self {
-            Self::Reserved(memory) => memory,
-            Self::Vmalloc(memory) => memory,
-        }
-    }
-
-    /// The files, which have `bytes`, and what was reserved behind them, from the beginning of a page.
-    fn split(&mut self, bytes: usize) -> (&[u8], Option<&mut [u8]>) {
-        match self {
-            Self::Reserved(memory) => {
-                let pages = bytes.next_multiple_of(PAGE_SIZE).min(memory.len());
-                let (images, rest) = memory.split_at_mut(pages);
-                (images, Some(rest))
-            }
-            Self::Vmalloc(memory) => (memory, None),
-        }
-    }
-}
-
 /// How much memory the engine gets.
 #[inline(never)]
-fn plan(gguf: &Gguf<'_>, settings: &Settings) -> Result<(Options, Plan), EngineError> {
+fn plan(
+    gguf: &Gguf<'_>,
+    wanted: &Wanted,
+    settings: &Settings,
+) -> Result<(Options, Plan), EngineError> {
     let mut options = Options {
         context: settings.context,
         prompt_bytes: PROMPT_BYTES,
-        chat_format: chat_format(),
+        chat_format: wanted.chat_format,
         ..Options::default()
     };
     let context = Plan::of(gguf, &options)?.context();
     options.sequences = settings.sessions;
-    options.kv_positions = cache(settings.cache, context);
+    options.kv_positions = settings.cache.max(least_cache(context));
     Ok((options, Plan::of(gguf, &options)?))
 }
 
-/// How many positions the cache gets: one question may fill a whole context, and what all questions begin
-/// with stays in the cache meanwhile.
-fn cache(wanted: u32, context: u32) -> u32 {
-    let least = context.saturating_add(BEGINNING);
-    if wanted != 0 && wanted < least {
-        pr_err!("llamux.cache={wanted}: less than {least}, which a context wants; using {least}\n");
-    }
-    wanted.max(least)
+/// How many positions the cache has at least: one question may fill a whole context, and what all questions
+/// begin with stays in the cache meanwhile.
+fn least_cache(context: u32) -> u32 {
+    context.saturating_add(BEGINNING)
 }
 
 /// The chat format that a parameter names, if it does.
-fn chat_format() -> Option<Format> {
+pub(crate) fn chat_format() -> Option<Format> {
     let name = sys::chat_format_parameter()?.to_str().unwrap_or("?");
     let format = Format::from_name(name);
     if format.is_none() && !name.is_empty() {

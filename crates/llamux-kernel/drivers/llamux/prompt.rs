@@ -150,7 +150,7 @@ impl Prompt {
         if let Some(former) = put(asked)? {
             former.cancel(service);
         }
-        service.submit(queued);
+        service.submit(queued, None)?;
         let mut open = self.open.lock();
         (open.read, open.at) = (read, 0);
         Ok(())

@@ -11,6 +11,7 @@ use llamux_engine::gguf::{requantize, Gguf};
 use llamux_engine::{quantization, Error, Run};
 
 use crate::load::parts;
+use crate::models::Progress;
 use crate::pool::Pool;
 use crate::status::Shown;
 use crate::sys;
@@ -48,6 +49,7 @@ pub(crate) fn convert(
     places: &mut [Range<usize>],
     to: TensorType,
     pool: &Pool,
+    progress: &Progress,
 ) -> Result<Requant, Error> {
     let no_memory = Error::Operation("memory to convert in");
     let logits = {
@@ -69,7 +71,7 @@ pub(crate) fn convert(
             stop: &mut || {
                 // Weights are also looked at, which is no job.
                 sys::resched();
-                false
+                progress.is_over()
             },
         };
         let file = memory.get_mut(place.clone()).unwrap_or_default();
@@ -85,7 +87,7 @@ pub(crate) fn convert(
 }
 
 /// The names of all types.
-struct Names;
+pub(crate) struct Names;
 
 impl core::fmt::Display for Names {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

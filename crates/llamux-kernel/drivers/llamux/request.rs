@@ -182,6 +182,8 @@ pub(crate) struct Progress {
 #[pin_data]
 pub(crate) struct Request {
     pub(crate) question: Question,
+    /// The number of the model that answers, set when it is queued.
+    pub(crate) model: Atomic<u32>,
     cancelled: Atomic<bool>,
     #[pin]
     pub(crate) progress: Mutex<Progress>,
@@ -230,6 +232,7 @@ impl Request {
         ListArc::pin_init(
             try_pin_init!(Self {
                 question,
+                model: Atomic::new(0),
                 cancelled: Atomic::new(false),
                 progress <- new_mutex!(
                     Progress {

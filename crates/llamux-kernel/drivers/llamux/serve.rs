@@ -8,14 +8,17 @@
 //! Between any two operations the thread looks for callers that have left, by a signal, by being killed, or
 //! because their time is up. They are let go at once, and no token is computed for them from the next
 //! step on. Only a session waits for the end of the step, since it keeps the tokens.
+//!
+//! Models that are asked take turns, a step each. The steps are short then, since the callers of one model
+//! wait for those of the others.
 
 use core::cell::{Cell, RefCell};
-use core::convert::Infallible;
 
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering::Relaxed;
 use kernel::sync::Arc;
 use kernel::time::{Delta, Instant, Monotonic};
+use llamux_abi::MAX_BATCH;
 use llamux_engine::chat::{Message, Role};
 use llamux_engine::generate::{self, Full, Outcome, Sink, Stop};
 use llamux_engine::grammar::Constraint;
@@ -24,6 +27,8 @@ use llamux_engine::stops::Held;
 use llamux_engine::turn::{self, millionths, Begun};
 use llamux_engine::{Engine, Error as EngineError};
 
+use crate::model::Model;
+use crate::models::{ModelId, Progress};
 use crate::pool::Pool;
 use crate::request::{Finish, Request, Talk, Turn};
 use crate::service::Service;
@@ -31,19 +36,49 @@ use crate::session::HELD_MAX;
 use crate::status::Shown;
 use crate::sys;
 
+/// Most tokens of a prompt that are computed at once while several models are asked.
+const SHARED_BATCH: u32 = 32;
+
+/// A model, and those who are being answered with it.
+pub(crate) struct Served {
+    id: ModelId,
+    model: Model,
+    progress: Arc<Progress>,
+    room: Room,
+}
+
+impl Served {
+    /// So many are answered at once.
+    pub(crate) fn new(
+        id: ModelId,
+        model: Model,
+        progress: Arc<Progress>,
+        seats: u32,
+    ) -> Result<Self> {
+        Ok(Self {
+            id,
+            model,
+            progress,
+            room: Room::new(seats)?,
+        })
+    }
+}
+
 /// Places for those who are being answered.
-pub(crate) struct Room {
+struct Room {
     /// One for each of the engine's sequences.
     seats: KVec<Option<Seat>>,
     /// Who is taken in next.
     head: Option<Seat>,
     /// Whether the head has to wait for others to come to their end.
     full: bool,
+    /// How many are counted as being answered.
+    counted: Cell<u32>,
 }
 
 impl Room {
     /// Places for so many. What is done in the room allocates nothing.
-    pub(crate) fn new(seats: u32) -> Result<Self> {
+    fn new(seats: u32) -> Result<Self> {
         let mut places = KVec::new();
         for _ in 0..seats {
             places.push(None, GFP_KERNEL)?;
@@ -52,7 +87,12 @@ impl Room {
             seats: places,
             head: None,
             full: false,
+            counted: Cell::new(0),
         })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.head.is_none() && self.seats.iter().all(Option::is_none)
     }
 
     fn seat(&self, id: SlotId) -> Option<&Seat> {
@@ -203,51 +243,103 @@ impl Seat {
 }
 
 impl Service {
-    /// Answers for ever.
-    pub(super) fn serve(&self, engine: &mut Engine<'_>, pool: &Pool, mut room: Room) -> Infallible {
+    /// Answers for ever, with `served` and what is loaded later.
+    pub(super) fn serve(&self, pool: &Pool, mut served: KVec<Served>) -> ! {
+        let mut several = false;
         loop {
-            self.admit(engine, &mut room);
-            let mut crowd = Crowd {
-                service: self,
-                room: &room,
-                voice: Voice {
-                    room: &room,
-                    seat: None,
-                    tokens: 0,
-                },
-            };
-            engine.step(pool, &mut crowd);
-            let tokens = crowd.voice.tokens;
-            if tokens > 0 {
-                let mut stats = self.stats.lock();
-                stats.steps += 1;
-                stats.step_tokens += tokens;
-            }
-            for place in room.seats.iter_mut() {
-                if let Some(seat) = place {
-                    seat.show();
+            let rings = self.rings();
+            while let Some(arrived) = self.next_arrived() {
+                if let Err(error) = served.push(arrived, GFP_KERNEL) {
+                    // There was room for all that the directory takes.
+                    pr_err!("a model is lost: {error:?}\n");
                 }
-                let Some(seat) = place.as_ref().filter(|seat| seat.done.get()) else {
-                    continue;
-                };
-                if let Some(result) = seat.end.take() {
-                    let id = seat.begun_turn.get().map(|begun| begun.id);
-                    seat.settle(result, id.map_or(&[], |id| engine.sequence_of(id)));
-                }
-                *place = None;
-                room.full = false;
             }
-            self.set_active(engine);
+            let mut busy = 0;
+            for one in served.iter_mut() {
+                let Served {
+                    id,
+                    model,
+                    progress,
+                    room,
+                } = one;
+                let going = progress.is_over();
+                let active = model.with(|engine| {
+                    engine.set_batch(if several { SHARED_BATCH } else { MAX_BATCH });
+                    self.turn(engine, pool, (room, *id, going))
+                });
+                busy += u32::from(active);
+            }
+            several = busy > 1;
+            let gone = |one: &Served| one.progress.is_over() && one.room.is_empty();
+            while let Some(index) = served.iter().position(gone) {
+                let Ok(one) = served.remove(index) else { break };
+                let (id, bytes) = (one.id, one.model.bytes());
+                // Before anybody is told, so that who waits for it finds the memory.
+                drop(one);
+                self.gone(id, bytes);
+            }
+            if busy == 0 {
+                self.wait_for_ring(rings);
+            }
         }
     }
 
-    /// Takes in who is next, if there is room; waits for somebody if nobody is being answered. No more
-    /// than one, so that a row of long prompts to be split does not hold up the answers.
-    fn admit(&self, engine: &mut Engine<'_>, room: &mut Room) {
+    /// One step of a model. Whether anybody is being answered.
+    fn turn(
+        &self,
+        engine: &mut Engine<'_>,
+        pool: &Pool,
+        (room, id, going): (&mut Room, ModelId, bool),
+    ) -> bool {
+        if going {
+            self.turn_away(room, id);
+        } else {
+            self.admit(engine, room, id);
+        }
+        if engine.active() == 0 {
+            return false;
+        }
+        let mut crowd = Crowd {
+            service: self,
+            room,
+            voice: Voice {
+                room,
+                seat: None,
+                tokens: 0,
+            },
+        };
+        engine.step(pool, &mut crowd);
+        let tokens = crowd.voice.tokens;
+        if tokens > 0 {
+            let mut stats = self.stats.lock();
+            stats.steps += 1;
+            stats.step_tokens += tokens;
+        }
+        for place in room.seats.iter_mut() {
+            if let Some(seat) = place {
+                seat.show();
+            }
+            let Some(seat) = place.as_ref().filter(|seat| seat.done.get()) else {
+                continue;
+            };
+            if let Some(result) = seat.end.take() {
+                let id = seat.begun_turn.get().map(|begun| begun.id);
+                seat.settle(result, id.map_or(&[], |id| engine.sequence_of(id)));
+            }
+            *place = None;
+            room.full = false;
+        }
+        self.set_active(engine, room);
+        true
+    }
+
+    /// Takes in who is next, if there is room. No more than one, so that a row of long prompts to be split
+    /// does not hold up the answers.
+    fn admit(&self, engine: &mut Engine<'_>, room: &mut Room, id: ModelId) {
         loop {
             let busy = engine.active() > 0;
             if room.head.is_none() && engine.active() < room.seats.len() {
-                room.head = self.next_request(!busy).map(Seat::new);
+                room.head = self.next_request(id).map(Seat::new);
                 room.full = false;
             }
             let Some(head) = &room.head else { return };
@@ -275,7 +367,7 @@ impl Service {
                 // Unless it was told something else.
                 head.finish(Ok(Finish::NOTHING));
             }
-            self.set_active(engine);
+            self.set_active(engine, room);
             // Last, so that who is not waiting any more is seen as being answered.
             self.waiting.fetch_sub(1, Relaxed);
             if engine.active() > 0 {
@@ -284,9 +376,21 @@ impl Service {
         }
     }
 
-    fn set_active(&self, engine: &Engine<'_>) {
+    /// Sends those away that a model has not begun with, which is to go.
+    fn turn_away(&self, room: &mut Room, id: ModelId) {
+        let mut head = room.head.take();
+        let mut next = || head.take().or_else(|| self.next_request(id).map(Seat::new));
+        while let Some(seat) = next() {
+            seat.finish(Err(ENODEV));
+            self.waiting.fetch_sub(1, Relaxed);
+        }
+    }
+
+    fn set_active(&self, engine: &Engine<'_>, room: &Room) {
         // CAST: At most the engine's number of sequences.
-        self.active.store(engine.active() as u32, Relaxed);
+        let now = engine.active() as u32;
+        let before = room.counted.replace(now);
+        self.active.fetch_add(now.wrapping_sub(before), Relaxed);
     }
 }
 

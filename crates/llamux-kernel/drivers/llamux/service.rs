@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The thread that has the model, and the queue of those who ask it.
+//! The thread that answers with all models, and the queue of those who ask.
 //!
-//! `load.rs` is how it comes by the model, `serve.rs` how it answers.
+//! `load.rs` is how models are loaded, `models.rs` how they come and go, `serve.rs` how they answer.
 //!
-//! Lock order: `Service::state`, `Service::queue`, `Service::stats` and `Request::progress` are all
-//! leaves: none is taken with another of them held, and only `Session::inner` outside of them. None is
-//! held while computing.
+//! Lock order: `Service::models` is taken before `Service::queue`. These two, `Service::arrived`,
+//! `Service::bell`, `Service::stats` and `Request::progress` are leaves otherwise, and only `Session::inner`
+//! is taken before them. None is held while computing.
 
 use core::convert::Infallible;
 
@@ -14,14 +14,15 @@ use kernel::list::{List, ListArc};
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering::Relaxed, Atomic};
 use kernel::sync::{new_condvar, new_mutex, Arc, CondVar, Mutex, SetOnce};
-use llamux_engine::{Engine, MAX_SEQUENCES};
+use llamux_engine::MAX_SEQUENCES;
 
 use crate::latency::Latency;
-use crate::load::{self, reason, Reason};
+use crate::load::{reason, Reason};
+use crate::models::{Directory, ModelId, State, MAX_MODELS};
 use crate::pool::Pool;
+use crate::region::Region;
 use crate::request::{Deadline, Request};
-use crate::serve::Room;
-use crate::status::{Facts, Shown};
+use crate::serve::Served;
 use crate::sys::{self, Thread};
 
 /// The driver's parameters.
@@ -37,16 +38,6 @@ pub(crate) struct Settings {
 
 /// How many requests are answered at once if nothing else is said.
 pub(crate) const SESSIONS: u32 = 4;
-
-/// Whether there is a model.
-pub(crate) enum State {
-    /// Not yet.
-    Loading,
-    /// Yes; what is known of it.
-    Ready(Facts),
-    /// No, and why.
-    Unavailable(Reason),
-}
 
 /// What was done so far.
 #[derive(Clone, Copy, Default)]
@@ -71,20 +62,29 @@ pub(crate) struct Stats {
 #[pin_data]
 pub(crate) struct Service {
     settings: Settings,
+    /// The memory that was reserved at boot, if any was, once the thread has it.
+    region: SetOnce<Arc<Region>>,
+    /// The threads that compute, once they are there.
+    pool: SetOnce<Pool>,
     #[pin]
-    pub(crate) state: Mutex<State>,
+    pub(crate) models: Mutex<Directory>,
+    /// Notified when a model has come or gone.
     #[pin]
     loaded: CondVar,
     #[pin]
     queue: Mutex<List<Request>>,
+    /// Models that were loaded and that the thread has not taken yet.
     #[pin]
-    arrived: CondVar,
+    arrived: Mutex<KVec<Served>>,
+    /// How often there was something new for the thread.
+    #[pin]
+    bell: Mutex<u64>,
+    #[pin]
+    rung: CondVar,
     /// Requests that nothing is computed of yet.
     pub(crate) waiting: Atomic<u32>,
     /// Requests that are being answered.
     pub(crate) active: Atomic<u32>,
-    /// See [`Self::context`].
-    context: Atomic<u32>,
     #[pin]
     pub(crate) stats: Mutex<Stats>,
     /// Set before the first section.
@@ -123,13 +123,16 @@ impl Service {
         let service = Arc::pin_init(
             pin_init!(Self {
                 settings,
-                state <- new_mutex!(State::Loading, "llamux_state"),
+                region: SetOnce::new(),
+                pool: SetOnce::new(),
+                models <- new_mutex!(Directory::new(), "llamux_models"),
                 loaded <- new_condvar!("llamux_loaded"),
                 queue <- new_mutex!(List::new(), "llamux_queue"),
-                arrived <- new_condvar!("llamux_arrived"),
+                arrived <- new_mutex!(KVec::new(), "llamux_arrived"),
+                bell <- new_mutex!(0, "llamux_bell"),
+                rung <- new_condvar!("llamux_rung"),
                 waiting: Atomic::new(0),
                 active: Atomic::new(0),
-                context: Atomic::new(0),
                 stats <- new_mutex!(Stats::default(), "llamux_stats"),
                 latency: SetOnce::new(),
             }),
@@ -139,30 +142,45 @@ impl Service {
         Ok(service)
     }
 
-    /// Returns once the model is there; or, unless `wait`, says that it is not.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn region(&self) -> Option<&Arc<Region>> {
+        self.region.as_ref()
+    }
+
+    pub(crate) fn pool(&self) -> Option<&Pool> {
+        self.pool.as_ref()
+    }
+
+    /// Returns once the default model is there; or, unless `wait`, says that it is not.
     pub(crate) fn wait_until_ready(&self, wait: bool, deadline: &Deadline) -> Result {
-        let mut state = self.state.lock();
+        let mut models = self.models.lock();
         loop {
-            match *state {
+            match models.state() {
                 State::Ready(_) => return Ok(()),
-                State::Unavailable(_) => return Err(ENODEV),
+                State::Unloading | State::Unavailable(_) => return Err(ENODEV),
                 State::Loading if !wait => return Err(EAGAIN),
-                State::Loading => deadline.wait(&self.loaded, &mut state)?,
+                State::Loading => deadline.wait(&self.loaded, &mut models)?,
             }
         }
     }
 
-    /// Tokens of the model's context; 0 until there is a model.
-    pub(crate) fn context(&self) -> u32 {
-        self.context.load(Relaxed)
-    }
-
-    /// Puts a request at the end of the queue.
-    pub(crate) fn submit(&self, request: ListArc<Request>) {
-        // Counted first: whoever takes it back or begins with it counts it out.
-        self.waiting.fetch_add(1, Relaxed);
-        self.queue.lock().push_back(request);
-        self.arrived.notify_one();
+    /// Puts a request at the end of the queue: for the model that it names, or for the one that is the
+    /// default now. `ENODEV` if that is not there any more.
+    pub(crate) fn submit(&self, request: ListArc<Request>, model: Option<ModelId>) -> Result {
+        {
+            let models = self.models.lock();
+            let id = models.ready(model)?;
+            request.model.store(id.number(), Relaxed);
+            // Counted first: whoever takes it back or begins with it counts it out.
+            self.waiting.fetch_add(1, Relaxed);
+            // With the directory locked: a model that is unloaded after this finds the request here.
+            self.queue.lock().push_back(request);
+        }
+        self.ring();
+        Ok(())
     }
 
     /// Takes a request back out of the queue. `false` if the thread has already begun with it.
@@ -175,48 +193,85 @@ impl Service {
         withdrawn.is_some()
     }
 
-    /// The queue's first request; with `wait` there is one in the end.
-    pub(super) fn next_request(&self, wait: bool) -> Option<Arc<Request>> {
+    /// The first request in the queue for this model.
+    pub(super) fn next_request(&self, model: ModelId) -> Option<Arc<Request>> {
         let mut queue = self.queue.lock();
-        loop {
-            let first = queue.pop_front();
-            if first.is_some() || !wait {
-                return first.map(ListArc::into_arc);
+        let mut cursor = queue.cursor_front();
+        while let Some(next) = cursor.peek_next() {
+            if next.model.load(Relaxed) == model.number() {
+                return Some(next.remove().into_arc());
             }
+            cursor.move_next();
+        }
+        None
+    }
+
+    /// Passes a model on to the thread that answers.
+    pub(crate) fn hand_over(&self, served: Served) -> Result {
+        self.arrived.lock().push(served, GFP_KERNEL)?;
+        Ok(())
+    }
+
+    /// The next model that was passed on.
+    pub(super) fn next_arrived(&self) -> Option<Served> {
+        self.arrived.lock().pop()
+    }
+
+    /// How often there was something new.
+    pub(super) fn rings(&self) -> u64 {
+        *self.bell.lock()
+    }
+
+    /// Waits until there was something new after so many times.
+    pub(super) fn wait_for_ring(&self, rings: u64) {
+        let mut bell = self.bell.lock();
+        while *bell == rings {
             // Kernel threads have no signals; it is interruptible so as not to count as load.
-            let _ = self.arrived.wait_interruptible(&mut queue);
+            let _ = self.rung.wait_interruptible(&mut bell);
         }
     }
 
-    fn set_state(&self, new: State) {
-        let old = core::mem::replace(&mut *self.state.lock(), new);
-        drop(old);
-        self.loaded.notify_all();
+    fn ring(&self) {
+        let mut bell = self.bell.lock();
+        *bell = bell.wrapping_add(1);
+        drop(bell);
+        self.rung.notify_one();
     }
 
-    /// Loads the model and answers for ever. Comes back only with the reason why it cannot.
-    fn load_and_serve(&self) -> Result<Infallible, Reason> {
+    /// Tells everybody that a model has come, is to go, or has gone.
+    pub(crate) fn changed(&self) {
+        self.loaded.notify_all();
+        self.ring();
+    }
+
+    /// Starts what computes, has the first model loaded, and answers for ever. Comes back only with the
+    /// reason why it cannot.
+    fn start_and_serve(self: &Arc<Self>) -> Result<Infallible, Reason> {
         sys::wait_for_initramfs();
-        let pool = Pool::new(self.settings.threads)
-            .map_err(|error| reason(fmt!("cannot start threads: {error:?}")))?;
+        // SAFETY: This function is called once, by the thread that there is one of.
+        match unsafe { sys::take_reserved() } {
+            Some(memory) => {
+                let region = Region::new(memory)
+                    .map_err(|error| reason(fmt!("cannot use the reserved memory: {error:?}")))?;
+                self.region.populate(region);
+            }
+            None => pr_info!("no memory was reserved (llamux_mem=): using vmalloc\n"),
+        }
+        let threads = |error| reason(fmt!("cannot start threads: {error:?}"));
+        let pool = Pool::new(self.settings.threads).map_err(threads)?;
         self.latency.populate(pool.latency());
-        let room = Room::new(self.settings.sessions)
-            .map_err(|error| reason(fmt!("cannot serve sessions: {error:?}")))?;
-        let serve = |engine: &mut Engine<'_>, facts| {
-            self.context.store(engine.info().context, Relaxed);
-            self.set_state(State::Ready(facts));
-            engine.set_speculation(self.settings.speculate);
-            self.serve(engine, &pool, room)
-        };
-        // SAFETY: This function runs once, in the only thread that calls it.
-        unsafe { load::with_engine(&self.settings, &pool, serve) }
+        self.pool.populate(pool);
+        let pool = self.pool().ok_or_else(|| threads(ENOMEM))?;
+        let served =
+            KVec::with_capacity(MAX_MODELS, GFP_KERNEL).map_err(|error| threads(error.into()))?;
+        self.start_loading().map_err(threads)?;
+        self.serve(pool, served)
     }
 }
 
 impl Thread for Service {
     fn run(self: Arc<Self>) {
-        let Err(reason) = self.load_and_serve();
-        pr_err!("{}\n", Shown(&reason));
-        self.set_state(State::Unavailable(reason));
+        let Err(reason) = self.start_and_serve();
+        self.fail(None, reason);
     }
 }

@@ -22,6 +22,7 @@ use llamux_engine::generate::Stop;
 use llamux_engine::grammar::Checked;
 
 use crate::command::{response_max, Parameters};
+use crate::models::ModelId;
 use crate::request::{Deadline, Finish, Question, Rated, Reader, Request, Said, Talk, Turn};
 use crate::service::Service;
 use crate::sys;
@@ -74,6 +75,8 @@ struct Inner {
     said: KVec<Said>,
     text: KVVec<u8>,
     talk: Talk,
+    /// The model that the tokens of `talk` are of; it stays this one until the conversation is reset.
+    model: Option<ModelId>,
     current: Option<Current>,
     last: Last,
     rated: KVVec<Rated>,
@@ -100,6 +103,7 @@ pub(crate) struct State {
     pub(crate) unread: usize,
     pub(crate) rated: usize,
     pub(crate) last: Last,
+    pub(crate) model: Option<ModelId>,
 }
 
 impl State {
@@ -212,6 +216,7 @@ impl Session {
             said: KVec::new(),
             text: KVVec::new(),
             talk: Talk::default(),
+            model: None,
             current: None,
             last: Last::default(),
             rated: KVVec::new(),
@@ -248,6 +253,7 @@ impl Session {
                 state: inner.talk.state,
                 keep: inner.talk.keep,
             },
+            model: inner.model,
             current: None,
             last: Last::default(),
             rated: KVVec::new(),
@@ -315,6 +321,16 @@ impl Session {
         self.say(Role::User, text, false, block)
     }
 
+    /// Waits until there is a model. A conversation that has one either still has it or is refused later.
+    fn wait_for_model(&self, block: bool) -> Result {
+        if self.inner.lock().model.is_some() {
+            return Ok(());
+        }
+        let forever = Deadline::after(0);
+        let ready = self.service.wait_until_ready(block, &forever);
+        ready.map_err(restart)
+    }
+
     /// Takes a turn, and begins with the answer unless it is only to be held.
     pub(crate) fn say(&self, role: Role, text: &[u8], hold: bool, block: bool) -> Result {
         if text.is_empty() {
@@ -322,9 +338,7 @@ impl Session {
         }
         core::str::from_utf8(text).map_err(|_| EILSEQ)?;
         if !hold {
-            self.service
-                .wait_until_ready(block, &Deadline::after(0))
-                .map_err(restart)?;
+            self.wait_for_model(block)?;
         }
         let mut inner = self.rest(block)?;
         let (said, len) = (inner.said.len(), inner.text.len());
@@ -349,7 +363,11 @@ impl Session {
         question: Option<Question>,
     ) -> Result<Arc<Request>> {
         let options = inner.options.clone();
-        let context = usize::try_from(self.service.context())?;
+        let (model, context) = {
+            let models = self.service.models.lock();
+            let model = models.ready(inner.model)?;
+            (model, usize::try_from(models.context(Some(model)))?)
+        };
         let (mut max_tokens, sampling) = options.parameters.or_defaults();
         if !answer {
             max_tokens = 0;
@@ -400,10 +418,15 @@ impl Session {
                 let most = usize::try_from(max_tokens)?.min(context.max(4096));
                 progress.rated.reserve(most, GFP_KERNEL_ACCOUNT)?;
             }
-            // Nothing fails any more.
             progress.talk = core::mem::take(&mut inner.talk);
         }
         let inner = &mut **inner;
+        if let Err(error) = self.service.submit(queued, Some(model)) {
+            // Unloaded just now.
+            inner.talk = core::mem::take(&mut request.progress.lock().talk);
+            return Err(error);
+        }
+        inner.model = Some(model);
         (inner.said, inner.text) = (KVec::new(), KVVec::new());
         (inner.rated, inner.last) = (KVVec::new(), Last::default());
         inner.current = Some(Current {
@@ -412,7 +435,6 @@ impl Session {
             read: 0,
             settled: false,
         });
-        self.service.submit(queued);
         Ok(request)
     }
 
@@ -437,9 +459,7 @@ impl Session {
 
     /// Computes ahead what is held, or what the cache has lost. Returns when that is done.
     pub(crate) fn prewarm(&self, block: bool) -> Result {
-        self.service
-            .wait_until_ready(block, &Deadline::after(0))
-            .map_err(restart)?;
+        self.wait_for_model(block)?;
         let mut inner = self.rest(block)?;
         if inner.said.is_empty() && inner.talk.tokens.is_empty() {
             // What all conversations begin with is there already.
@@ -484,6 +504,7 @@ impl Session {
         let old = core::mem::take(&mut inner.talk);
         (inner.said, inner.text) = (KVec::new(), KVVec::new());
         (inner.last, inner.rated) = (Last::default(), KVVec::new());
+        inner.model = None;
         drop(inner);
         drop(old);
         if let Some(current) = current {
@@ -511,6 +532,7 @@ impl Session {
             unread: inner.unread(),
             rated: inner.rated.len(),
             last: inner.last,
+            model: inner.model,
         }
     }
 
@@ -541,9 +563,7 @@ impl Session {
         if !appended(&mut self.inner.lock()) {
             return Ok(());
         }
-        self.service
-            .wait_until_ready(block, &Deadline::after(0))
-            .map_err(restart)?;
+        self.wait_for_model(block)?;
         let mut inner = self.inner.lock();
         if !appended(&mut inner) {
             return Ok(());

@@ -8,6 +8,7 @@
 #include <linux/initrd.h>
 #include <linux/kernel_read_file.h>
 #include <linux/kthread.h>
+#include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/mount.h>
 #include <linux/namei.h>
@@ -19,6 +20,7 @@
 #include <linux/seq_file.h>
 #include <linux/syscalls.h>
 #include <linux/uaccess.h>
+#include <generated/utsrelease.h>
 #include <uapi/linux/llamux.h>
 
 #include <asm/cpufeature.h>
@@ -232,23 +234,36 @@ static bool first_name_actor(struct dir_context *ctx, const char *name, int len,
 	return true;
 }
 
+/* Where firmware is looked for, in this order; the last is MODEL_DIR. */
+static const char * const model_dirs[] = {
+	"/lib/firmware/updates/" UTS_RELEASE "/llamux",
+	"/lib/firmware/updates/llamux",
+	"/lib/firmware/" UTS_RELEASE "/llamux",
+	MODEL_DIR,
+};
+
 /*
- * Opens the model called @name, or the first one in MODEL_DIR if it is NULL,
- * and leaves its path in @path, also on error. The root directory is init's,
- * as for all firmware.
+ * Opens the model called @name where it is found first, or the first one in
+ * MODEL_DIR if it is NULL, and leaves its path in @path, also on error. The
+ * root directory is init's, as for all firmware.
  */
 struct file *llamux_model_open(const char *name, char *path, size_t path_size)
 {
+	struct file *dir, *file = ERR_PTR(-ENOENT);
 	struct first_name *first;
-	struct file *dir, *file;
 
 	if (name && strchr(name, '/')) {
 		strscpy(path, name, path_size);
 		return ERR_PTR(-EINVAL);
 	}
 	if (name) {
-		if (snprintf(path, path_size, MODEL_DIR "/%s" MODEL_SUFFIX, name) >= path_size)
-			return ERR_PTR(-ENAMETOOLONG);
+		for (int i = 0; file == ERR_PTR(-ENOENT) && i < ARRAY_SIZE(model_dirs); i++) {
+			if (snprintf(path, path_size, "%s/%s" MODEL_SUFFIX, model_dirs[i],
+				     name) >= path_size)
+				return ERR_PTR(-ENAMETOOLONG);
+			scoped_with_init_fs()
+				file = filp_open(path, O_RDONLY, 0);
+		}
 	} else {
 		strscpy(path, MODEL_DIR, path_size);
 		first = kzalloc_obj(*first, GFP_KERNEL);
@@ -269,19 +284,20 @@ struct file *llamux_model_open(const char *name, char *path, size_t path_size)
 		kfree(first);
 		if (!name)
 			return ERR_PTR(-ENOENT);
+		scoped_with_init_fs()
+			file = filp_open(path, O_RDONLY, 0);
 	}
-	scoped_with_init_fs()
-		file = filp_open(path, O_RDONLY, 0);
 	return file;
 }
 
 /*
- * Reads up to @buf_size bytes from the beginning, as firmware, so that the
- * security modules see it as such, and says how large the file is.
+ * Reads up to @buf_size bytes from @offset on, as firmware, so that the security
+ * modules see it as such, and says how large the file is.
  */
-ssize_t llamux_model_read(struct file *file, void *buf, size_t buf_size, size_t *file_size)
+ssize_t llamux_model_read(struct file *file, void *buf, size_t buf_size, size_t offset,
+			  size_t *file_size)
 {
-	return kernel_read_file(file, 0, &buf, buf_size, file_size, READING_FIRMWARE);
+	return kernel_read_file(file, offset, &buf, buf_size, file_size, READING_FIRMWARE);
 }
 
 /*
@@ -312,6 +328,13 @@ int llamux_model_remove(struct file *file, const char *path)
 void llamux_model_close(struct file *file)
 {
 	fput(file);
+}
+
+size_t llamux_available_memory(void)
+{
+	long pages = si_mem_available();
+
+	return pages > 0 ? (size_t)pages << PAGE_SHIFT : 0;
 }
 
 int llamux_command_from_user(struct llama_command *dst, unsigned long src, size_t usize)

@@ -18,12 +18,14 @@ void llamux_fpu_end(void);
 u32 llamux_cpu_features(void);
 int llamux_thread_start(int (*fn)(void *data), void *data, const char *name);
 struct file *llamux_model_open(const char *name, char *path, size_t path_size);
-ssize_t llamux_model_read(struct file *file, void *buf, size_t buf_size, size_t *file_size);
+ssize_t llamux_model_read(struct file *file, void *buf, size_t buf_size, size_t offset,
+			  size_t *file_size);
 int llamux_model_remove(struct file *file, const char *path);
 void llamux_model_close(struct file *file);
 int llamux_command_from_user(struct llama_command *dst, unsigned long src, size_t usize);
 const char *llamux_param_model(void);
 int llamux_proc_create(void);
+size_t llamux_available_memory(void);
 int llamux_cpus_choose(void);
 u32 llamux_cpus(void);
 int llamux_nice(int nice);
@@ -38,6 +40,9 @@ void llamux_wait_for_initramfs(void);
 /* shim_device.c */
 int llamux_struct_from_user(void *dst, size_t ksize, unsigned long src, size_t usize);
 
+/* shim_sysfs.c */
+int llamux_sysfs_create(void);
+
 /* reserve.c */
 void *llamux_reserved(size_t *size);
 
@@ -49,5 +54,7 @@ int llamux_prompt_open(void **private);
 ssize_t llamux_prompt_write(void *private, unsigned long from, size_t len, bool nonblock);
 ssize_t llamux_prompt_read(void *private, unsigned long to, size_t len, bool nonblock);
 void llamux_prompt_release(void *private);
+size_t llamux_models_show(u32 file, char *page, size_t size);
+int llamux_models_store(u32 file, const char *text, size_t len);
 
 #endif /* _DRIVERS_LLAMUX_SHIM_H */

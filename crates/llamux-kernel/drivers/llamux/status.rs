@@ -14,8 +14,8 @@ use kernel::sync::atomic::ordering::Relaxed;
 use llamux_engine::math::Kernels;
 use llamux_engine::{quantization, Info};
 
+use crate::models::State;
 use crate::requant::Requant;
-use crate::service::State;
 use crate::SERVICE;
 
 /// Shows a type of the engine, which knows only core's own `Display`.
@@ -49,6 +49,8 @@ pub(crate) struct Facts {
     lines: CString,
     /// For the log.
     summary: CString,
+    /// Tokens of the context.
+    pub(crate) context: u32,
 }
 
 impl Facts {
@@ -69,6 +71,7 @@ impl Facts {
         let chat = info.chat.map_or("none", |chat| chat.format().name());
         let source = if reserved == 0 { "vmalloc" } else { "reserved" };
         Ok(Self {
+            context,
             lines: CString::try_from_fmt(fmt!(
                 "model: {name}\nfile: {path}\narchitecture: {architecture}\n\
                  parameters: {parameters}\nquantization: {quantization}\ncontext: {context}\n\
@@ -109,8 +112,9 @@ unsafe extern "C" fn llamux_status_show(m: *mut bindings::seq_file, _v: *mut c_v
         return 0;
     };
     seq_print!(m, "version: {}\n", llamux_abi::VERSION);
-    match &*service.state.lock() {
+    match service.models.lock().state() {
         State::Loading => seq_print!(m, "state: loading\n"),
+        State::Unloading => seq_print!(m, "state: unloading\n"),
         State::Unavailable(reason) => {
             seq_print!(m, "state: unavailable\nreason: {}\n", Shown(reason));
         }

@@ -2,10 +2,10 @@
 
 //! Safe abstractions over what the kernel offers to C alone.
 //!
-//! C source: [`drivers/llamux/shim.c`](srctree/drivers/llamux/shim.c) and
+//! C source: [`drivers/llamux/shim.c`](srctree/drivers/llamux/shim.c),
+//! [`drivers/llamux/shim_sysfs.c`](srctree/drivers/llamux/shim_sysfs.c) and
 //! [`drivers/llamux/reserve.c`](srctree/drivers/llamux/reserve.c)
 
-use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use kernel::error::{from_err_ptr, to_result};
@@ -40,6 +40,7 @@ mod shim {
             file: *mut c_void,
             buf: *mut c_void,
             buf_size: usize,
+            offset: usize,
             file_size: *mut usize,
         ) -> isize;
         pub(super) fn llamux_model_remove(file: *mut c_void, path: *const u8) -> c_int;
@@ -57,6 +58,8 @@ mod shim {
         ) -> c_int;
         pub(super) safe fn llamux_param_model() -> *const u8;
         pub(super) safe fn llamux_proc_create() -> c_int;
+        pub(super) safe fn llamux_sysfs_create() -> c_int;
+        pub(super) safe fn llamux_available_memory() -> usize;
         pub(super) safe fn llamux_cpus_choose() -> c_int;
         pub(super) safe fn llamux_cpus() -> u32;
         pub(super) safe fn llamux_nice(nice: c_int) -> c_int;
@@ -189,6 +192,11 @@ pub(crate) fn random() -> u64 {
     shim::llamux_random()
 }
 
+/// Bytes of memory that can be had before anybody has to go without.
+pub(crate) fn available_memory() -> usize {
+    shim::llamux_available_memory()
+}
+
 /// The effective user of the calling program, by its number in the initial namespace.
 pub(crate) fn caller() -> u64 {
     Kuid::current_euid().into_raw().val.into()
@@ -197,6 +205,11 @@ pub(crate) fn caller() -> u64 {
 /// Creates the files in `/proc/llamux`.
 pub(crate) fn create_proc_files() -> Result {
     to_result(shim::llamux_proc_create())
+}
+
+/// Creates the files in `/sys/kernel/llamux`.
+pub(crate) fn create_sysfs_files() -> Result {
+    to_result(shim::llamux_sysfs_create())
 }
 
 /// The parameter `llamux.model`.
@@ -237,14 +250,18 @@ pub(crate) unsafe fn take_reserved() -> Option<&'static mut [u8]> {
 }
 
 /// Longest path of a model file, with its NUL.
-const PATH_SIZE: usize = 320;
+const PATH_SIZE: usize = 400;
 
 /// An open model file.
 pub(crate) struct ModelFile {
     file: NonNull<c_void>,
     path: KVec<u8>,
-    _not_send: PhantomData<*mut ()>,
 }
+
+// SAFETY: A reference to a file may be moved to another thread and given back there.
+unsafe impl Send for ModelFile {}
+// SAFETY: Reading says where to read, and so does not use the file's own position.
+unsafe impl Sync for ModelFile {}
 
 impl ModelFile {
     /// Opens the model of this name, or the first in alphabetical order. On error also says which
@@ -258,11 +275,7 @@ impl ModelFile {
         // `path` holds a string on every way out of the call.
         let file = file.and_then(|file| NonNull::new(file).ok_or(ENOENT));
         match file {
-            Ok(file) => Ok(Self {
-                file,
-                path,
-                _not_send: PhantomData,
-            }),
+            Ok(file) => Ok(Self { file, path }),
             Err(error) => Err((error, path)),
         }
     }
@@ -279,9 +292,8 @@ impl ModelFile {
         name.strip_suffix(".gguf").unwrap_or(name)
     }
 
-    /// Reads as much as fits from the file's beginning. Returns how much that was, and the file's
-    /// size.
-    pub(crate) fn read(&self, buf: &mut [u8]) -> Result<(usize, usize)> {
+    /// Reads as much as fits, from `offset` on. Returns how much that was, and the file's size.
+    pub(crate) fn read(&self, buf: &mut [u8], offset: usize) -> Result<(usize, usize)> {
         let mut size = 0;
         // SAFETY: The file is open, and the buffer is ours to write.
         let read = unsafe {
@@ -289,6 +301,7 @@ impl ModelFile {
                 self.file.as_ptr(),
                 buf.as_mut_ptr().cast(),
                 buf.len(),
+                offset,
                 &raw mut size,
             )
         };

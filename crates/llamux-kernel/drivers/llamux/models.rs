@@ -1,0 +1,663 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The models that there are, and how they come and go: the files in `/sys/kernel/llamux`, described in
+//! Documentation/ABI/testing/sysfs-kernel-llamux.
+//!
+//! A model is loaded by a thread of its own, one at a time, and handed over to the thread that answers,
+//! which also lets go of it when it has been unloaded and its last answer is complete.
+
+use core::fmt::Write as _;
+
+use kernel::prelude::*;
+use kernel::str::CString;
+use kernel::sync::atomic::{
+    ordering::{Acquire, Relaxed, Release},
+    Atomic,
+};
+use kernel::sync::Arc;
+use llamux_engine::quantization;
+
+use crate::files::Files;
+use crate::load::{self, reason, Means, Reason, Wanted};
+use crate::requant;
+use crate::serve::Served;
+use crate::service::Service;
+use crate::status::{Facts, Shown};
+use crate::sys::{self, Thread};
+use crate::SERVICE;
+
+/// Most models at a time, those that failed to be loaded included.
+pub(crate) const MAX_MODELS: usize = 16;
+
+/// Bytes of the longest name.
+const MAX_NAME: usize = 200;
+
+/// A model's number, which no other has had or will have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ModelId(u32);
+
+impl ModelId {
+    /// As a number; never 0.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// How far a model has come, for those who look and for those who want it to stop.
+pub(crate) struct Progress {
+    /// Bytes of the files.
+    file: u64,
+    read: Atomic<u64>,
+    /// Bytes of memory.
+    memory: Atomic<u64>,
+    over: Atomic<bool>,
+}
+
+impl Progress {
+    fn new(file: u64) -> Self {
+        Self {
+            file,
+            read: Atomic::new(0),
+            memory: Atomic::new(0),
+            over: Atomic::new(false),
+        }
+    }
+
+    /// Counts bytes that were read.
+    pub(crate) fn count(&self, bytes: usize) {
+        // CAST: `usize` is at most 64 bits wide.
+        self.read.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// So much memory it has.
+    pub(crate) fn takes(&self, bytes: usize) {
+        // CAST: As above.
+        self.memory.store(bytes as u64, Relaxed);
+    }
+
+    /// Whether the model is to go: its loading is to end, or nothing new is to be answered with it.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Acquire)
+    }
+
+    /// The same as an error.
+    pub(crate) fn check(&self) -> Result<(), Reason> {
+        if self.is_over() {
+            return Err(reason(fmt!("loading was called off")));
+        }
+        Ok(())
+    }
+
+    fn end(&self) {
+        self.over.store(true, Release);
+    }
+}
+
+/// What is with a model, or with the default one.
+pub(crate) enum State {
+    /// Not yet there.
+    Loading,
+    /// There; what is known of it.
+    Ready(Facts),
+    /// Nothing new is asked of it, and it goes when all answers are complete.
+    Unloading,
+    /// Not there, and why.
+    Unavailable(Reason),
+}
+
+impl State {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Ready(_) => "ready",
+            Self::Unloading => "unloading",
+            Self::Unavailable(_) => "failed",
+        }
+    }
+}
+
+struct Entry {
+    id: ModelId,
+    name: CString,
+    state: State,
+    progress: Arc<Progress>,
+}
+
+impl Entry {
+    fn is_named(&self, name: &[u8]) -> bool {
+        self.name.to_bytes() == name
+    }
+}
+
+/// All models.
+pub(crate) struct Directory {
+    entries: KVec<Entry>,
+    last: u32,
+    /// Whose turn it is when no model is named.
+    default: Option<ModelId>,
+    /// What is said while there is no default.
+    absent: State,
+    /// Whether a model is being loaded, or about to be.
+    loading: bool,
+}
+
+impl Directory {
+    /// Before the first model is loaded.
+    pub(crate) fn new() -> Self {
+        Self {
+            entries: KVec::new(),
+            last: 0,
+            default: None,
+            absent: State::Loading,
+            loading: true,
+        }
+    }
+
+    fn entry(&mut self, id: ModelId) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.id == id)
+    }
+
+    /// The default model's state, or why there is none.
+    pub(crate) fn state(&self) -> &State {
+        let default = self.default;
+        let entry = self.entries.iter().find(|entry| Some(entry.id) == default);
+        entry.map_or(&self.absent, |entry| &entry.state)
+    }
+
+    /// The model to be asked: this one, or the default. `ENODEV` if it is not there any more.
+    pub(crate) fn ready(&self, id: Option<ModelId>) -> Result<ModelId> {
+        let id = id.or(self.default).ok_or(ENODEV)?;
+        let mut ready = self
+            .entries
+            .iter()
+            .filter(|entry| matches!(entry.state, State::Ready(_)));
+        ready.find(|entry| entry.id == id).ok_or(ENODEV)?;
+        Ok(id)
+    }
+
+    /// Tokens of a model's context, or of the default one's; 0 if it cannot be asked.
+    pub(crate) fn context(&self, id: Option<ModelId>) -> u32 {
+        let id = id.or(self.default);
+        let entry = self.entries.iter().find(|entry| Some(entry.id) == id);
+        match entry.map(|entry| &entry.state) {
+            Some(State::Ready(facts)) => facts.context,
+            _ => 0,
+        }
+    }
+
+    /// The model of this name, which can be asked. `ENOENT` if there is none, `EBUSY` if it is only coming
+    /// or going.
+    pub(crate) fn named(&self, name: &[u8]) -> Result<ModelId> {
+        let mut named = self.entries.iter().filter(|entry| entry.is_named(name));
+        match named.next() {
+            Some(entry) => match entry.state {
+                State::Ready(_) => Ok(entry.id),
+                State::Loading | State::Unloading => Err(EBUSY),
+                State::Unavailable(_) => Err(ENOENT),
+            },
+            None => Err(ENOENT),
+        }
+    }
+
+    /// Makes an entry for a model that is about to be loaded, in the place of one that failed.
+    fn add(&mut self, name: &[u8], file: u64) -> Result<(ModelId, Arc<Progress>)> {
+        let failed = |entry: &Entry| matches!(entry.state, State::Unavailable(_));
+        if self
+            .entries
+            .iter()
+            .any(|entry| entry.is_named(name) && !failed(entry))
+        {
+            return Err(EEXIST);
+        }
+        let name = CString::try_from_fmt(fmt!("{}", Shown(&Utf8(name))))?;
+        let progress = Arc::new(Progress::new(file), GFP_KERNEL)?;
+        self.entries.reserve(1, GFP_KERNEL)?;
+        self.entries
+            .retain(|entry| !(failed(entry) && entry.name.to_bytes() == name.to_bytes()));
+        if self.entries.len() >= MAX_MODELS {
+            // Why something failed long ago is known by now.
+            let oldest = self.entries.iter().position(failed).ok_or(ENOSPC)?;
+            let _ = self.entries.remove(oldest);
+        }
+        self.last += 1;
+        let id = ModelId(self.last);
+        self.entries.push(
+            Entry {
+                id,
+                name,
+                state: State::Loading,
+                progress: progress.clone(),
+            },
+            GFP_KERNEL,
+        )?;
+        if self.default.is_none() {
+            self.absent = State::Loading;
+        }
+        Ok((id, progress))
+    }
+
+    /// No model is being loaded any more, and one that was is there or not.
+    fn loaded(&mut self, id: Option<ModelId>, end: Result<Facts, Reason>) {
+        self.loading = false;
+        let default = self.default;
+        let entry = id.and_then(|id| self.entry(id));
+        match (end, entry) {
+            (Ok(facts), Some(entry)) if !entry.progress.is_over() => {
+                entry.state = State::Ready(facts);
+                if default.is_none() {
+                    self.default = id;
+                }
+            }
+            (Ok(_), entry) => {
+                // Called off at the last moment: it goes the way of all models, or has gone already.
+                if let Some(entry) = entry {
+                    entry.state = State::Unloading;
+                }
+                if default.is_none() {
+                    self.absent = State::Unavailable(reason(fmt!("loading was called off")));
+                }
+            }
+            (Err(reason), entry) => {
+                if let Some(entry) = entry {
+                    entry.progress.takes(0);
+                    entry.state = State::Unavailable(reason.clone());
+                }
+                if default.is_none() {
+                    self.absent = State::Unavailable(reason);
+                }
+            }
+        }
+    }
+
+    /// Takes a model off the list. Returns its name.
+    fn remove(&mut self, id: ModelId) -> Option<CString> {
+        let index = self.entries.iter().position(|entry| entry.id == id)?;
+        self.entries.remove(index).ok().map(|entry| entry.name)
+    }
+
+    /// Lets a model go: at once, if it is not there.
+    fn unload(&mut self, name: &[u8]) -> Result {
+        let entry = self.entries.iter_mut().find(|entry| entry.is_named(name));
+        let entry = entry.ok_or(ENOENT)?;
+        let id = entry.id;
+        match entry.state {
+            State::Loading => entry.progress.end(),
+            State::Unloading => return Err(EBUSY),
+            State::Unavailable(_) => drop(self.remove(id)),
+            State::Ready(_) => {
+                entry.state = State::Unloading;
+                entry.progress.end();
+                if self.default == Some(id) {
+                    let name = entry.name.to_str().unwrap_or("");
+                    let reason = reason(fmt!("{name} was unloaded, and no other is the default"));
+                    self.default = None;
+                    self.absent = if self.loading {
+                        State::Loading
+                    } else {
+                        State::Unavailable(reason)
+                    };
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a model the default one.
+    fn set_default(&mut self, name: &[u8]) -> Result {
+        self.default = Some(self.named(name)?);
+        Ok(())
+    }
+
+    /// A line for each model.
+    fn show(&self, page: &mut Page<'_>) -> core::fmt::Result {
+        for entry in &self.entries {
+            let Progress {
+                file, read, memory, ..
+            } = &*entry.progress;
+            let default = if self.default == Some(entry.id) {
+                "yes"
+            } else {
+                "no"
+            };
+            let name = entry.name.to_bytes();
+            write!(
+                page,
+                "name={} state={} default={default} bytes={} read={} of={file}",
+                Escaped(name),
+                entry.state.name(),
+                memory.load(Relaxed),
+                read.load(Relaxed),
+            )?;
+            if let State::Unavailable(reason) = &entry.state {
+                write!(page, " reason={}", reason.as_str())?;
+            }
+            page.write_char('\n')?;
+        }
+        Ok(())
+    }
+
+    /// The default's name.
+    fn show_default(&self, page: &mut Page<'_>) -> core::fmt::Result {
+        let mut entries = self.entries.iter();
+        if let Some(entry) = entries.find(|entry| Some(entry.id) == self.default) {
+            writeln!(page, "{}", Escaped(entry.name.to_bytes()))?;
+        }
+        Ok(())
+    }
+}
+
+/// A name on one line and in one word.
+struct Escaped<'a>(&'a [u8]);
+
+impl core::fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for &byte in self.0 {
+            match byte {
+                b'!'..=b'[' | b']'..=b'~' => f.write_char(byte.into())?,
+                _ => write!(f, "\\{byte:03o}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that are UTF-8, as checked before.
+struct Utf8<'a>(&'a [u8]);
+
+impl core::fmt::Display for Utf8<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(core::str::from_utf8(self.0).unwrap_or("?"))
+    }
+}
+
+/// The page that a file of sysfs is shown in.
+struct Page<'a> {
+    bytes: &'a mut [u8],
+    len: usize,
+}
+
+impl core::fmt::Write for Page<'_> {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let end = self.len.checked_add(text.len()).ok_or(core::fmt::Error)?;
+        let place = self.bytes.get_mut(self.len..end).ok_or(core::fmt::Error)?;
+        place.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}
+
+/// The words that were written to the file `load`.
+struct Line<'a> {
+    name: &'a str,
+    requant: Option<llamux_abi::TensorType>,
+}
+
+impl<'a> Line<'a> {
+    fn parse(text: &'a [u8]) -> Result<Self> {
+        let mut words = text
+            .split(u8::is_ascii_whitespace)
+            .filter(|word| !word.is_empty());
+        let name = checked_name(words.next().unwrap_or(&[]))?;
+        let mut requant = None;
+        for word in words {
+            let word = core::str::from_utf8(word).map_err(|_| EINVAL)?;
+            match word.strip_prefix("requant=").map(quantization::named) {
+                Some(Some(to)) if requant.is_none() => requant = Some(to),
+                Some(None) => {
+                    pr_err!("load: {word}: not one of {}\n", Shown(&requant::Names));
+                    return Err(EINVAL);
+                }
+                _ => {
+                    pr_err!("load: {}: not an option\n", Shown(&word.escape_debug()));
+                    return Err(EINVAL);
+                }
+            }
+        }
+        Ok(Self { name, requant })
+    }
+}
+
+/// A name that a file of firmware can have, without directories.
+fn checked_name(name: &[u8]) -> Result<&str> {
+    if name.is_empty() || name.len() > MAX_NAME {
+        return Err(if name.is_empty() {
+            EINVAL
+        } else {
+            ENAMETOOLONG
+        });
+    }
+    let name = core::str::from_utf8(name).map_err(|_| EINVAL)?;
+    if name.starts_with('.') || name.chars().any(|c| c == '/' || c.is_control()) {
+        pr_err!(
+            "{}: not a model's name, which has no directory and no .gguf\n",
+            Shown(&name.escape_debug())
+        );
+        return Err(EINVAL);
+    }
+    Ok(name)
+}
+
+/// The thread that loads a model.
+pub(crate) struct Loader {
+    service: Arc<Service>,
+    /// The one that the command line wants, if nothing.
+    wanted: Option<(ModelId, Arc<Progress>, Wanted)>,
+}
+
+impl Thread for Loader {
+    fn run(self: Arc<Self>) {
+        let service = &self.service;
+        let Some((id, progress, wanted)) = &self.wanted else {
+            // What fails before it has a name fails for everybody.
+            if let Err(reason) = service.load_first() {
+                service.fail(None, reason);
+            }
+            return;
+        };
+        service.load_now(*id, progress, wanted);
+    }
+}
+
+impl Service {
+    /// Starts to load the model that the command line wants.
+    pub(crate) fn start_loading(self: &Arc<Self>) -> Result {
+        let service = self.clone();
+        let loader = Arc::new(
+            Loader {
+                service,
+                wanted: None,
+            },
+            GFP_KERNEL,
+        )?;
+        sys::start_thread(loader, c"llamux_load")
+    }
+
+    fn load_first(&self) -> Result<(), Reason> {
+        let files = Files::open(sys::model_parameter()).map_err(|refusal| refusal.reason)?;
+        let added = self
+            .models
+            .lock()
+            .add(files.name().as_bytes(), files.bytes());
+        let (id, progress) = added.map_err(|_| reason(fmt!("{}: out of memory", files.path())))?;
+        let wanted = Wanted {
+            files,
+            requant: requant::wanted(),
+            chat_format: load::chat_format(),
+            remove: !self.settings().keep_firmware,
+        };
+        self.load_now(id, &progress, &wanted);
+        Ok(())
+    }
+
+    /// Loads a model and hands it over to the thread that answers.
+    fn load_now(&self, id: ModelId, progress: &Arc<Progress>, wanted: &Wanted) {
+        match self.load(id, progress, wanted) {
+            Ok(()) => (),
+            Err(reason) => self.fail(Some(id), reason),
+        }
+    }
+
+    fn load(&self, id: ModelId, progress: &Arc<Progress>, wanted: &Wanted) -> Result<(), Reason> {
+        let pool = self
+            .pool()
+            .ok_or_else(|| reason(fmt!("there are no threads")))?;
+        let means = Means {
+            settings: self.settings(),
+            region: self.region(),
+            pool,
+        };
+        let (model, facts) = load::load(wanted, &means, progress)?;
+        progress.takes(model.bytes());
+        let path = wanted.files.path();
+        let served = Served::new(id, model, progress.clone(), self.settings().sessions)
+            .map_err(|_| reason(fmt!("{path}: out of memory")))?;
+        self.hand_over(served)
+            .map_err(|_| reason(fmt!("{path}: out of memory")))?;
+        self.models.lock().loaded(Some(id), Ok(facts));
+        self.changed();
+        Ok(())
+    }
+
+    pub(crate) fn fail(&self, id: Option<ModelId>, reason: Reason) {
+        pr_err!("{}\n", Shown(&reason));
+        self.models.lock().loaded(id, Err(reason));
+        self.changed();
+    }
+
+    /// How much memory there is for models, and how much of it is free.
+    fn show_memory(&self, page: &mut Page<'_>) -> core::fmt::Result {
+        match self.region() {
+            Some(region) => {
+                let (all, free) = (region.bytes(), region.free());
+                writeln!(page, "source: reserved\nreserved: {all}\nfree: {free}")
+            }
+            None => {
+                let free = sys::available_memory();
+                writeln!(page, "source: vmalloc\nreserved: 0\nfree: {free}")
+            }
+        }
+    }
+
+    /// A model has gone, and its memory is free.
+    pub(crate) fn gone(&self, id: ModelId, bytes: usize) {
+        let name = self.models.lock().remove(id);
+        if let Some(name) = &name {
+            let name = Escaped(name.to_bytes());
+            pr_info!("{}: unloaded, {bytes} bytes are free\n", Shown(&name));
+        }
+        self.changed();
+    }
+
+    /// Starts to load a model. Returns as soon as its files are open.
+    fn load_named(self: &Arc<Self>, text: &[u8]) -> Result {
+        let line = Line::parse(text)?;
+        {
+            let mut models = self.models.lock();
+            if models.loading {
+                pr_err!("load: {}: another model is being loaded\n", line.name);
+                return Err(EBUSY);
+            }
+            if matches!(models.named(line.name.as_bytes()), Ok(_) | Err(EBUSY)) {
+                pr_err!("load: {}: there is one of this name\n", line.name);
+                return Err(EEXIST);
+            }
+            models.loading = true;
+        }
+        let started = self.load_line(&line);
+        if started.is_err() {
+            self.models.lock().loading = false;
+        }
+        started
+    }
+
+    fn load_line(self: &Arc<Self>, line: &Line<'_>) -> Result {
+        let name = CString::try_from_fmt(fmt!("{}", line.name))?;
+        let files = Files::open(Some(&name)).map_err(|refusal| {
+            pr_err!("load: {}\n", Shown(&refusal.reason));
+            refusal.error
+        })?;
+        let (id, progress) = self
+            .models
+            .lock()
+            .add(line.name.as_bytes(), files.bytes())?;
+        let wanted = Wanted {
+            files,
+            requant: line.requant,
+            chat_format: None,
+            remove: false,
+        };
+        let loader = Loader {
+            service: self.clone(),
+            wanted: Some((id, progress, wanted)),
+        };
+        let started = Arc::new(loader, GFP_KERNEL)
+            .map_err(Error::from)
+            .and_then(|loader| sys::start_thread(loader, c"llamux_load"));
+        if started.is_err() {
+            self.fail(
+                Some(id),
+                reason(fmt!("{}: no thread to load it", line.name)),
+            );
+        }
+        started
+    }
+}
+
+/// Which of the files is written to or read; the numbers are those of shim_sysfs.c.
+const LOAD: u32 = 0;
+const UNLOAD: u32 = 1;
+const DEFAULT: u32 = 2;
+const MODELS: u32 = 3;
+const MEMORY: u32 = 4;
+
+fn store(file: u32, text: &[u8]) -> Result {
+    let service = SERVICE.as_ref().ok_or(ENODEV)?;
+    if file == LOAD {
+        return service.load_named(text);
+    }
+    let name = checked_name(text.trim_ascii())?.as_bytes();
+    let done = match file {
+        UNLOAD => service.models.lock().unload(name),
+        DEFAULT => service.models.lock().set_default(name),
+        _ => Err(EINVAL),
+    };
+    service.changed();
+    done
+}
+
+/// Called by sysfs when one of the files is written to.
+///
+/// # Safety
+///
+/// `text` has `len` bytes.
+#[no_mangle]
+unsafe extern "C" fn llamux_models_store(file: u32, text: *const u8, len: usize) -> i32 {
+    // SAFETY: By the requirements of this function.
+    let text = unsafe { core::slice::from_raw_parts(text, len) };
+    match store(file, text) {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// Called by sysfs when one of the files is read. Returns how much was written to the page.
+///
+/// # Safety
+///
+/// `page` has `size` bytes for us to write.
+#[no_mangle]
+unsafe extern "C" fn llamux_models_show(file: u32, page: *mut u8, size: usize) -> usize {
+    // SAFETY: By the requirements of this function.
+    let bytes = unsafe { core::slice::from_raw_parts_mut(page, size) };
+    let mut page = Page { bytes, len: 0 };
+    if let Some(service) = SERVICE.as_ref() {
+        // A page is all there is; a line that does not fit is cut.
+        let _ = match file {
+            MODELS => service.models.lock().show(&mut page),
+            DEFAULT => service.models.lock().show_default(&mut page),
+            MEMORY => service.show_memory(&mut page),
+            _ => Ok(()),
+        };
+    }
+    page.len
+}
