@@ -67,6 +67,8 @@ pub(crate) struct Boot<'a> {
     pub(crate) target: Target,
     pub(crate) debug: bool,
     pub(crate) source: &'a Source,
+    /// Another image than the one that is built.
+    pub(crate) image: Option<&'a Path>,
     pub(crate) model: Option<&'a Model>,
     pub(crate) memory_mb: Option<u64>,
     pub(crate) threads: Option<usize>,
@@ -86,6 +88,7 @@ impl<'a> Boot<'a> {
             target,
             debug: false,
             source,
+            image: None,
             model: None,
             memory_mb: None,
             threads: None,
@@ -150,7 +153,7 @@ impl<'a> Boot<'a> {
         initramfs::write(cx, &content, &initrd)?;
         let machine = Machine {
             target: self.target,
-            image: &image,
+            image: self.image.unwrap_or(&image),
             initrd: &initrd,
             memory_mb,
             cpus,
@@ -205,6 +208,7 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
         target,
         debug: args.debug,
         source: &args.source,
+        image: None,
         model: Some(&model),
         memory_mb: args.memory,
         threads: args.threads,

@@ -110,6 +110,7 @@ const STEPS: &[(&str, Level, Step)] = &[
     ("uml: self-tests", Level::Full, selftests),
     ("uml: answers of the host engine", Level::Full, answers_uml),
     ("uml: models that are refused", Level::Full, refusals),
+    ("uml: signatures", Level::Full, signatures),
     ("uml: ends of a boot", Level::Full, ends),
     ("x86_64: build and object check", Level::Full, build_x86_64),
     (
@@ -812,6 +813,188 @@ fn refused(outcome: &Outcome, wanted: &[&str]) -> Result<()> {
         bail!("the log has the reason {} times: {reason}", lines.len());
     }
     unclean(&outcome.log)
+}
+
+/// What is found in the system that tries signatures: which model it is, and what its state is under
+/// `llamux.sig=enforce`.
+const SIGNED: &[(&str, &str, &str)] = &[
+    ("signed", "ready", ""),
+    ("tampered", "failed", "is not a signature of"),
+    ("unsigned", "failed", "is not signed"),
+    (
+        "foreign",
+        "failed",
+        "is not by a key that the kernel trusts",
+    ),
+    ("garbage", "failed", "is not a PKCS#7 message"),
+    ("bare", "failed", "is not a signature of"),
+];
+
+/// Signs models with a key of our own, whose certificate is put into the image of a kernel, and with others.
+fn signatures(lab: &Lab<'_>) -> Result<Found> {
+    if sh::read(sh::cmd("openssl").arg("version")).is_err() {
+        return Found::skipped("there is no openssl to sign with");
+    }
+    let kernel = {
+        let _lock = lock::take(&lab.cx.cache.join("kernel.lock"))?;
+        build::build(lab.cx, lab.source, Variant::new(Target::Uml, false))?
+    };
+    let dir = lab.cx.root.join("target/llamux/signed");
+    let overlay = dir.join("overlay");
+    let firmware = overlay.join("lib/firmware/llamux");
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&firmware)?;
+    for key in ["trusted", "other"] {
+        let mut openssl = sh::cmd("openssl");
+        openssl.current_dir(&dir).args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30",
+        ]);
+        openssl.args(["-subj", &format!("/CN=The {key} key of a test")]);
+        openssl.args([
+            "-keyout",
+            &format!("{key}.key"),
+            "-out",
+            &format!("{key}.pem"),
+        ]);
+        sh::run(&mut openssl)?;
+    }
+    sh::run(sh::cmd("openssl").current_dir(&dir).args([
+        "x509",
+        "-in",
+        "trusted.pem",
+        "-outform",
+        "DER",
+        "-out",
+        "trusted.der",
+    ]))?;
+    let good = fs::read(small_model(lab)?.file)?;
+    let path = |name: &str| firmware.join(format!("{name}.gguf"));
+    for (name, _, _) in SIGNED {
+        fs::write(path(name), &good)?;
+        let (key, more): (_, &[_]) = match *name {
+            "unsigned" | "garbage" => continue,
+            "foreign" => ("other", &[]),
+            "bare" => ("trusted", &["-noattr"]),
+            _ => ("trusted", &[]),
+        };
+        let mut openssl = sh::cmd("openssl");
+        openssl
+            .current_dir(&dir)
+            .args(["cms", "-sign", "-binary", "-nocerts", "-nosmimecap"]);
+        openssl
+            .args(["-md", "sha256", "-outform", "DER"])
+            .args(more);
+        openssl.args([
+            "-signer",
+            &format!("{key}.pem"),
+            "-inkey",
+            &format!("{key}.key"),
+        ]);
+        openssl.arg("-in").arg(path(name)).arg("-out");
+        sh::run(openssl.arg(firmware.join(format!("{name}.gguf.p7s"))))?;
+    }
+    fs::write(firmware.join("garbage.gguf.p7s"), b"This is no message.")?;
+    let mut tampered = good.clone();
+    *tampered.last_mut().context("the model is empty")? ^= 1;
+    fs::write(path("tampered"), tampered)?;
+
+    let image = dir.join("linux");
+    fs::copy(&kernel.image, &image)?;
+    let mut insert = sh::cmd(kernel.build.join("scripts/insert-sys-cert"));
+    insert.arg("-b").arg(&image).arg("-c");
+    sh::run(insert.arg(dir.join("trusted.der")))?;
+
+    let mut script =
+        "while grep -q 'state: loading' /proc/llamux/status; do sleep 0.1; done\n".to_owned();
+    for (name, _, _) in &SIGNED[1..] {
+        script += &format!("echo {name} >/sys/kernel/llamux/load\n");
+        script += "while grep -q state=loading /sys/kernel/llamux/models; do sleep 0.1; done\n";
+    }
+    script += "cat /sys/kernel/llamux/models /proc/llamux/status\n";
+    let boot = |image, mode: &str| {
+        let mut boot = Boot::new(Target::Uml, lab.source, &script);
+        boot.image = image;
+        boot.overlay = Some(&overlay);
+        boot.memory_mb = Some(1024);
+        boot.append
+            .push(format!("llamux.model=signed llamux.sig={mode}"));
+        let outcome = boot.run(lab.cx)?;
+        outcome.status()?;
+        Ok::<_, anyhow::Error>(outcome)
+    };
+    let has = |outcome: &Outcome, words: &[&str]| {
+        let mut lines = outcome.output.lines();
+        match lines.any(|line| words.iter().all(|word| line.contains(word))) {
+            true => Ok(()),
+            false => Err(anyhow::anyhow!(
+                "no line has {words:?}:\n{}",
+                outcome.output
+            )),
+        }
+    };
+    let mut found = Found::default();
+    let enforced = boot(Some(&image), "enforce")?;
+    for (name, state, reason) in SIGNED {
+        let words = [&format!("name={name} state={state} "), *reason];
+        found.test(&format!("enforce, {name}"), has(&enforced, &words));
+    }
+    found.test(
+        "the signer",
+        has(&enforced, &["signer: The trusted key of a test "]),
+    );
+    let sha256 = crate::download::sha256_bytes(&good);
+    found.test("the hash", has(&enforced, &[&format!("sha256: {sha256}")]));
+    found.test("a clean log", unclean(&enforced.log));
+
+    // The kernel that does not have the certificate trusts nobody.
+    let stranger = boot(None, "enforce")?;
+    let words = [
+        "name=signed state=failed ",
+        "is not by a key that the kernel trusts",
+    ];
+    found.test("enforce, another kernel", has(&stranger, &words));
+
+    // A mode that there is not counts as this one.
+    let misspelt = boot(Some(&image), "enforced")?;
+    found.test(
+        "a wrong mode",
+        has(&misspelt, &["name=unsigned state=failed "]),
+    );
+
+    let warned = boot(Some(&image), "warn")?;
+    for (name, _, reason) in SIGNED {
+        let name = format!("name={name} state=ready ");
+        found.test(&format!("warn, {name}"), has(&warned, &[&name]));
+        let said = warned.log.iter().filter(|line| line.contains(reason));
+        let said = said
+            .filter(|line| line.contains("loading it all the same"))
+            .count();
+        let expected = match *reason {
+            "" => SIGNED.len() - 1,
+            reason => SIGNED
+                .iter()
+                .filter(|(_, _, other)| *other == reason)
+                .count(),
+        };
+        found.test(
+            &format!("warn, {reason}"),
+            match said == expected {
+                true => Ok(()),
+                false => Err(anyhow::anyhow!("said {said} times, not {expected}")),
+            },
+        );
+    }
+    let off = boot(Some(&image), "off")?;
+    found.test("off", has(&off, &["name=garbage state=ready "]));
+    found.test(
+        "off says nothing",
+        match off.output.contains("sha256: ") || off.output.contains("signer: ") {
+            false => Ok(()),
+            true => Err(anyhow::anyhow!("{}", off.output)),
+        },
+    );
+    fs::remove_dir_all(&dir)?;
+    Ok(found)
 }
 
 /// A panic and a stuck system end, with a failure.

@@ -21,6 +21,8 @@ pub(crate) struct Kernel {
     pub(crate) image: PathBuf,
     /// The source it was built from.
     pub(crate) tree: PathBuf,
+    /// Where it was built.
+    pub(crate) build: PathBuf,
 }
 
 /// Fetches, prepares, configures, builds and checks; what is done already is not done again.
@@ -50,6 +52,7 @@ pub(crate) fn build(cx: &Context, source: &Source, variant: Variant) -> Result<K
         return Ok(Kernel {
             image,
             tree: tree.dir,
+            build: build.dir,
         });
     }
     let _ = fs::remove_file(&stamp);
@@ -85,6 +88,7 @@ pub(crate) fn build(cx: &Context, source: &Source, variant: Variant) -> Result<K
     Ok(Kernel {
         image,
         tree: tree.dir,
+        build: build.dir,
     })
 }
 

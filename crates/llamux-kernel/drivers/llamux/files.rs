@@ -140,6 +140,11 @@ impl Files {
         self.0.first().map_or("", |file| file.file.path())
     }
 
+    /// The paths of all.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|file| file.file.path())
+    }
+
     /// The model's name: that of the first, without directory and suffix.
     pub(crate) fn name(&self) -> &str {
         self.0.first().map_or("", |file| file.file.name())

@@ -5,8 +5,9 @@
 //! One kernel thread answers the questions of all callers with all models ([`serve`]); the callers wait
 //! in a queue ([`service`]), and others help it with the large operations ([`pool`]). Models are loaded
 //! by threads of their own ([`load`]) as the administrator wants ([`models`]) into memory that they own
-//! ([`model`], [`region`]). Callers come by the system call llama_command ([`command`]), or hold a
-//! conversation ([`session`]) through /dev/llama ([`device`]), or write to a file ([`prompt`]).
+//! ([`model`], [`region`]), after their signatures were checked ([`sig`]). Callers come by the system call
+//! llama_command ([`command`]), or hold a conversation ([`session`]) through /dev/llama ([`device`]), or
+//! write to a file ([`prompt`]).
 //!
 //! C header: [`include/uapi/linux/llamux.h`](srctree/include/uapi/linux/llamux.h)
 
@@ -28,6 +29,7 @@ mod request;
 mod serve;
 mod service;
 mod session;
+mod sig;
 mod status;
 mod sys;
 #[cfg(CONFIG_LLAMUX_KUNIT_TEST)]
@@ -88,6 +90,7 @@ impl kernel::Module for Llamux {
             cache: module_parameters::cache.value(),
             speculate: module_parameters::speculate.value(),
             keep_firmware: module_parameters::keep_firmware.value(),
+            sig: sig::Mode::wanted(),
         })?;
         SERVICE.populate(service);
         // SAFETY: Once, and the files come after it.

@@ -25,6 +25,7 @@ use crate::pool::Pool;
 use crate::region::Region;
 use crate::requant;
 use crate::service::Settings;
+use crate::sig::Identity;
 use crate::status::{Facts, Shown};
 use crate::sys;
 
@@ -99,6 +100,7 @@ pub(crate) fn load(
         }
     }
     files.read_rest(memory.bytes_mut(), &places, progress)?;
+    let identity = Identity::of(files, memory.bytes(), &places, means.settings.sig, progress)?;
 
     let requant = match wanted.requant {
         None => None,
@@ -161,6 +163,7 @@ pub(crate) fn load(
             reserved,
             bytes,
             requant.as_ref(),
+            identity.as_ref(),
         )
     });
     let facts = facts.map_err(no_memory)?;

@@ -23,6 +23,7 @@ use crate::pool::Pool;
 use crate::region::Region;
 use crate::request::{Deadline, Request};
 use crate::serve::Served;
+use crate::sig::Mode;
 use crate::sys::{self, Thread};
 
 /// The driver's parameters.
@@ -34,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) cache: u32,
     pub(crate) speculate: bool,
     pub(crate) keep_firmware: bool,
+    pub(crate) sig: Mode,
 }
 
 /// How many requests are answered at once if nothing else is said.

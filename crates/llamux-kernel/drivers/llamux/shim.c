@@ -53,6 +53,10 @@ static char *cpus;
 module_param(cpus, charp, 0444);
 MODULE_PARM_DESC(cpus, "List of the processors that compute; all that are not isolated if empty");
 
+static char *sig;
+module_param(sig, charp, 0444);
+MODULE_PARM_DESC(sig, "What becomes of models without a good signature: enforce, warn or off");
+
 const char *llamux_param_model(void)
 {
 	return model;
@@ -71,6 +75,11 @@ const char *llamux_param_requant(void)
 const char *llamux_param_cpus(void)
 {
 	return cpus;
+}
+
+const char *llamux_param_sig(void)
+{
+	return sig;
 }
 
 void llamux_fpu_begin(void)

@@ -32,6 +32,7 @@ int llamux_nice(int nice);
 const char *llamux_param_chat_format(void);
 const char *llamux_param_requant(void);
 const char *llamux_param_cpus(void);
+const char *llamux_param_sig(void);
 void llamux_resched(void);
 u64 llamux_clock(void);
 u64 llamux_random(void);
@@ -42,6 +43,14 @@ int llamux_struct_from_user(void *dst, size_t ksize, unsigned long src, size_t u
 
 /* shim_sysfs.c */
 int llamux_sysfs_create(void);
+
+/* shim_sig.c, with CONFIG_LLAMUX_SIG */
+#define LLAMUX_SHA256_CTX	128	/* bytes of room for a context */
+void llamux_sha256_begin(void *ctx);
+void llamux_sha256_add(void *ctx, const void *data, size_t len);
+void llamux_sha256_end(void *ctx, u8 *digest);
+int llamux_signature_check(const void *data, size_t len, const char *path, char *signer,
+			   size_t signer_size);
 
 /* reserve.c */
 void *llamux_reserved(size_t *size);

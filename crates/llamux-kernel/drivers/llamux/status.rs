@@ -16,6 +16,7 @@ use llamux_engine::{quantization, Info};
 
 use crate::models::State;
 use crate::requant::Requant;
+use crate::sig::Identity;
 use crate::SERVICE;
 
 /// Shows a type of the engine, which knows only core's own `Display`.
@@ -53,7 +54,23 @@ pub(crate) struct Facts {
     pub(crate) context: u32,
 }
 
+/// The lines about the files.
+struct Files<'a>(Option<&'a Identity>);
+
+impl fmt::Display for Files<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(Identity { sha256, signer }) = self.0 else {
+            return Ok(());
+        };
+        let sha256 = core::str::from_utf8(sha256.trim_ascii()).unwrap_or("");
+        let signer = signer.as_ref().and_then(|signer| signer.to_str().ok());
+        let signer = signer.unwrap_or("none");
+        f.write_fmt(fmt!("sha256: {sha256}\nsigner: {signer}\n"))
+    }
+}
+
 impl Facts {
+    #[expect(clippy::too_many_arguments, reason = "they are lines of one file")]
     pub(crate) fn new(
         info: &Info<'_>,
         path: &str,
@@ -62,6 +79,7 @@ impl Facts {
         reserved: usize,
         used: usize,
         requant: Option<&Requant>,
+        identity: Option<&Identity>,
     ) -> Result<Self> {
         let name = Shown(&info.name);
         let architecture = Shown(&info.architecture);
@@ -77,9 +95,10 @@ impl Facts {
                  parameters: {parameters}\nquantization: {quantization}\ncontext: {context}\n\
                  chat_format: {chat}\nsessions_max: {sessions}\ncache: {cache}\n\
                  kernels: {}\nthreads: {threads}\n\
-                 memory_source: {source}\nmemory_reserved: {reserved}\nmemory_used: {used}\n{}",
+                 memory_source: {source}\nmemory_reserved: {reserved}\nmemory_used: {used}\n{}{}",
                 kernels.name(),
-                Lines(requant)
+                Lines(requant),
+                Files(identity)
             ))?,
             summary: CString::try_from_fmt(fmt!(
                 "{name}, {architecture}, {parameters} parameters, {quantization}, {used} bytes of \

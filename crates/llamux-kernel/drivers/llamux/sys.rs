@@ -12,6 +12,7 @@ use kernel::error::{from_err_ptr, to_result};
 use kernel::ffi::{c_int, c_void};
 use kernel::fs::{Kiocb, LocalFile};
 use kernel::prelude::*;
+use kernel::str::CString;
 use kernel::sync::Arc;
 use kernel::task::Kuid;
 use kernel::types::ForeignOwnable;
@@ -66,11 +67,27 @@ mod shim {
         pub(super) safe fn llamux_param_chat_format() -> *const u8;
         pub(super) safe fn llamux_param_requant() -> *const u8;
         pub(super) safe fn llamux_param_cpus() -> *const u8;
+        pub(super) safe fn llamux_param_sig() -> *const u8;
         pub(super) safe fn llamux_resched();
         pub(super) safe fn llamux_clock() -> u64;
         pub(super) safe fn llamux_random() -> u64;
         pub(super) safe fn llamux_wait_for_initramfs();
         pub(super) fn llamux_reserved(size: *mut usize) -> *mut u8;
+
+        #[cfg(CONFIG_LLAMUX_SIG)]
+        pub(super) fn llamux_sha256_begin(ctx: *mut c_void);
+        #[cfg(CONFIG_LLAMUX_SIG)]
+        pub(super) fn llamux_sha256_add(ctx: *mut c_void, data: *const u8, len: usize);
+        #[cfg(CONFIG_LLAMUX_SIG)]
+        pub(super) fn llamux_sha256_end(ctx: *mut c_void, digest: *mut u8);
+        #[cfg(CONFIG_LLAMUX_SIG)]
+        pub(super) fn llamux_signature_check(
+            data: *const u8,
+            len: usize,
+            path: *const u8,
+            signer: *mut u8,
+            signer_size: usize,
+        ) -> c_int;
 
         // Exported by the float island.
         pub(super) safe fn llamux_math_select(features: u32) -> *const llamux_abi::Kernels;
@@ -227,6 +244,11 @@ pub(crate) fn requant_parameter() -> Option<&'static CStr> {
     parameter(shim::llamux_param_requant())
 }
 
+/// The parameter `llamux.sig`.
+pub(crate) fn sig_parameter() -> Option<&'static CStr> {
+    parameter(shim::llamux_param_sig())
+}
+
 /// One of shim.c's parameters.
 fn parameter(value: *const u8) -> Option<&'static CStr> {
     let value = NonNull::new(value.cast_mut())?;
@@ -336,6 +358,75 @@ impl Drop for ModelFile {
 pub(crate) fn path_str(path: &[u8]) -> &str {
     let end = path.iter().position(|&b| b == 0).unwrap_or(path.len());
     core::str::from_utf8(path.get(..end).unwrap_or(&[])).unwrap_or("(not UTF-8)")
+}
+
+/// A SHA-256 that is being computed.
+#[repr(C, align(16))]
+pub(crate) struct Sha256([u8; SHA256_CTX]);
+
+/// Bytes of its context, as in shim.h.
+const SHA256_CTX: usize = 128;
+
+#[cfg(CONFIG_LLAMUX_SIG)]
+impl Sha256 {
+    /// Of nothing so far.
+    pub(crate) fn new() -> Self {
+        let mut ctx = Self([0; SHA256_CTX]);
+        // SAFETY: There is room for a context, as shim_sig.c checks.
+        unsafe { shim::llamux_sha256_begin((&raw mut ctx.0).cast()) };
+        ctx
+    }
+
+    /// Goes on with these bytes.
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        // SAFETY: `new` made the context, and the bytes are there.
+        unsafe {
+            shim::llamux_sha256_add((&raw mut self.0).cast(), bytes.as_ptr(), bytes.len());
+        }
+    }
+
+    /// The hash of all of them.
+    pub(crate) fn end(mut self) -> [u8; 32] {
+        let mut digest = [0; 32];
+        // SAFETY: As above, and the hash has 32 bytes.
+        unsafe { shim::llamux_sha256_end((&raw mut self.0).cast(), digest.as_mut_ptr()) };
+        digest
+    }
+}
+
+#[cfg(not(CONFIG_LLAMUX_SIG))]
+impl Sha256 {
+    pub(crate) fn new() -> Self {
+        Self([0; SHA256_CTX])
+    }
+
+    pub(crate) fn add(&mut self, _bytes: &[u8]) {}
+
+    pub(crate) fn end(self) -> [u8; 32] {
+        [0; 32]
+    }
+}
+
+/// Checks bytes against the signature in a file. Returns who signed; `ENODATA` if there is no such file.
+#[cfg(CONFIG_LLAMUX_SIG)]
+pub(crate) fn check_signature(bytes: &[u8], path: &CStr) -> Result<CString> {
+    let mut signer = [0; 160];
+    // SAFETY: The bytes are there, the path is a string, and the buffer is ours to write.
+    to_result(unsafe {
+        shim::llamux_signature_check(
+            bytes.as_ptr(),
+            bytes.len(),
+            path.as_char_ptr(),
+            signer.as_mut_ptr(),
+            signer.len(),
+        )
+    })?;
+    CString::try_from_fmt(fmt!("{}", path_str(&signer)))
+}
+
+#[cfg(not(CONFIG_LLAMUX_SIG))]
+pub(crate) fn check_signature(_bytes: &[u8], _path: &CStr) -> Result<CString> {
+    Err(EOPNOTSUPP)
 }
 
 /// Copies the argument of the system call, as

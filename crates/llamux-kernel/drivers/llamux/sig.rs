@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Signatures of models: `llamux.sig=`.
+//!
+//! Each file may have a detached PKCS#7 signature beside it, which the kernel checks against the keys that it
+//! trusts, as it does for firmware and modules. A model decides nothing in the kernel, and what it is read by
+//! is made for any file; so the default is to warn.
+
+use core::ops::Range;
+
+use kernel::prelude::*;
+use kernel::str::CString;
+
+use crate::files::Files;
+use crate::load::{reason, Reason};
+use crate::models::Progress;
+use crate::sys;
+
+/// Bytes that are hashed between two looks at whether to go on.
+const PIECE: usize = 1 << 20;
+
+/// What becomes of a model without a good signature.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// It is refused.
+    Enforce,
+    /// It is loaded, with a warning.
+    Warn,
+    /// Nothing is looked at.
+    Off,
+}
+
+impl Mode {
+    /// What the parameter says.
+    pub(crate) fn wanted() -> Self {
+        let can = cfg!(CONFIG_LLAMUX_SIG);
+        match sys::sig_parameter().map_or(&b""[..], |mode| mode.to_bytes()) {
+            b"enforce" => Self::Enforce,
+            b"warn" if can => Self::Warn,
+            b"" if can => Self::Warn,
+            b"off" | b"" => Self::Off,
+            b"warn" => {
+                pr_err!("llamux.sig=warn: this kernel checks no signatures; using off\n");
+                Self::Off
+            }
+            other => {
+                // Who misspells it means that something be checked.
+                let other = core::str::from_utf8(other).unwrap_or("?");
+                pr_err!("llamux.sig={other}: not one of enforce, warn, off; using enforce\n");
+                Self::Enforce
+            }
+        }
+    }
+}
+
+/// Which files a model was loaded from.
+pub(crate) struct Identity {
+    /// The SHA-256 of each, in hexadecimal digits, with blanks between them.
+    pub(crate) sha256: KVec<u8>,
+    /// Who signed all of them, if that is known and trusted.
+    pub(crate) signer: Option<CString>,
+}
+
+impl Identity {
+    /// Hashes the files and checks their signatures. With [`Mode::Off`] it does nothing of that.
+    pub(crate) fn of(
+        files: &Files,
+        memory: &[u8],
+        places: &[Range<usize>],
+        mode: Mode,
+        progress: &Progress,
+    ) -> Result<Option<Self>, Reason> {
+        if mode == Mode::Off {
+            return Ok(None);
+        }
+        if !cfg!(CONFIG_LLAMUX_SIG) {
+            let path = files.path();
+            return Err(reason(fmt!(
+                "{path}: llamux.sig=enforce, and this kernel checks no signatures"
+            )));
+        }
+        let mut sha256 = KVec::new();
+        for place in places {
+            let file = memory.get(place.clone()).unwrap_or_default();
+            hash(file, &mut sha256, progress)?;
+        }
+        let signer = match signer(files, memory, places) {
+            Ok(signer) => Some(signer),
+            Err(why) if mode == Mode::Enforce => return Err(why),
+            Err(why) => {
+                pr_warn!(
+                    "{}; loading it all the same (llamux.sig=warn)\n",
+                    why.as_str()
+                );
+                None
+            }
+        };
+        Ok(Some(Self { sha256, signer }))
+    }
+}
+
+/// Appends a file's SHA-256.
+fn hash(file: &[u8], text: &mut KVec<u8>, progress: &Progress) -> Result<(), Reason> {
+    let mut hash = sys::Sha256::new();
+    for piece in file.chunks(PIECE) {
+        progress.check()?;
+        hash.add(piece);
+        sys::resched();
+    }
+    let mut push = |byte| text.push(byte, GFP_KERNEL).map_err(no_memory);
+    let digit = |nibble: u8| b"0123456789abcdef".get(usize::from(nibble)).copied();
+    for byte in hash.end() {
+        push(digit(byte >> 4).unwrap_or(b'?'))?;
+        push(digit(byte & 15).unwrap_or(b'?'))?;
+    }
+    push(b' ')
+}
+
+/// Who signed the files: all of them, and the same for all.
+fn signer(files: &Files, memory: &[u8], places: &[Range<usize>]) -> Result<CString, Reason> {
+    let mut all: Option<CString> = None;
+    for (path, place) in files.paths().zip(places) {
+        let file = memory.get(place.clone()).unwrap_or_default();
+        let signature = CString::try_from_fmt(fmt!("{path}.p7s")).map_err(no_memory)?;
+        let signer = sys::check_signature(file, &signature).map_err(|error| match error {
+            ENODATA => reason(fmt!("{path}: is not signed: there is no {path}.p7s")),
+            ENOKEY => reason(fmt!("{path}.p7s: is not by a key that the kernel trusts")),
+            EKEYREJECTED => reason(fmt!("{path}.p7s: is not a signature of {path}")),
+            EBADMSG => reason(fmt!("{path}.p7s: is not a PKCS#7 message of one signer")),
+            EFBIG => reason(fmt!("{path}: is too long to be checked, or {path}.p7s is")),
+            ENOMEM => reason(fmt!("out of memory")),
+            _ => reason(fmt!("{path}.p7s: cannot be checked ({error:?})")),
+        })?;
+        match &all {
+            Some(before) if before.to_bytes() != signer.to_bytes() => {
+                return Err(reason(fmt!(
+                    "{path}: is signed by another than the first part"
+                )));
+            }
+            _ => all = Some(signer),
+        }
+    }
+    all.ok_or_else(|| reason(fmt!("there are no files")))
+}
+
+fn no_memory<E>(_: E) -> Reason {
+    reason(fmt!("out of memory"))
+}
+
+#[cfg(all(CONFIG_LLAMUX_KUNIT_TEST, CONFIG_LLAMUX_SIG))]
+#[kunit_tests(llamux_sig)]
+mod tests {
+    use super::*;
+
+    /// Of the specification, FIPS 180-4, in pieces of any size.
+    #[test]
+    fn the_hash_is_sha_256() {
+        const EXPECTED: [u8; 4] = [0xba, 0x78, 0x16, 0xbf];
+        for cut in 0..=3 {
+            let mut hash = sys::Sha256::new();
+            let (first, second) = b"abc".split_at(cut);
+            hash.add(first);
+            hash.add(second);
+            assert_eq!(hash.end()[..4], EXPECTED);
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_signature_is_told_from_a_bad_one() {
+        let missing = sys::check_signature(b"data", c"/there/is/no/such.p7s");
+        assert_eq!(missing.err(), Some(ENODATA));
+    }
+}
