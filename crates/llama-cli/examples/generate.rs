@@ -143,7 +143,10 @@ fn chat_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
         .filter(|(code, _)| (1..=4).contains(code))
         .map(|(code, meaning)| (code.to_string(), meaning.to_owned()));
     let mut codes: Vec<_> = codes.collect();
-    codes.insert(0, ("0".to_owned(), "The conversation was ended.".to_owned()));
+    codes.insert(
+        0,
+        ("0".to_owned(), "The conversation was ended.".to_owned()),
+    );
     tagged("EXIT STATUS", &codes).to_writer(&mut page)?;
     let files = FILES
         .into_iter()

@@ -37,7 +37,10 @@ pub(crate) fn run(options: &ChatOptions) -> Result<Exit, Failure> {
     }
     let result = converse(&session, options, &command, &mut editor);
     if let Some(path) = &path {
-        if path.parent().is_some_and(|dir| fs::create_dir_all(dir).is_ok()) {
+        if path
+            .parent()
+            .is_some_and(|dir| fs::create_dir_all(dir).is_ok())
+        {
             // A conversation is worth more than its history.
             let _ = editor.save_history(path);
         }

@@ -201,7 +201,7 @@ fn a_full_context_is_an_error_where_nothing_may_be_dropped() {
         let Error::Context { need, have } = error else {
             panic!("{error}");
         };
-        assert!(need > u64::from(have) && have == u64::from(CONTEXT));
+        assert!(need > have && have == u64::from(CONTEXT));
         assert_eq!(engine.active(), 0);
     });
 }
