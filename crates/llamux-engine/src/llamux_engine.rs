@@ -22,6 +22,7 @@ pub mod error;
 pub mod generate;
 pub mod gguf;
 pub mod grammar;
+pub mod haiku;
 mod lookup;
 pub mod math;
 pub mod model;
