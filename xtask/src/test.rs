@@ -112,7 +112,14 @@ const STEPS: &[(&str, Level, Step)] = &[
     ("uml: models that are refused", Level::Full, refusals),
     ("uml: signatures", Level::Full, signatures),
     ("uml: ends of a boot", Level::Full, ends),
+    ("uml: haiku at the end", Level::Full, haiku_uml),
+    (
+        "uml: the model's own haiku and greeting",
+        Level::Full,
+        voice,
+    ),
     ("x86_64: build and object check", Level::Full, build_x86_64),
+    ("x86_64: haiku at the end", Level::Full, haiku_x86_64),
     (
         "x86_64: answer of the host engine",
         Level::Full,
@@ -1028,6 +1035,175 @@ fn ends(lab: &Lab<'_>) -> Result<Found> {
             other => Err(anyhow::anyhow!("42 came out as {other}")),
         },
     );
+    Ok(found)
+}
+
+/// A way to end: its name, what makes the kernel come to it, what the log says first of it, and whether the
+/// system runs on.
+type End = (&'static str, &'static str, &'static str, bool);
+
+/// Makes the kernel itself fail, by Documentation/fault-injection/provoke-crashes.rst.
+macro_rules! provoke {
+    ($what:literal) => {
+        concat!(
+            "mount -t debugfs none /sys/kernel/debug; echo ",
+            $what,
+            " > /sys/kernel/debug/provoke-crash/DIRECT"
+        )
+    };
+}
+
+const PANIC: &str = "Kernel panic - not syncing";
+const LKDTM: &str = "lkdtm: Performing direct entry";
+
+fn haiku_uml(lab: &Lab<'_>) -> Result<Found> {
+    let ends: &[End] = &[
+        ("a panic", provoke!("PANIC"), LKDTM, false),
+        ("a NULL pointer", provoke!("EXCEPTION"), LKDTM, false),
+        ("BUG()", provoke!("BUG"), LKDTM, false),
+        ("WARN() and no haiku", provoke!("WARNING"), LKDTM, true),
+    ];
+    haiku(lab, Target::Uml, ends)
+}
+
+fn haiku_x86_64(lab: &Lab<'_>) -> Result<Found> {
+    let ends: &[End] = &[
+        (
+            "sysrq c",
+            "echo c > /proc/sysrq-trigger",
+            "sysrq: Trigger a crash",
+            false,
+        ),
+        ("a NULL pointer", provoke!("EXCEPTION"), LKDTM, true),
+        ("BUG()", provoke!("BUG"), LKDTM, true),
+        (
+            "a NULL pointer that becomes a panic",
+            concat!(
+                "echo 1 > /proc/sys/kernel/panic_on_oops; ",
+                provoke!("EXCEPTION")
+            ),
+            LKDTM,
+            false,
+        ),
+        (
+            "an out-of-memory panic",
+            "echo 1 > /proc/sys/vm/panic_on_oom\n\
+             awk 'BEGIN { while (1) a[i++] = sprintf(\"%4000s\", \"\") }'",
+            "invoked oom-killer",
+            false,
+        ),
+    ];
+    haiku(lab, Target::X86_64, ends)
+}
+
+/// Each end has one haiku, as the last thing before the trace's own end.
+fn haiku(lab: &Lab<'_>, target: Target, ends: &[End]) -> Result<Found> {
+    let mut found = Found::default();
+    for (name, script, first, runs_on) in ends {
+        let outcome = Boot::new(target, lab.source, script).run(lab.cx)?;
+        let wanted = usize::from(!name.contains("no haiku"));
+        let mut result = one_haiku(&outcome.log, first, wanted);
+        if *runs_on != outcome.status.is_some() {
+            result = Err(anyhow::anyhow!("the system {:?}", outcome.reason));
+        } else if !runs_on && !outcome.log.iter().any(|line| line.contains(PANIC)) {
+            result = Err(anyhow::anyhow!("there was no panic"));
+        }
+        found.test(name, result);
+    }
+    let mut boot = Boot::new(target, lab.source, provoke!("PANIC"));
+    boot.append.push("llamux.haiku=0".to_owned());
+    let outcome = boot.run(lab.cx)?;
+    found.test("llamux.haiku=0", one_haiku(&outcome.log, LKDTM, 0));
+    Ok(found)
+}
+
+/// Looks for haiku behind the line with `first`.
+fn one_haiku(log: &[String], first: &str, wanted: usize) -> Result<()> {
+    let begin = log.iter().position(|line| line.contains(first));
+    let log = &log[begin.with_context(|| format!("the log has no {first:?}"))?..];
+    let said = |line: &String| Some(line.split_once("] llamux: ")?.1.to_owned());
+    let lines: Vec<_> = log.iter().filter_map(said).collect();
+    if lines.len() != 3 * wanted {
+        bail!("the log has {} lines of ours: {lines:?}", lines.len());
+    }
+    if wanted == 0 {
+        return Ok(());
+    }
+    llamux_engine::haiku::check(&lines.join("\n")).with_context(|| format!("{lines:?}"))?;
+    let last = log.iter().rposition(|line| said(line).is_some());
+    let (last, trace) = (last.unwrap_or(0), "Call Trace");
+    if log[last.saturating_sub(2)..=last]
+        .iter()
+        .any(|line| said(line).is_none())
+    {
+        bail!("something comes between the lines");
+    }
+    if !log[..last].iter().any(|line| line.contains(trace)) {
+        bail!("there is no trace in front of it");
+    }
+    // The end marker of an oops, the notes of a panic.
+    const AFTER: &[&str] = &["---[ end", "Rebooting", "Kernel Offset", "epollctl"];
+    match log.get(last + 1) {
+        Some(next) if !next.is_empty() && !AFTER.iter().any(|after| next.contains(after)) => {
+            bail!("it is not the last thing: {next}")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the model says of its own: a greeting, and haiku that replace those that are built in.
+fn voice(lab: &Lab<'_>) -> Result<Found> {
+    let model = model::find(lab.cx, None)?;
+    let mut found = Found::default();
+    // The first haiku is about a NULL pointer.
+    let script = concat!("sleep 40; cat /proc/llamux/status; ", provoke!("EXCEPTION"));
+    let mut boot = Boot::new(Target::Uml, lab.source, script);
+    boot.model = Some(&model);
+    boot.append.push("llamux.idle=1".to_owned());
+    let outcome = boot.run(lab.cx)?;
+    let built_in = |text: &str| {
+        let mut kinds = llamux_engine::haiku::Kind::ALL.into_iter();
+        kinds.any(|kind| llamux_engine::haiku::built_in(kind).contains(&text))
+    };
+    let said = |line: &String| Some(line.split_once("] llamux: ")?.1.to_owned());
+    let lines: Vec<_> = outcome.log.iter().filter_map(said).collect();
+    let last = lines[lines.len().saturating_sub(3)..].join("\n");
+    found.test("a haiku of its own", one_haiku(&outcome.log, LKDTM, 1));
+    found.test(
+        "it is none of those that are built in",
+        if built_in(&last) {
+            Err(anyhow::anyhow!("it is: {last:?}"))
+        } else {
+            Ok(())
+        },
+    );
+    // A greeting is a sentence; all other lines name a file, the memory, or are the haiku.
+    let greetings = lines
+        .iter()
+        .filter(|line| line.ends_with(['.', '!', '?']) && !line.contains('/'));
+    found.test(
+        "one greeting at most",
+        match greetings.count() {
+            0 | 1 => Ok(()),
+            n => Err(anyhow::anyhow!("there are {n}: {lines:?}")),
+        },
+    );
+    // What the driver asks itself is nobody's request.
+    for key in [
+        "requests_served",
+        "prompt_tokens",
+        "response_tokens",
+        "step_tokens",
+    ] {
+        let zero = format!("{key}: 0\n");
+        found.test(
+            key,
+            match outcome.output.contains(&zero) {
+                true => Ok(()),
+                false => Err(anyhow::anyhow!("not 0: {}", outcome.output)),
+            },
+        );
+    }
     Ok(found)
 }
 

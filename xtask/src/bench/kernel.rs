@@ -84,6 +84,9 @@ impl<'a> Kernel<'a> {
         boot.threads = Some(threads);
         // The others compute every token.
         boot.append.push("llamux.speculate=0".to_owned());
+        // And nothing else is to be asked meanwhile.
+        boot.append
+            .push("llamux.greeting=0 llamux.idle=0".to_owned());
         boot.timeout = Some(Duration::from_secs(1800));
         let outcome = boot.run(self.cx)?;
         if outcome.status()? != 0 {

@@ -17,6 +17,8 @@ use kernel::sync::{Arc, SetOnce};
 mod command;
 mod device;
 mod files;
+mod greeting;
+mod haiku;
 mod latency;
 mod load;
 mod model;
@@ -34,6 +36,7 @@ mod status;
 mod sys;
 #[cfg(CONFIG_LLAMUX_KUNIT_TEST)]
 mod tests;
+mod voice;
 
 use service::Service;
 
@@ -72,6 +75,18 @@ module! {
             default: false,
             description: "Keep the model's file in the initramfs after it was loaded",
         },
+        haiku: bool {
+            default: true,
+            description: "End panics and oopses with three lines",
+        },
+        greeting: bool {
+            default: true,
+            description: "Let the model greet when it is loaded",
+        },
+        idle: u32 {
+            default: 60,
+            description: "Seconds without a question after which the model writes haiku; 0 for never",
+        },
     },
 }
 
@@ -92,6 +107,14 @@ impl kernel::Module for Llamux {
             keep_firmware: module_parameters::keep_firmware.value(),
             sig: sig::Mode::wanted(),
         })?;
+        voice::Voice::start(
+            service.clone(),
+            voice::Settings {
+                greeting: module_parameters::greeting.value(),
+                haiku: module_parameters::haiku.value(),
+                idle: module_parameters::idle.value(),
+            },
+        )?;
         SERVICE.populate(service);
         // SAFETY: Once, and the files come after it.
         unsafe { prompt::init() };

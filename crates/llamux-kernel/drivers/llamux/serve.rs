@@ -34,7 +34,7 @@ use crate::request::{Finish, Request, Talk, Turn};
 use crate::service::Service;
 use crate::session::HELD_MAX;
 use crate::status::Shown;
-use crate::sys;
+use crate::{sys, voice};
 
 /// Most tokens of a prompt that are computed at once while several models are asked.
 const SHARED_BATCH: u32 = 32;
@@ -166,6 +166,11 @@ impl Seat {
 
     fn turn(&self) -> Option<&Turn> {
         self.request.question.turn.as_ref()
+    }
+
+    /// Whether the driver asks itself.
+    fn is_own(&self) -> bool {
+        self.request.question.owner == voice::OWN
     }
 
     /// Lets the caller go.
@@ -329,7 +334,7 @@ impl Service {
             *place = None;
             room.full = false;
         }
-        self.set_active(engine, room);
+        self.set_active(room);
         true
     }
 
@@ -343,6 +348,7 @@ impl Service {
                 room.full = false;
             }
             let Some(head) = &room.head else { return };
+            let own = head.is_own();
             if !head.is_over() {
                 if busy && (room.full || engine.active() == room.seats.len()) {
                     return;
@@ -367,9 +373,11 @@ impl Service {
                 // Unless it was told something else.
                 head.finish(Ok(Finish::NOTHING));
             }
-            self.set_active(engine, room);
+            self.set_active(room);
             // Last, so that who is not waiting any more is seen as being answered.
-            self.waiting.fetch_sub(1, Relaxed);
+            if !own {
+                self.waiting.fetch_sub(1, Relaxed);
+            }
             if engine.active() > 0 {
                 return;
             }
@@ -382,13 +390,16 @@ impl Service {
         let mut next = || head.take().or_else(|| self.next_request(id).map(Seat::new));
         while let Some(seat) = next() {
             seat.finish(Err(ENODEV));
-            self.waiting.fetch_sub(1, Relaxed);
+            if !seat.is_own() {
+                self.waiting.fetch_sub(1, Relaxed);
+            }
         }
     }
 
-    fn set_active(&self, engine: &Engine<'_>, room: &Room) {
+    fn set_active(&self, room: &Room) {
+        let others = room.seats.iter().flatten().filter(|seat| !seat.is_own());
         // CAST: At most the engine's number of sequences.
-        let now = engine.active() as u32;
+        let now = others.count() as u32;
         let before = room.counted.replace(now);
         self.active.fetch_add(now.wrapping_sub(before), Relaxed);
     }
@@ -486,7 +497,7 @@ impl Audience for Crowd<'_> {
             return;
         };
         seat.done.set(true);
-        if let Ok(outcome) = &end {
+        if let (Ok(outcome), false) = (&end, seat.is_own()) {
             self.service.count(outcome, seat);
         }
         let result = match end {
@@ -528,9 +539,11 @@ impl Sink for Voice<'_> {
     }
 
     fn token(&mut self, id: u32) {
-        self.tokens += 1;
         if let Some(seat) = self.seat {
             seat.tokens.set(seat.tokens.get().saturating_add(1));
+            if !seat.is_own() {
+                self.tokens += 1;
+            }
             seat.last.set(Some(id));
             if seat.turn().is_some_and(|turn| turn.rated) {
                 let likelihood = seat.likelihood.take().map(millionths);

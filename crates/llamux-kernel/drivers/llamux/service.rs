@@ -5,7 +5,7 @@
 //! `load.rs` is how models are loaded, `models.rs` how they come and go, `serve.rs` how they answer.
 //!
 //! Lock order: `Service::models` is taken before `Service::queue`. These two, `Service::arrived`,
-//! `Service::bell`, `Service::stats` and `Request::progress` are leaves otherwise, and only `Session::inner`
+//! `Service::own`, `Service::bell`, `Service::stats` and `Request::progress` are leaves otherwise, and only `Session::inner`
 //! is taken before them. None is held while computing.
 
 use core::convert::Infallible;
@@ -60,6 +60,15 @@ pub(crate) struct Stats {
     pub(crate) decode_ns: u64,
 }
 
+/// What the driver asks itself.
+#[derive(Default)]
+struct Own {
+    /// Its request, from before it is queued until it has ended.
+    request: Option<Arc<Request>>,
+    /// Requests of others, since boot.
+    arrivals: u64,
+}
+
 /// Shared between the thread, the callers and the files in `/proc`.
 #[pin_data]
 pub(crate) struct Service {
@@ -83,6 +92,8 @@ pub(crate) struct Service {
     bell: Mutex<u64>,
     #[pin]
     rung: CondVar,
+    #[pin]
+    own: Mutex<Own>,
     /// Requests that nothing is computed of yet.
     pub(crate) waiting: Atomic<u32>,
     /// Requests that are being answered.
@@ -133,6 +144,7 @@ impl Service {
                 arrived <- new_mutex!(KVec::new(), "llamux_arrived"),
                 bell <- new_mutex!(0, "llamux_bell"),
                 rung <- new_condvar!("llamux_rung"),
+                own <- new_mutex!(Own::default(), "llamux_own"),
                 waiting: Atomic::new(0),
                 active: Atomic::new(0),
                 stats <- new_mutex!(Stats::default(), "llamux_stats"),
@@ -181,8 +193,58 @@ impl Service {
             // With the directory locked: a model that is unloaded after this finds the request here.
             self.queue.lock().push_back(request);
         }
+        self.give_way();
         self.ring();
         Ok(())
+    }
+
+    /// Ends what the driver asks itself, since somebody else has been counted as waiting.
+    fn give_way(&self) {
+        let mut own = self.own.lock();
+        // OVERFLOW: Of 64 bits.
+        own.arrivals += 1;
+        if let Some(request) = &own.request {
+            request.cancel();
+        }
+    }
+
+    /// How many requests of others there were.
+    pub(crate) fn arrivals(&self) -> u64 {
+        self.own.lock().arrivals
+    }
+
+    /// Whether anybody else waits or is being answered.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.waiting.load(Relaxed) != 0 || self.active.load(Relaxed) != 0
+    }
+
+    /// Queues a request of the driver's own, for the default model. `false` if somebody else is there, or no
+    /// model is.
+    pub(crate) fn submit_own(&self, request: ListArc<Request>) -> bool {
+        self.own.lock().request = Some(request.clone_arc());
+        // Who was counted before that is seen here; who is counted from now on sees the request.
+        if self.is_busy() {
+            self.end_own();
+            return false;
+        }
+        {
+            let models = self.models.lock();
+            let Ok(id) = models.ready(None) else {
+                drop(models);
+                self.end_own();
+                return false;
+            };
+            request.model.store(id.number(), Relaxed);
+            self.queue.lock().push_back(request);
+        }
+        self.ring();
+        true
+    }
+
+    /// Forgets the driver's own request.
+    pub(crate) fn end_own(&self) {
+        let request = self.own.lock().request.take();
+        drop(request);
     }
 
     /// Takes a request back out of the queue. `false` if the thread has already begun with it.

@@ -5,6 +5,7 @@
  */
 #include <linux/cpumask.h>
 #include <linux/fs.h>
+#include <linux/init.h>
 #include <linux/initrd.h>
 #include <linux/kernel_read_file.h>
 #include <linux/kthread.h>
@@ -208,6 +209,37 @@ u64 llamux_clock(void)
 #else
 	return local_clock();
 #endif
+}
+
+u64 llamux_real_seconds(void)
+{
+	return ktime_get_real_seconds();
+}
+
+u64 llamux_memory(void)
+{
+	return (u64)totalram_pages() << PAGE_SHIFT;
+}
+
+u32 llamux_cpus_online(void)
+{
+	return num_online_cpus();
+}
+
+const char *llamux_command_line(void)
+{
+	return saved_command_line;
+}
+
+u64 llamux_rough_clock(void)
+{
+	return local_clock();
+}
+
+u64 llamux_current_id(void)
+{
+	/* The address of a task may be one that an earlier task had. */
+	return (unsigned long)current + current->start_boottime;
 }
 
 u64 llamux_random(void)

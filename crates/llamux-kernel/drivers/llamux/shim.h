@@ -35,6 +35,12 @@ const char *llamux_param_cpus(void);
 const char *llamux_param_sig(void);
 void llamux_resched(void);
 u64 llamux_clock(void);
+u64 llamux_rough_clock(void);
+u64 llamux_real_seconds(void);
+u64 llamux_memory(void);
+u32 llamux_cpus_online(void);
+const char *llamux_command_line(void);
+u64 llamux_current_id(void);
 u64 llamux_random(void);
 void llamux_wait_for_initramfs(void);
 

@@ -70,6 +70,12 @@ mod shim {
         pub(super) safe fn llamux_param_sig() -> *const u8;
         pub(super) safe fn llamux_resched();
         pub(super) safe fn llamux_clock() -> u64;
+        pub(super) safe fn llamux_rough_clock() -> u64;
+        pub(super) safe fn llamux_real_seconds() -> u64;
+        pub(super) safe fn llamux_memory() -> u64;
+        pub(super) safe fn llamux_cpus_online() -> u32;
+        pub(super) safe fn llamux_command_line() -> *const u8;
+        pub(super) safe fn llamux_current_id() -> u64;
         pub(super) safe fn llamux_random() -> u64;
         pub(super) safe fn llamux_wait_for_initramfs();
         pub(super) fn llamux_reserved(size: *mut usize) -> *mut u8;
@@ -202,6 +208,38 @@ pub(crate) fn resched() {
 /// Nanoseconds of a clock that is quick to read, and may differ a little between processors.
 pub(crate) fn clock() -> u64 {
     shim::llamux_clock()
+}
+
+/// What can be said of the system once it has started.
+pub(crate) struct BootFacts {
+    /// Seconds since the epoch, as far as the system's clock knows.
+    pub(crate) seconds: u64,
+    /// Bytes of memory.
+    pub(crate) memory: u64,
+    /// Processors that are online.
+    pub(crate) cpus: u64,
+    /// The kernel's command line.
+    pub(crate) command_line: &'static [u8],
+}
+
+/// Asks for all of them.
+pub(crate) fn boot_facts() -> BootFacts {
+    BootFacts {
+        seconds: shim::llamux_real_seconds(),
+        memory: shim::llamux_memory(),
+        cpus: shim::llamux_cpus_online().into(),
+        command_line: parameter(shim::llamux_command_line()).map_or(&[], CStr::to_bytes),
+    }
+}
+
+/// A clock that can be read in any context, and may only go forward now and then.
+pub(crate) fn rough_clock() -> u64 {
+    shim::llamux_rough_clock()
+}
+
+/// A number that the current task shares with no other, also of those that have ended. In any context.
+pub(crate) fn current_id() -> u64 {
+    shim::llamux_current_id()
 }
 
 /// A random number, for seeds.
