@@ -67,6 +67,30 @@ impl Latency {
         }
     }
 
+    /// Sections of all threads by their lengths.
+    fn classes(&self) -> [u64; CLASSES] {
+        let mut classes = [0u64; CLASSES];
+        for counters in &self.threads {
+            for (sum, class) in classes.iter_mut().zip(&counters.classes) {
+                *sum = sum.wrapping_add(class.load(Relaxed));
+            }
+        }
+        classes
+    }
+
+    /// Shows these, with `prefix` in front of each line.
+    pub(crate) fn show_classes(&self, m: &SeqFile, prefix: &str) {
+        let classes = self.classes();
+        let (last, rest) = match classes.split_last() {
+            Some(parts) => parts,
+            None => return,
+        };
+        for (power, count) in rest.iter().enumerate() {
+            seq_print!(m, "{prefix}below_{}_us: {count}\n", 1u32 << power);
+        }
+        seq_print!(m, "{prefix}above: {last}\n");
+    }
+
     fn show(&self, m: &SeqFile) {
         let sum = |counter: fn(&Counters) -> &Atomic<u64>| {
             let values = self
@@ -75,12 +99,7 @@ impl Latency {
                 .map(|thread| counter(thread).load(Relaxed));
             values.fold(0, u64::wrapping_add)
         };
-        let mut classes = [0u64; CLASSES];
-        for counters in &self.threads {
-            for (sum, class) in classes.iter_mut().zip(&counters.classes) {
-                *sum = sum.wrapping_add(class.load(Relaxed));
-            }
-        }
+        let classes = self.classes();
         let sections = classes.iter().copied().fold(0, u64::wrapping_add);
         let total = sum(|counters| &counters.total_ns);
         seq_print!(m, "sections: {sections}\ntotal_us: {}\n", total / 1000);
@@ -95,14 +114,7 @@ impl Latency {
             let ns = counters.longest_ns.load(Relaxed);
             seq_print!(m, "longest_ns: {ns}\nlongest_operation: {name}\n");
         }
-        let (last, rest) = match classes.split_last() {
-            Some(parts) => parts,
-            None => return,
-        };
-        for (power, count) in rest.iter().enumerate() {
-            seq_print!(m, "below_{}_us: {count}\n", 1u32 << power);
-        }
-        seq_print!(m, "above: {last}\n");
+        self.show_classes(m, "");
     }
 }
 

@@ -32,6 +32,7 @@ mod serve;
 mod service;
 mod session;
 mod sig;
+mod stats;
 mod status;
 mod sys;
 #[cfg(CONFIG_LLAMUX_KUNIT_TEST)]

@@ -124,13 +124,15 @@ impl Kernel {
 
 impl Home for Kernel {
     fn section(&self, thread: u32, operation: Operation, compute: impl FnOnce(&FpuSection)) {
-        {
+        let ns = {
             let fpu = Fpu::begin();
             let begin = sys::clock();
             compute(fpu.section());
             let ns = sys::clock().saturating_sub(begin);
             self.latency.count(thread, operation, ns);
-        }
+            ns
+        };
+        sys::trace::fpu_section(thread, operation as u32, ns);
         sys::resched();
     }
 

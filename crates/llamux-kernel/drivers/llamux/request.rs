@@ -184,6 +184,8 @@ pub(crate) struct Request {
     pub(crate) question: Question,
     /// The number of the model that answers, set when it is queued.
     pub(crate) model: Atomic<u32>,
+    /// When it was made, to be queued at once.
+    created: Instant<Monotonic>,
     cancelled: Atomic<bool>,
     #[pin]
     pub(crate) progress: Mutex<Progress>,
@@ -233,6 +235,7 @@ impl Request {
             try_pin_init!(Self {
                 question,
                 model: Atomic::new(0),
+                created: Instant::now(),
                 cancelled: Atomic::new(false),
                 progress <- new_mutex!(
                     Progress {
@@ -269,6 +272,11 @@ impl Request {
         let turn = self.question.turn.as_ref();
         let texts = turn.and_then(|turn| core::str::from_utf8(turn.stops.as_deref()?).ok());
         Stops::new(texts.unwrap_or("")).unwrap_or_default()
+    }
+
+    /// Nanoseconds since it came.
+    pub(crate) fn age_ns(&self) -> u64 {
+        u64::try_from(self.created.elapsed().as_nanos()).unwrap_or(0)
     }
 
     /// Tells the answering thread that nobody waits any more.

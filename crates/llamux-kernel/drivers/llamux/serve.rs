@@ -34,7 +34,8 @@ use crate::request::{Finish, Request, Talk, Turn};
 use crate::service::Service;
 use crate::session::HELD_MAX;
 use crate::status::Shown;
-use crate::{sys, voice};
+use crate::sys::{self, trace};
+use crate::voice;
 
 /// Most tokens of a prompt that are computed at once while several models are asked.
 const SHARED_BATCH: u32 = 32;
@@ -117,6 +118,8 @@ struct Seat {
     request: Arc<Request>,
     /// When it was taken in.
     begun: Cell<Instant<Monotonic>>,
+    /// Nanoseconds between its coming and being taken in.
+    queue_ns: Cell<u64>,
     /// How long its prompt took, once it was computed.
     prefill: Cell<Option<Delta>>,
     prompt_tokens: Cell<u32>,
@@ -148,6 +151,7 @@ impl Seat {
         Self {
             request,
             begun: Cell::new(Instant::now()),
+            queue_ns: Cell::new(0),
             prefill: Cell::new(None),
             prompt_tokens: Cell::new(0),
             tokens: Cell::new(0),
@@ -308,6 +312,7 @@ impl Service {
             service: self,
             room,
             voice: Voice {
+                service: self,
                 room,
                 seat: None,
                 tokens: 0,
@@ -359,9 +364,18 @@ impl Service {
                         return;
                     }
                     Err(EngineError::Interrupted) => (),
-                    Err(error) => head.finish(Err(errno(error))),
+                    Err(error) => {
+                        if !own {
+                            self.timings.ended(None, 0, 0);
+                        }
+                        head.finish(Err(errno(error)));
+                    }
                     Ok(id) => {
                         head.begun.set(Instant::now());
+                        head.queue_ns.set(head.request.age_ns());
+                        if !own {
+                            self.timings.begun(head.queue_ns.get());
+                        }
                         let head = room.head.take();
                         if let Some(seat) = room.seats.get_mut(id.index()) {
                             *seat = head;
@@ -497,8 +511,8 @@ impl Audience for Crowd<'_> {
             return;
         };
         seat.done.set(true);
-        if let (Ok(outcome), false) = (&end, seat.is_own()) {
-            self.service.count(outcome, seat);
+        if !seat.is_own() {
+            self.service.count(&end, seat);
         }
         let result = match end {
             Ok(outcome) => Ok(Finish {
@@ -510,6 +524,13 @@ impl Audience for Crowd<'_> {
             }),
             Err(error) => Err(errno(error)),
         };
+        trace::request(
+            seat.request.question.owner,
+            (seat.prompt_tokens.get(), seat.tokens.get()),
+            result.map(|_| ()),
+            seat.queue_ns.get(),
+            seat.request.age_ns(),
+        );
         match seat.turn() {
             Some(_) => seat.end.set(Some(result)),
             None => seat.finish(result),
@@ -519,6 +540,7 @@ impl Audience for Crowd<'_> {
 
 /// Where the answers of all go, one at a time.
 struct Voice<'r> {
+    service: &'r Service,
     room: &'r Room,
     /// Whose answer it is now.
     seat: Option<&'r Seat>,
@@ -543,7 +565,11 @@ impl Sink for Voice<'_> {
             seat.tokens.set(seat.tokens.get().saturating_add(1));
             if !seat.is_own() {
                 self.tokens += 1;
+                if seat.tokens.get() == 1 {
+                    self.service.timings.first_token(seat.request.age_ns());
+                }
             }
+            trace::token(seat.request.question.owner, seat.tokens.get());
             seat.last.set(Some(id));
             if seat.turn().is_some_and(|turn| turn.rated) {
                 let likelihood = seat.likelihood.take().map(millionths);
@@ -568,8 +594,13 @@ impl Sink for Voice<'_> {
 }
 
 impl Service {
-    fn count(&self, outcome: &Outcome, seat: &Seat) {
+    fn count(&self, end: &Result<Outcome, EngineError>, seat: &Seat) {
         let all = nanoseconds(seat.begun.get().elapsed());
+        let prefill = seat.prefill.get().map_or(all, nanoseconds);
+        let later = seat.tokens.get().saturating_sub(1).into();
+        let stop = end.as_ref().ok().map(|outcome| outcome.stop);
+        self.timings.ended(stop, later, all.saturating_sub(prefill));
+        let Ok(outcome) = end else { return };
         let mut stats = self.stats.lock();
         stats.requests += 1;
         stats.prompt_tokens += u64::from(outcome.prompt_tokens);

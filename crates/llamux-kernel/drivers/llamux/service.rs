@@ -24,6 +24,7 @@ use crate::region::Region;
 use crate::request::{Deadline, Request};
 use crate::serve::Served;
 use crate::sig::Mode;
+use crate::stats::Timings;
 use crate::sys::{self, Thread};
 
 /// The driver's parameters.
@@ -100,6 +101,7 @@ pub(crate) struct Service {
     pub(crate) active: Atomic<u32>,
     #[pin]
     pub(crate) stats: Mutex<Stats>,
+    pub(crate) timings: Timings,
     /// Set before the first section.
     pub(crate) latency: SetOnce<Arc<Latency>>,
 }
@@ -148,6 +150,7 @@ impl Service {
                 waiting: Atomic::new(0),
                 active: Atomic::new(0),
                 stats <- new_mutex!(Stats::default(), "llamux_stats"),
+                timings: Timings::new(),
                 latency: SetOnce::new(),
             }),
             GFP_KERNEL,

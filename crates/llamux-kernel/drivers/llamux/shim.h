@@ -58,6 +58,12 @@ void llamux_sha256_end(void *ctx, u8 *digest);
 int llamux_signature_check(const void *data, size_t len, const char *path, char *signer,
 			   size_t signer_size);
 
+/* shim_trace.c */
+void llamux_trace_request(u64 owner, u32 prompt_tokens, u32 tokens, int error, u64 queue_ns,
+			  u64 total_ns);
+void llamux_trace_token(u64 owner, u32 count);
+void llamux_trace_fpu_section(u32 thread, u32 operation, u64 ns);
+
 /* reserve.c */
 void *llamux_reserved(size_t *size);
 
@@ -65,6 +71,7 @@ void *llamux_reserved(size_t *size);
 long llamux_command(unsigned long command, size_t size);
 int llamux_status_show(struct seq_file *m, void *v);
 int llamux_latency_show(struct seq_file *m, void *v);
+int llamux_stats_show(struct seq_file *m, void *v);
 int llamux_prompt_open(void **private);
 ssize_t llamux_prompt_write(void *private, unsigned long from, size_t len, bool nonblock);
 ssize_t llamux_prompt_read(void *private, unsigned long to, size_t len, bool nonblock);

@@ -78,6 +78,16 @@ mod shim {
         pub(super) safe fn llamux_current_id() -> u64;
         pub(super) safe fn llamux_random() -> u64;
         pub(super) safe fn llamux_wait_for_initramfs();
+        pub(super) safe fn llamux_trace_request(
+            owner: u64,
+            prompt_tokens: u32,
+            tokens: u32,
+            error: c_int,
+            queue_ns: u64,
+            total_ns: u64,
+        );
+        pub(super) safe fn llamux_trace_token(owner: u64, count: u32);
+        pub(super) safe fn llamux_trace_fpu_section(thread: u32, operation: u32, ns: u64);
         pub(super) fn llamux_reserved(size: *mut usize) -> *mut u8;
 
         #[cfg(CONFIG_LLAMUX_SIG)]
@@ -208,6 +218,33 @@ pub(crate) fn resched() {
 /// Nanoseconds of a clock that is quick to read, and may differ a little between processors.
 pub(crate) fn clock() -> u64 {
     shim::llamux_clock()
+}
+
+/// The tracepoints of `include/trace/events/llamux.h`.
+pub(crate) mod trace {
+    use super::*;
+
+    /// A request has ended.
+    pub(crate) fn request(
+        owner: u64,
+        tokens: (u32, u32),
+        result: Result,
+        queue_ns: u64,
+        total_ns: u64,
+    ) {
+        let error = result.map_or_else(Error::to_errno, |()| 0);
+        shim::llamux_trace_request(owner, tokens.0, tokens.1, error, queue_ns, total_ns);
+    }
+
+    /// A token of an answer has come out.
+    pub(crate) fn token(owner: u64, count: u32) {
+        shim::llamux_trace_token(owner, count);
+    }
+
+    /// An FPU section has ended.
+    pub(crate) fn fpu_section(thread: u32, operation: u32, ns: u64) {
+        shim::llamux_trace_fpu_section(thread, operation, ns);
+    }
 }
 
 /// What can be said of the system once it has started.
