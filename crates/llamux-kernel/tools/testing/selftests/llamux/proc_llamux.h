@@ -67,4 +67,21 @@ static inline void sleep_ms(unsigned int ms)
 		;
 }
 
+/*
+ * Writes a question that nobody has asked before and that takes long to read: half
+ * of the model's context, of which no cache knows anything. Its length.
+ */
+static inline size_t long_question(char *text, size_t size)
+{
+	long long words = number_of(STATUS, "context") / 4;
+	struct timespec now;
+	size_t len;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	len = snprintf(text, size, "%lld.%09ld:", (long long)now.tv_sec, now.tv_nsec);
+	while (words-- > 0 && len + 8 < size)
+		len += snprintf(text + len, size - len, " word");
+	return len;
+}
+
 #endif /* _SELFTESTS_LLAMUX_PROC_LLAMUX_H */

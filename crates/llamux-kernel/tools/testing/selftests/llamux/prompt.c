@@ -19,8 +19,6 @@
 #define PROMPT		"/proc/llamux/prompt"
 #define PROMPT_MAX	(1 << 20)
 #define OTHER_USER	60001
-/* Asks for something long, so that it is not answered at once. */
-#define LONG		"Count from one to one thousand, and leave out none of the numbers."
 
 /* Where nothing is; the compiler does not know. */
 static void *volatile nowhere = (void *)8;
@@ -243,7 +241,8 @@ TEST_F(model, nonblocking_read_gives_eagain)
 	ssize_t len;
 
 	ASSERT_LE(0, fd);
-	ASSERT_EQ(write(fd, LONG, strlen(LONG)), strlen(LONG));
+	len = long_question(self->text, sizeof(self->text));
+	ASSERT_EQ(write(fd, self->text, len), len);
 	EXPECT_EQ(read(fd, self->text, 16), -1);
 	EXPECT_EQ(errno, EAGAIN);
 	while ((len = read(fd, self->text, 16)) < 0 && errno == EAGAIN)
@@ -255,14 +254,15 @@ TEST_F(model, nonblocking_read_gives_eagain)
 TEST_F(model, new_question_ends_the_old_one)
 {
 	int fd = open(PROMPT, O_RDWR), status;
+	ssize_t len;
 	pid_t pid;
 
 	ASSERT_LE(0, fd);
-	ASSERT_EQ(write(fd, LONG, strlen(LONG)), strlen(LONG));
+	len = long_question(self->text, sizeof(self->text));
+	ASSERT_EQ(write(fd, self->text, len), len);
 	pid = fork();
 	if (!pid) {
-		ssize_t len = answer(fd, self->text, sizeof(self->text), 4096);
-
+		len = answer(fd, self->text, sizeof(self->text), 4096);
 		_exit(len < 0 ? -len : 0);
 	}
 	ASSERT_LT(0, pid);
@@ -284,13 +284,17 @@ TEST_F(model, signal_ends_the_wait)
 {
 	struct sigaction action = { .sa_handler = on_signal };
 	int fd = open(PROMPT, O_RDWR);
+	ssize_t len;
 
 	ASSERT_LE(0, fd);
 	sigaction(SIGALRM, &action, NULL);
-	ASSERT_EQ(write(fd, LONG, strlen(LONG)), strlen(LONG));
-	ualarm(20000, 0);
+	len = long_question(self->text, sizeof(self->text));
+	ASSERT_EQ(write(fd, self->text, len), len);
+	/* Again and again, for the first may come before the read. */
+	ualarm(20000, 20000);
 	EXPECT_EQ(read(fd, self->text, 16), -1);
 	EXPECT_EQ(errno, EINTR);
+	ualarm(0, 0);
 	/* The answer is still coming. */
 	EXPECT_LT(1, answer(fd, self->text, sizeof(self->text), 4096));
 	close(fd);
