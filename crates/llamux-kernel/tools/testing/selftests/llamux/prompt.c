@@ -295,8 +295,8 @@ TEST_F(model, signal_ends_the_wait)
 	EXPECT_EQ(read(fd, self->text, 16), -1);
 	EXPECT_EQ(errno, EINTR);
 	ualarm(0, 0);
-	/* The answer is still coming. */
-	EXPECT_LT(1, answer(fd, self->text, sizeof(self->text), 4096));
+	/* The answer is still coming, if only its line feed. */
+	EXPECT_LT(0, answer(fd, self->text, sizeof(self->text), 4096));
 	close(fd);
 }
 
