@@ -11,6 +11,7 @@
 #include <linux/llamux.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -775,6 +776,48 @@ TEST_F(models, unloading_again_and_again_loses_no_memory)
 	} else {
 		EXPECT_LT(before - after, 8 << 20);
 	}
+}
+
+/* Says something in a conversation and hears the answer; its length, or minus errno. */
+static ssize_t talk(int fd, const char *text)
+{
+	char answer[4096];
+	ssize_t len = 0, got;
+
+	if (write(fd, text, strlen(text)) < 0)
+		return -errno;
+	while ((got = read(fd, answer, sizeof(answer))) > 0)
+		len += got;
+	return got < 0 ? -errno : len;
+}
+
+TEST_F(models, conversation_stays_with_its_model)
+{
+	struct llama_options options = {
+		.flags = LLAMA_OPTION_RAW | LLAMA_OPTION_GREEDY,
+		.max_tokens = 4,
+	};
+	int fd = open("/dev/llama", O_RDWR | O_CLOEXEC), copy;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(ioctl(fd, LLAMA_IOC_SET, &options), 0);
+	ASSERT_EQ(put("load", self->second), 0);
+	ASSERT_TRUE(becomes(self->second, "ready"));
+	ASSERT_EQ(put("default", self->second), 0);
+	EXPECT_LT(0, talk(fd, COUNT));
+	copy = ioctl(fd, LLAMA_IOC_FORK, O_CLOEXEC);
+	ASSERT_LE(0, copy);
+	/* Whichever is the default now. */
+	ASSERT_EQ(put("default", self->first), 0);
+	EXPECT_LT(0, talk(fd, " and"));
+	ASSERT_EQ(put("unload", self->second), 0);
+	ASSERT_TRUE(vanishes(self->second));
+	EXPECT_EQ(talk(fd, " and"), -ENODEV);
+	EXPECT_EQ(talk(copy, " and"), -ENODEV);
+	EXPECT_EQ(ioctl(fd, LLAMA_IOC_RESET, 0), 0);
+	EXPECT_LT(0, talk(fd, COUNT));
+	close(copy);
+	close(fd);
 }
 
 TEST_HARNESS_MAIN
