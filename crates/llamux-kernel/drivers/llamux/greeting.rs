@@ -6,7 +6,6 @@
 //! that has any number that is none of the facts; then nothing is said.
 
 use core::fmt::Write;
-use core::ops::Range;
 
 use kernel::prelude::*;
 
@@ -25,14 +24,16 @@ const NUMERALS: &[&str] = &[
     "billion",
 ];
 
-/// Words that are true at some hours only.
-const DAY: &[(&str, &[Range<u64>])] = &[
-    ("morning", &[4..12]),
-    ("noon", &[11..14]),
-    ("afternoon", &[12..18]),
-    ("evening", &[17..24]),
-    ("night", &[20..24, 0..5]),
-    ("midnight", &[23..24, 0..1]),
+/// Words that are true at some hours only: from the first to before the second.
+const DAY: &[(&str, u64, u64)] = &[
+    ("morning", 4, 12),
+    ("noon", 11, 14),
+    ("afternoon", 12, 18),
+    ("evening", 17, 24),
+    ("night", 20, 24),
+    ("night", 0, 5),
+    ("midnight", 23, 24),
+    ("midnight", 0, 1),
 ];
 
 /// How others have greeted.
@@ -127,11 +128,11 @@ impl Facts {
                 }
                 facts += 1;
             }
-            let is = |other: &&str| word.eq_ignore_ascii_case(other);
-            let later = |(other, hours): &(&str, &[Range<u64>])| {
-                is(other) && !hours.iter().any(|hours| hours.contains(&self.hour))
-            };
-            if NUMERALS.iter().any(|other| is(other)) || DAY.iter().any(later) {
+            let is = |other: &str| word.eq_ignore_ascii_case(other);
+            let mut times = DAY.iter().filter(|(other, ..)| is(other)).peekable();
+            let untimely = times.peek().is_some()
+                && !times.any(|(_, from, end)| (*from..*end).contains(&self.hour));
+            if untimely || NUMERALS.iter().any(|other| is(other)) {
                 return None;
             }
         }

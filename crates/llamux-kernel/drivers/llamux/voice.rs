@@ -185,7 +185,7 @@ impl Voice {
         let mut progress = request.progress.lock();
         match progress.result {
             Some(Ok(finish)) if finish.stop == Stop::Requested => Err(Silence::Busy),
-            Some(Ok(_)) => Ok(core::mem::replace(&mut progress.response, KVVec::new())),
+            Some(Ok(_)) => Ok(core::mem::take(&mut progress.response)),
             _ => Err(Silence::Failed),
         }
     }
