@@ -37,7 +37,7 @@ use what::{Contestant, What, GROUPS};
 ///
 /// Prints a table: reading and writing speed at several lengths, the share of the memory's bandwidth,
 /// the time to the first token, sessions together, loading, and what the kernel's latency file has.
-/// Takes some twenty minutes for two models; --only, --model and --rounds make it shorter.
+/// Takes some forty minutes for two models; --only, --model and --rounds make it shorter.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// A model of configs/models.toml, or a GGUF file; may be repeated [default: those that are here].
