@@ -303,7 +303,7 @@ struct file *llamux_model_open(const char *name, char *path, size_t path_size)
 				     name) >= path_size)
 				return ERR_PTR(-ENAMETOOLONG);
 			scoped_with_init_fs()
-				file = filp_open(path, O_RDONLY, 0);
+				file = filp_open(path, O_RDONLY | O_LARGEFILE, 0);
 		}
 	} else {
 		strscpy(path, MODEL_DIR, path_size);
@@ -326,7 +326,7 @@ struct file *llamux_model_open(const char *name, char *path, size_t path_size)
 		if (!name)
 			return ERR_PTR(-ENOENT);
 		scoped_with_init_fs()
-			file = filp_open(path, O_RDONLY, 0);
+			file = filp_open(path, O_RDONLY | O_LARGEFILE, 0);
 	}
 	return file;
 }
