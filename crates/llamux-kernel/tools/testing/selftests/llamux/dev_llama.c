@@ -146,14 +146,6 @@ static struct llama_turn turn(const char *text)
 	return (struct llama_turn) { .text = (uintptr_t)text, .text_len = strlen(text) };
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
-}
-
 static bool becomes(const char *key, long long number)
 {
 	uint64_t end = now_ms() + PATIENCE_MS;

@@ -125,14 +125,6 @@ static void ask(struct llama_command command, struct answer *answer)
 	answer->command = command;
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
-}
-
 static long long status_number(const char *key)
 {
 	return number_of(STATUS, key);

@@ -47,14 +47,6 @@ struct answer {
 	char text[4096];
 };
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
-}
-
 /* Writes to one of the files; 0 or the errno. */
 static int put_bytes(const char *file, const void *text, size_t len)
 {
