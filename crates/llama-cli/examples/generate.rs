@@ -97,7 +97,8 @@ fn main_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
     Ok(page)
 }
 
-fn status_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
+/// What the page of a subcommand begins with, its options included.
+fn beginning(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
     let man = manual(command);
     let mut page = Vec::new();
     man.render_title(&mut page)?;
@@ -105,6 +106,11 @@ fn status_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
+    Ok(page)
+}
+
+fn status_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut page = beginning(command)?;
     tagged(
         "EXIT STATUS",
         &[
@@ -131,13 +137,7 @@ fn status_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
 }
 
 fn chat_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
-    let man = manual(command);
-    let mut page = Vec::new();
-    man.render_title(&mut page)?;
-    man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
-    man.render_description_section(&mut page)?;
-    man.render_options_section(&mut page)?;
+    let mut page = beginning(command)?;
     let codes = EXIT_STATUS
         .into_iter()
         .filter(|(code, _)| (1..=4).contains(code))
