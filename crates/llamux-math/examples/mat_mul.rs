@@ -2,7 +2,7 @@
 
 //! Times the matrix products of the models that the project measures itself by, on one thread.
 //!
-//! `cargo run --release -p llamux-math --example mat_mul [scalar|avx2|avx512] [TYPE]`
+//! `cargo run --release -p llamux-math --example mat_mul [scalar|avx2|avx512|avx512-vnni] [TYPE]`
 
 use std::arch::is_x86_feature_detected as has;
 use std::time::{Duration, Instant};
@@ -81,7 +81,7 @@ fn features(wanted: &str) -> u32 {
         let avx512 = has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl");
         if wanted != "avx2" && avx512 {
             features |= abi::FEATURE_AVX512;
-            if has!("avx512vnni") {
+            if wanted != "avx512" && has!("avx512vnni") {
                 features |= abi::FEATURE_AVX512_VNNI;
             }
         }

@@ -90,8 +90,14 @@ pub(crate) const fn name(text: &str) -> [u8; 16] {
 /// Returns the fastest table that needs no more than `features`.
 pub(crate) fn select(features: u32) -> &'static abi::Kernels {
     #[cfg(all(target_arch = "x86_64", llamux_avx512))]
-    if features & x86::avx512::FEATURES == x86::avx512::FEATURES {
-        return &x86::avx512::KERNELS;
+    {
+        use x86::avx512::{FEATURES, KERNELS, VNNI_FEATURES, VNNI_KERNELS};
+        if features & VNNI_FEATURES == VNNI_FEATURES {
+            return &VNNI_KERNELS;
+        }
+        if features & FEATURES == FEATURES {
+            return &KERNELS;
+        }
     }
     #[cfg(target_arch = "x86_64")]
     if features & abi::FEATURE_AVX2 != 0 {

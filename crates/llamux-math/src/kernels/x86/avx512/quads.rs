@@ -6,13 +6,11 @@
 use core::arch::x86_64::*;
 use core::mem::size_of;
 
-use llamux_abi as abi;
-
+use super::Set;
 use crate::activation::{Activations, Planes, Q16x32, Q16x32Scale};
 use crate::kernels::x86::avx2::{
-    add_up, by_rows, four, minimum_lanes, prefetch, scales_of, Scales, AHEAD, ROWS, TOKENS,
+    add_up, four, minimum_lanes, prefetch, scales_of, Scales, AHEAD, ROWS, TOKENS,
 };
-use crate::kernels::Units;
 use crate::types::{Q4_0, Q4_1, Q8_0};
 
 /// Four blocks, unpacked.
@@ -51,21 +49,26 @@ pub(super) trait Quads: Scales {
     unsafe fn weights(blocks: [*const Self; 4]) -> [__m512i; 2];
 }
 
-/// Multiplies rows `units` with each token.
+/// The products of four rows with some rows of activations, all of so many blocks.
 ///
 /// # Safety
 ///
-/// As [`abi::Kernels::run`]; the processor has AVX-512 with VNNI; `B` is the operation's type.
-#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub(super) unsafe fn mat_mul<B: Quads>(op: &abi::MatMul, units: Units) {
-    // SAFETY: As the caller's; `dot` is given rows of so many blocks.
+/// As [`dot`]; there are at most [`TOKENS`] rows of activations.
+#[inline(always)]
+pub(super) unsafe fn dots<S: Set, B: Quads>(
+    rows: [*const B; ROWS],
+    x: *const u8,
+    blocks: usize,
+    tokens: usize,
+) -> [__m128; TOKENS] {
+    // SAFETY: As the caller's.
     unsafe {
-        by_rows(op, units, |rows, x, blocks, tokens| match tokens {
-            1 => dot::<1, ROWS, B>(rows, x, blocks),
-            2 => dot::<2, 2, B>(rows, x, blocks),
-            3 => dot::<3, 1, B>(rows, x, blocks),
-            _ => dot::<TOKENS, 1, B>(rows, x, blocks),
-        });
+        match tokens {
+            1 => dot::<1, ROWS, S, B>(rows, x, blocks),
+            2 => dot::<2, 2, S, B>(rows, x, blocks),
+            3 => dot::<3, 1, S, B>(rows, x, blocks),
+            _ => dot::<TOKENS, 1, S, B>(rows, x, blocks),
+        }
     }
 }
 
@@ -73,10 +76,9 @@ pub(super) unsafe fn mat_mul<B: Quads>(op: &abi::MatMul, units: Units) {
 ///
 /// # Safety
 ///
-/// The processor has AVX-512 with VNNI; the rows can be read.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn dot<const N: usize, const R: usize, B: Quads>(
+/// The processor has `S`; the rows can be read; `B` has no bytes that [`Set::bytes`] does not take.
+#[inline(always)]
+unsafe fn dot<const N: usize, const R: usize, S: Set, B: Quads>(
     rows: [*const B; ROWS],
     x: *const u8,
     blocks: usize,
@@ -105,7 +107,7 @@ unsafe fn dot<const N: usize, const R: usize, B: Quads>(
                 for (row, totals) in rows[first..].iter().zip(&mut totals) {
                     let quad = B::quad(row.add(i));
                     for (token, total) in totals.iter_mut().enumerate() {
-                        *total = at(token, i).add::<B>(&quad, *total);
+                        *total = at(token, i).add::<S, B>(&quad, *total);
                     }
                 }
                 i += 4;
@@ -116,7 +118,7 @@ unsafe fn dot<const N: usize, const R: usize, B: Quads>(
                     let (scales, w) = (scales_of(blocks), B::weights(blocks));
                     let quad = Quad { scales, w };
                     for (token, total) in totals.iter_mut().enumerate() {
-                        *total = at(token, i).add::<B>(&quad, *total);
+                        *total = at(token, i).add::<S, B>(&quad, *total);
                     }
                 }
             }
@@ -148,9 +150,9 @@ impl X {
     ///
     /// # Safety
     ///
-    /// The processor has AVX-512 with VNNI; the activations can be read.
+    /// The processor has `S`; the activations can be read.
     #[inline(always)]
-    unsafe fn add<B: Quads>(&self, quad: &Quad, total: __m512) -> __m512 {
+    unsafe fn add<S: Set, B: Quads>(&self, quad: &Quad, total: __m512) -> __m512 {
         // SAFETY: As the caller's.
         unsafe {
             let x = |at: usize| load64(self.planes.add(64 * at));
@@ -159,11 +161,8 @@ impl X {
             let scales = _mm512_zextps256_ps512(scales);
             let minimums = _mm512_zextps256_ps512(minimum_lanes(B::MINIMUM));
             let total = _mm512_fmadd_ps(scales, minimums, total);
-            let units = _mm512_dpbusd_epi32(_mm512_setzero_si512(), quad.w[0], x(0));
-            let units = _mm512_dpbusd_epi32(units, quad.w[1], x(1));
-            let units = _mm512_slli_epi32::<8>(units);
-            let units = _mm512_dpbusd_epi32(units, quad.w[0], x(2));
-            let units = _mm512_dpbusd_epi32(units, quad.w[1], x(3));
+            let units = S::bytes(_mm512_setzero_si512(), quad.w, [x(0), x(1)]);
+            let units = S::bytes(_mm512_slli_epi32::<8>(units), quad.w, [x(2), x(3)]);
             let order = _mm512_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4, 6, 6, 6, 6);
             let spread = _mm512_permutexvar_ps(order, scales);
             _mm512_fmadd_ps(_mm512_cvtepi32_ps(units), spread, total)

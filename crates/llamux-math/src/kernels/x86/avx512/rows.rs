@@ -10,6 +10,7 @@ use core::mem::size_of;
 
 use llamux_abi as abi;
 
+use super::Set;
 use crate::activation::{Activations, Q8x256};
 pub(super) use crate::kernels::x86::avx2::Minimums;
 use crate::kernels::x86::avx2::{prefetch, sum_lanes, widen, AHEAD};
@@ -49,18 +50,18 @@ pub(super) trait Row: Block<Activation = Q8x256> {
 ///
 /// # Safety
 ///
-/// As [`abi::Kernels::run`]; the processor has AVX-512 with VNNI; `B` is the operation's type.
-#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub(super) unsafe fn mat_mul<B: Row>(op: &abi::MatMul, units: Units) {
+/// As [`abi::Kernels::run`]; the processor has `S`; `B` is the operation's type.
+#[inline(always)]
+pub(super) unsafe fn mat_mul<S: Set, B: Row>(op: &abi::MatMul, units: Units) {
     for row in units {
         for (token, count) in shares(op.tokens as usize, TOKENS) {
             // SAFETY: As the caller's; the tokens are the operation's.
             unsafe {
                 match count {
-                    1 => multiply::<1, B>(op, row, token),
-                    2 => multiply::<2, B>(op, row, token),
-                    3 => multiply::<3, B>(op, row, token),
-                    _ => multiply::<TOKENS, B>(op, row, token),
+                    1 => multiply::<1, S, B>(op, row, token),
+                    2 => multiply::<2, S, B>(op, row, token),
+                    3 => multiply::<3, S, B>(op, row, token),
+                    _ => multiply::<TOKENS, S, B>(op, row, token),
                 }
             }
         }
@@ -72,9 +73,8 @@ pub(super) unsafe fn mat_mul<B: Row>(op: &abi::MatMul, units: Units) {
 /// # Safety
 ///
 /// As [`mat_mul`]; the row is one of the matrix, and there are so many tokens from this one on.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn multiply<const N: usize, B: Row>(op: &abi::MatMul, row: usize, token: usize) {
+#[inline(always)]
+unsafe fn multiply<const N: usize, S: Set, B: Row>(op: &abi::MatMul, row: usize, token: usize) {
     let blocks = op.columns as usize / B::Activation::LEN;
     // SAFETY: The row is within the matrix, the tokens within the activations and the output, each with
     // an element for the row, as the bias has. Asking for memory beyond the matrix does nothing.
@@ -87,7 +87,7 @@ unsafe fn multiply<const N: usize, B: Row>(op: &abi::MatMul, row: usize, token: 
             prefetch(block.cast::<u8>().wrapping_add(AHEAD), size_of::<B>());
             let block = (*block).unpack();
             for (token, sum) in sums.iter_mut().enumerate() {
-                *sum = block.add(*sum, &*x.add(token * blocks + i));
+                *sum = block.add::<S>(*sum, &*x.add(token * blocks + i));
             }
         }
         for (i, sum) in sums.iter().enumerate() {
@@ -111,9 +111,9 @@ impl Weights {
     ///
     /// # Safety
     ///
-    /// The processor has AVX-512 with VNNI.
+    /// The processor has `S`.
     #[inline(always)]
-    unsafe fn add(&self, sum: __m512, x: &Q8x256) -> __m512 {
+    unsafe fn add<S: Set>(&self, sum: __m512, x: &Q8x256) -> __m512 {
         // SAFETY: As the caller's; there are 256 activations and their sums.
         unsafe {
             let sums16 = _mm256_loadu_si256(x.sums16.as_ptr().cast());
@@ -127,7 +127,7 @@ impl Weights {
                     x = _mm512_mask_sub_epi8(x, negative[i], _mm512_setzero_si512(), x);
                 }
                 let products = _mm512_maddubs_epi16(self.q[i], x);
-                units[i % 2] = _mm512_dpwssd_epi32(units[i % 2], products, self.scales[i]);
+                units[i % 2] = S::words(units[i % 2], products, self.scales[i]);
             }
             let units = _mm512_cvtepi32_ps(_mm512_add_epi32(units[0], units[1]));
             let scale = _mm512_set1_ps(self.scale * x.scale);

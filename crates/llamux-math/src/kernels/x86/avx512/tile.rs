@@ -2,14 +2,15 @@
 
 //! Matrix times several tokens: tiles of sixteen rows, one a lane.
 //!
-//! As [`avx2::tile`](crate::kernels::x86::avx2), with products of four bytes in one instruction that
-//! also repeats the activations in all lanes, and with registers for two groups of 32 weights a row.
+//! As [`avx2::tile`](crate::kernels::x86::avx2), with products of four bytes in one instruction, where
+//! there is VNNI, that also repeats the activations in all lanes, and with registers for two groups of 32 weights a row.
 
 use core::arch::x86_64::*;
 use core::mem::size_of;
 
 use llamux_abi as abi;
 
+use super::Set;
 use crate::activation::{Activations, Group, Q16x32, Q8x256};
 use crate::kernels::x86::avx2::{prefetch, transpose, KHeader};
 use crate::kernels::Units;
@@ -76,9 +77,10 @@ pub(super) trait Tile<const G: usize>: Block {
 ///
 /// # Safety
 ///
-/// As [`abi::Kernels::run`]; the processor has AVX-512 with VNNI; `B` is the operation's type.
-#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub(super) unsafe fn mat_mul<const G: usize, B: Tile<G>>(op: &abi::MatMul, units: Units) {
+/// As [`abi::Kernels::run`]; the processor has `S`; `B` is the operation's type, without
+/// bytes that [`Set::bytes`] does not take.
+#[inline(always)]
+pub(super) unsafe fn mat_mul<const G: usize, S: Set, B: Tile<G>>(op: &abi::MatMul, units: Units) {
     let blocks = op.columns as usize / B::Activation::LEN;
     let tokens = op.tokens as usize;
     let mut row = units.start;
@@ -91,7 +93,7 @@ pub(super) unsafe fn mat_mul<const G: usize, B: Tile<G>>(op: &abi::MatMul, units
             let mut token = 0;
             while token < tokens {
                 let end = tokens.min(token + TOKENS);
-                tile(op, rows, blocks, row..row + count, token..end);
+                tile::<G, S, B>(op, rows, blocks, row..row + count, token..end);
                 token = end;
             }
         }
@@ -104,9 +106,8 @@ pub(super) unsafe fn mat_mul<const G: usize, B: Tile<G>>(op: &abi::MatMul, units
 /// # Safety
 ///
 /// As [`mat_mul`]; `rows` has `blocks` blocks each; there are at most [`TOKENS`] tokens.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn tile<const G: usize, B: Tile<G>>(
+#[inline(always)]
+unsafe fn tile<const G: usize, S: Set, B: Tile<G>>(
     op: &abi::MatMul,
     mut rows: [*const B; ROWS],
     blocks: usize,
@@ -137,7 +138,7 @@ unsafe fn tile<const G: usize, B: Tile<G>>(
                     let mut products = _mm512_setzero_ps();
                     for group in 0..G {
                         let (q, scales, at) = (&weights.q[group], weights.scales[group], at[group]);
-                        let [low, high] = product::<B, G>(q, x, at);
+                        let [low, high] = product::<G, S, B>(q, x, at);
                         if B::HALVES {
                             let low = _mm512_cvtepi32_ps(low);
                             products = _mm512_fmadd_ps(low, scales[0], products);
@@ -186,10 +187,9 @@ unsafe fn tile<const G: usize, B: Tile<G>>(
 ///
 /// # Safety
 ///
-/// The processor has AVX-512 with VNNI; the group is within the row at `x`.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn product<B: Tile<G>, const G: usize>(
+/// The processor has `S`; the group is within the row at `x`.
+#[inline(always)]
+unsafe fn product<const G: usize, S: Set, B: Tile<G>>(
     q: &[__m512i; 8],
     x: *const u8,
     at: Group,
@@ -204,17 +204,20 @@ unsafe fn product<B: Tile<G>, const G: usize>(
             low = _mm512_madd_epi16(sums, _mm512_set1_epi32(-B::OFFSET & 0xffff));
             high = _mm512_madd_epi16(sums, _mm512_set1_epi32(-B::OFFSET << 16));
         }
-        for i in 0..4 {
-            low = _mm512_dpbusd_epi32(low, q[i], repeat(at.q + 4 * i));
-            high = _mm512_dpbusd_epi32(high, q[i + 4], repeat(at.q + at.half + 4 * i));
+        let two = |sum: __m512i, q: &[__m512i], at: usize| {
+            S::bytes(sum, [q[0], q[1]], [repeat(at), repeat(at + 4)])
+        };
+        for i in [0, 2] {
+            low = two(low, &q[i..], at.q + 4 * i);
+            high = two(high, &q[i + 4..], at.q + at.half + 4 * i);
         }
         if B::PLANES {
             low = _mm512_slli_epi32::<8>(low);
             high = _mm512_slli_epi32::<8>(high);
-            for i in 0..4 {
+            for i in [0, 2] {
                 let at_low = at.q + at.low + 4 * i;
-                low = _mm512_dpbusd_epi32(low, q[i], repeat(at_low));
-                high = _mm512_dpbusd_epi32(high, q[i + 4], repeat(at_low + at.half));
+                low = two(low, &q[i..], at_low);
+                high = two(high, &q[i + 4..], at_low + at.half);
             }
         }
         [low, high]
@@ -227,7 +230,7 @@ unsafe fn product<B: Tile<G>, const G: usize>(
 ///
 /// The processor has AVX-512; 16 bytes can be read at each pointer.
 #[inline]
-#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
 unsafe fn interleave(rows: [*const u8; ROWS]) -> [__m512i; 4] {
     // SAFETY: As the caller's.
     unsafe {
@@ -257,7 +260,7 @@ unsafe fn interleave(rows: [*const u8; ROWS]) -> [__m512i; 4] {
 ///
 /// The processor has AVX-512; 32 bytes can be read at each pointer.
 #[inline]
-#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
 pub(super) unsafe fn interleave32(rows: [*const u8; ROWS]) -> [__m512i; 8] {
     // SAFETY: As the caller's.
     unsafe {
@@ -273,7 +276,7 @@ pub(super) unsafe fn interleave32(rows: [*const u8; ROWS]) -> [__m512i; 8] {
 ///
 /// The processor has AVX-512.
 #[inline]
-#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
 pub(super) unsafe fn low(x: __m512i) -> __m512i {
     // SAFETY: As the caller's.
     unsafe { _mm512_and_si512(x, _mm512_set1_epi8(15)) }
@@ -285,7 +288,7 @@ pub(super) unsafe fn low(x: __m512i) -> __m512i {
 ///
 /// The processor has AVX-512.
 #[inline]
-#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
 pub(super) unsafe fn high(x: __m512i) -> __m512i {
     // SAFETY: As the caller's.
     unsafe { low(_mm512_srli_epi16::<4>(x)) }
@@ -297,7 +300,7 @@ pub(super) unsafe fn high(x: __m512i) -> __m512i {
 ///
 /// The processor has AVX-512.
 #[inline]
-#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
 pub(super) unsafe fn widen16(halves: [[u8; 2]; ROWS]) -> __m512 {
     // SAFETY: As the caller's; there are 32 bytes.
     unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(halves.as_ptr().cast())) }
