@@ -19,6 +19,7 @@ mod blocks;
 pub mod chat;
 mod engine;
 pub mod error;
+pub mod fair;
 pub mod generate;
 pub mod gguf;
 pub mod grammar;
