@@ -182,6 +182,13 @@ pub enum Error {
         /// How many are free.
         have: u64,
     },
+    /// Prompt and longest answer have more tokens than the request may have.
+    Allowance {
+        /// Tokens of both.
+        need: u32,
+        /// Its [`Request::positions`](crate::generate::Request).
+        have: u32,
+    },
     /// The prompt has more bytes than the scratch memory was made for.
     PromptLength {
         /// Bytes of the prompt.
@@ -330,6 +337,9 @@ impl fmt::Display for Error {
             }
             Error::Busy { what, need, have } => {
                 write!(f, "{need} {what} are needed, {have} are free")
+            }
+            Error::Allowance { need, have } => {
+                write!(f, "{need} tokens are more than the {have} that are allowed")
             }
             Error::PromptLength { need, have } => {
                 write!(f, "the prompt has {need} bytes, more than the limit of {have}")

@@ -26,6 +26,8 @@ pub struct Request<'a> {
     ///
     /// An engine keeps no part of it: the [`Audience`] of such a request offers it again.
     pub constraint: Option<Constraint<'a>>,
+    /// Most positions of the cache that prompt and longest answer may take, if the context is not the bound.
+    pub positions: Option<u32>,
     /// Whether to compute how likely each token of the answer was, for [`Sink::likelihood`].
     pub likelihoods: bool,
 }

@@ -64,6 +64,12 @@ pub trait Audience {
         Some((self.sink(id)?, None))
     }
 
+    /// `part` of the `all` tokens of a batch were a request's. It is said of each request of a batch, one after
+    /// the other, when what follows was chosen; any of them may have come to its end by that.
+    fn computed(&mut self, id: SlotId, part: u32, all: u32) {
+        let _ = (id, part, all);
+    }
+
     /// A request has come to its end, and its slot is free.
     fn done(&mut self, id: SlotId, end: Result<Outcome, Error>);
 }
@@ -183,6 +189,10 @@ impl Engine<'_> {
                 have: context.into(),
             });
         }
+        let need = len.saturating_add(request.max_tokens).min(context);
+        if let Some(have) = request.positions.filter(|&have| have < need) {
+            return Err(Error::Allowance { need, have });
+        }
         let prompt = self.prompt.get(..size(len));
         let prompt = prompt.ok_or(Error::Operation("prompt"))?;
         let tokens = self.slots.tokens(slot)?.get_mut(..size(len));
@@ -212,6 +222,13 @@ impl Engine<'_> {
     pub fn active(&self) -> usize {
         let slots = 1..self.slots.count();
         slots.filter(|&slot| !self.slots.is(slot, FREE)).count()
+    }
+
+    /// Positions of the cache that a request takes at most, with the tokens it has now.
+    pub fn positions(&self, id: SlotId) -> u32 {
+        self.slots
+            .get(id.slot())
+            .map_or(0, |slot| slot.positions(self.context()))
     }
 
     /// Computes the beginning that all questions share, the system prompt, so that nobody else has to.
@@ -395,6 +412,11 @@ impl Engine<'_> {
                     self.end(piece.slot, ended_by(error), audience);
                 }
             }
+        }
+        let tokens = |piece: &Piece| piece.known + piece.guesses;
+        let all = pieces.iter().map(tokens).sum();
+        for piece in pieces {
+            audience.computed(id(piece.slot), tokens(piece), all);
         }
     }
 
@@ -732,9 +754,7 @@ impl Engine<'_> {
 
     /// Finds what the cache has of a slot's tokens, and blocks for the others.
     fn attach(&mut self, slot: usize) -> Result<(), Error> {
-        let entry = self.slots.get(slot)?;
-        let left = entry.max_tokens.saturating_sub(entry.answered);
-        let positions = entry.len.saturating_add(left).min(self.context());
+        let positions = self.slots.get(slot)?.positions(self.context());
         let copy = self.slots.attach(slot, positions, &mut self.blocks)?;
         match copy {
             Some(copy) => self.model.copy_block(copy.from, copy.to),

@@ -156,6 +156,12 @@ impl Slot {
         self.drop_oldest != 0
     }
 
+    /// Positions that it takes at most: a context, or all tokens when it has answered.
+    pub(crate) fn positions(&self, context: u32) -> u32 {
+        let left = self.max_tokens.saturating_sub(self.answered);
+        self.len.saturating_add(left).min(context)
+    }
+
     /// What became of the request.
     pub(crate) fn outcome(&self, stop: Stop) -> Outcome {
         Outcome {

@@ -575,7 +575,7 @@ fn what_is_forced_may_outgrow_the_context() {
                 sampling: Sampling::GREEDY,
                 full: Full::DropOldest,
                 constraint: constraint(&grammar, forced),
-                likelihoods: false,
+                ..Request::default()
             };
             let (sink, outcome) = ask(engine, pool, &request).unwrap();
             assert_eq!(

@@ -127,6 +127,82 @@ impl Audience for Crowd {
     }
 }
 
+/// Counts what is computed for each.
+struct Bill {
+    crowd: Crowd,
+    got: Vec<u32>,
+    /// Tokens of the batch that are not told yet.
+    left: u32,
+}
+
+impl Audience for Bill {
+    fn sink(&mut self, id: SlotId) -> Option<&mut dyn Sink> {
+        self.crowd.sink(id)
+    }
+
+    fn computed(&mut self, id: SlotId, part: u32, all: u32) {
+        if self.left == 0 {
+            self.left = all;
+        }
+        self.got[id.index()] += part;
+        self.left -= part;
+    }
+
+    fn done(&mut self, id: SlotId, end: Result<Outcome, Error>) {
+        self.crowd.done(id, end);
+    }
+}
+
+#[test]
+fn it_is_told_for_whom_each_batch_was() {
+    with_engine(sequences(3), |engine, pool| {
+        let mut bill = Bill {
+            crowd: Crowd::new(3),
+            got: vec![0; 3],
+            left: 0,
+        };
+        for (owner, count) in [(1, 100), (2, 70), (3, 5)] {
+            let prompt = tokens(owner, count);
+            let owner = owner.into();
+            engine.submit_tokens(&prompt, &greedy(10), owner).unwrap();
+        }
+        while engine.step(pool, &mut bill) {
+            assert_eq!(bill.left, 0, "a batch is told to its end");
+        }
+        for (index, got) in bill.got.into_iter().enumerate() {
+            let outcome = bill.crowd.outcome(index);
+            assert_eq!(outcome.cached_tokens, 0);
+            // What follows the last token of an answer is not asked for.
+            let expected = outcome.prompt_tokens + outcome.tokens - 1;
+            assert_eq!(got, expected, "{index}");
+        }
+    });
+}
+
+#[test]
+fn a_request_takes_no_more_positions_than_it_may() {
+    with_engine(options(), |engine, pool| {
+        let prompt = tokens(1, 100);
+        let request = |positions, max_tokens| Request {
+            positions: Some(positions),
+            ..greedy(max_tokens)
+        };
+        let refused = engine.submit_tokens(&prompt, &request(119, 20), 1);
+        let (need, have) = (120, 119);
+        assert_eq!(refused, Err(Error::Allowance { need, have }));
+        assert_eq!(engine.active(), 0);
+        let id = engine.submit_tokens(&prompt, &request(120, 20), 1).unwrap();
+        assert_eq!(engine.positions(id), 120);
+        let outcome = engine.finish(id, pool, &mut Collector::default());
+        assert_eq!(outcome.unwrap().tokens, 20);
+        // There are no more than a context anyway.
+        let id = engine
+            .submit_tokens(&prompt, &request(CONTEXT, u32::MAX), 1)
+            .unwrap();
+        assert_eq!(engine.positions(id), CONTEXT);
+    });
+}
+
 #[test]
 fn a_prompt_pays_only_for_what_is_new() {
     with_engine(options(), |engine, pool| {
