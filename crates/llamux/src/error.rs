@@ -41,6 +41,8 @@ pub enum Error {
     TimedOut,
     /// `EINTR`: a signal arrived before the first token.
     Interrupted,
+    /// `EDQUOT`: the user has asked for as much as the administrator allows.
+    OverLimit,
     /// `ENOMEM`: the kernel had no memory for the request.
     OutOfMemory,
     /// `EIO`: the kernel failed to compute the answer.
@@ -87,6 +89,7 @@ impl Error {
             },
             libc::ETIMEDOUT => Self::TimedOut,
             libc::EINTR => Self::Interrupted,
+            libc::EDQUOT => Self::OverLimit,
             libc::ENOMEM => Self::OutOfMemory,
             libc::EIO => Self::Internal { reason: reason() },
             libc::ENODATA => Self::GrammarStuck,
@@ -160,6 +163,10 @@ impl fmt::Display for Error {
                 f.write_str("no token of the answer was ready in time: allow a longer timeout")
             }
             Self::Interrupted => f.write_str("interrupted"),
+            Self::OverLimit => f.write_str(
+                "this user has asked for as much as /sys/kernel/llamux/limits allows: wait for \
+                 other questions, or for a minute",
+            ),
             Self::OutOfMemory => f.write_str(
                 "the kernel has no memory for the question: shorten it, or free some memory",
             ),
@@ -196,6 +203,9 @@ impl fmt::Display for Error {
                     io::ErrorKind::PermissionDenied => f.write_str(
                         ": it is for root and the group of this file, which an administrator may \
                          change",
+                    ),
+                    _ if error.raw_os_error() == Some(libc::EDQUOT) => f.write_str(
+                        ": this user has as many sessions open as /sys/kernel/llamux/limits allows",
                     ),
                     _ => Ok(()),
                 }
@@ -242,6 +252,7 @@ mod tests {
             libc::EOVERFLOW,
             libc::ETIMEDOUT,
             libc::EINTR,
+            libc::EDQUOT,
             libc::ENOMEM,
             libc::EIO,
             libc::EINVAL,
