@@ -229,6 +229,7 @@ impl Args {
             prompt,
             grammar,
             owner: sys::caller(),
+            standing: sys::Standing::of_caller(),
             raw: args.flags & u64::from(uapi::LLAMA_RAW) != 0,
             max_tokens,
             deadline: Deadline::after(args.timeout_ms),

@@ -3,10 +3,10 @@
 //! Llamux: a language model in the kernel.
 //!
 //! One kernel thread answers the questions of all callers with all models ([`serve`]); the callers wait
-//! in a queue ([`service`]), and others help it with the large operations ([`pool`]). Models are loaded
+//! in a queue ([`service`]), in an order that is fair to users ([`users`], [`limits`]), and others help it with the large operations ([`pool`]). Models are loaded
 //! by threads of their own ([`load`]) as the administrator wants ([`models`]) into memory that they own
 //! ([`model`], [`region`]), after their signatures were checked ([`sig`]). Callers come by the system call
-//! llama_command ([`command`]), or hold a conversation ([`session`]) through /dev/llama ([`device`]), or
+//! llama_command ([`command`]), or hold a conversation ([`session`]) through /dev/llama ([`device`], [`roll`]), or
 //! write to a file ([`prompt`]).
 //!
 //! C header: [`include/uapi/linux/llamux.h`](srctree/include/uapi/linux/llamux.h)
@@ -20,6 +20,7 @@ mod files;
 mod greeting;
 mod haiku;
 mod latency;
+mod limits;
 mod load;
 mod model;
 mod models;
@@ -28,6 +29,7 @@ mod prompt;
 mod region;
 mod requant;
 mod request;
+mod roll;
 mod serve;
 mod service;
 mod session;
@@ -37,6 +39,7 @@ mod status;
 mod sys;
 #[cfg(CONFIG_LLAMUX_KUNIT_TEST)]
 mod tests;
+mod users;
 mod voice;
 
 use service::Service;

@@ -175,6 +175,12 @@ impl Directory {
         Ok(id)
     }
 
+    /// A model's name.
+    pub(crate) fn name(&self, id: ModelId) -> Option<&CString> {
+        let entry = self.entries.iter().find(|entry| entry.id == id);
+        entry.map(|entry| &entry.name)
+    }
+
     /// Tokens of a model's context, or of the default one's; 0 if it cannot be asked.
     pub(crate) fn context(&self, id: Option<ModelId>) -> u32 {
         let id = id.or(self.default);
@@ -347,7 +353,7 @@ impl Directory {
 }
 
 /// A name on one line and in one word.
-struct Escaped<'a>(&'a [u8]);
+pub(crate) struct Escaped<'a>(pub(crate) &'a [u8]);
 
 impl core::fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -371,9 +377,21 @@ impl core::fmt::Display for Utf8<'_> {
 }
 
 /// The page that a file of sysfs is shown in.
-struct Page<'a> {
+pub(crate) struct Page<'a> {
     bytes: &'a mut [u8],
     len: usize,
+}
+
+impl<'a> Page<'a> {
+    /// An empty one.
+    pub(crate) fn new(bytes: &'a mut [u8]) -> Self {
+        Self { bytes, len: 0 }
+    }
+
+    /// How much was written.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
 }
 
 impl core::fmt::Write for Page<'_> {
@@ -649,7 +667,7 @@ unsafe extern "C" fn llamux_models_store(file: u32, text: *const u8, len: usize)
 unsafe extern "C" fn llamux_models_show(file: u32, page: *mut u8, size: usize) -> usize {
     // SAFETY: By the requirements of this function.
     let bytes = unsafe { core::slice::from_raw_parts_mut(page, size) };
-    let mut page = Page { bytes, len: 0 };
+    let mut page = Page::new(bytes);
     if let Some(service) = SERVICE.as_ref() {
         // A page is all there is; a line that does not fit is cut.
         let _ = match file {
@@ -659,5 +677,5 @@ unsafe extern "C" fn llamux_models_show(file: u32, page: *mut u8, size: usize) -
             _ => Ok(()),
         };
     }
-    page.len
+    page.len()
 }

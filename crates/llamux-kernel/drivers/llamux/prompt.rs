@@ -132,6 +132,7 @@ impl Prompt {
             prompt,
             grammar: None,
             owner: self.owner,
+            standing: sys::Standing::of_caller(),
             raw: false,
             max_tokens: DEFAULT_MAX_TOKENS,
             sampling: Sampling {
@@ -142,17 +143,21 @@ impl Prompt {
             turn: None,
         };
         let queued = Request::new(response_max(DEFAULT_MAX_TOKENS)?, question)?;
+        let request = queued.clone_arc();
         let asked = Asked {
             owner: self.owner,
-            request: queued.clone_arc(),
+            request: request.clone(),
         };
-        let read = Some(asked.request.clone());
         if let Some(former) = put(asked)? {
             former.cancel(service);
         }
-        service.submit(queued, None)?;
+        if let Err(error) = service.submit(queued, None) {
+            // For those who wait for the answer.
+            request.finish(Err(error));
+            return Err(error);
+        }
         let mut open = self.open.lock();
-        (open.read, open.at) = (read, 0);
+        (open.read, open.at) = (Some(request), 0);
         Ok(())
     }
 

@@ -19,6 +19,9 @@ use llamux_engine::generate::{Sampling, Stop};
 use llamux_engine::grammar::{Checked, Constraint};
 use llamux_engine::stops::Stops;
 
+use crate::sys::{self, Standing};
+use crate::users::Bill;
+
 /// What the caller asks for.
 pub(crate) struct Question {
     /// The prompt.
@@ -27,6 +30,8 @@ pub(crate) struct Question {
     pub(crate) grammar: Option<Arc<Checked<KVVec<u8>>>>,
     /// Whose it is: the caller's effective user, in the initial namespace.
     pub(crate) owner: u64,
+    /// What else matters of the caller.
+    pub(crate) standing: Standing,
     /// Without the chat format.
     pub(crate) raw: bool,
     /// Most tokens to generate.
@@ -184,8 +189,12 @@ pub(crate) struct Request {
     pub(crate) question: Question,
     /// The number of the model that answers, set when it is queued.
     pub(crate) model: Atomic<u32>,
+    /// Who pays for it.
+    pub(crate) bill: Bill,
     /// When it was made, to be queued at once.
     created: Instant<Monotonic>,
+    /// The same, to be compared.
+    pub(crate) arrived_ns: u64,
     cancelled: Atomic<bool>,
     #[pin]
     pub(crate) progress: Mutex<Progress>,
@@ -235,7 +244,9 @@ impl Request {
             try_pin_init!(Self {
                 question,
                 model: Atomic::new(0),
+                bill: Bill::new(),
                 created: Instant::now(),
+                arrived_ns: sys::now(),
                 cancelled: Atomic::new(false),
                 progress <- new_mutex!(
                     Progress {

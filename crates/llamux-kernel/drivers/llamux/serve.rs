@@ -2,7 +2,7 @@
 
 //! Answers requests, several at once.
 //!
-//! Who came first is taken in first, as soon as the engine has room for the longest answer that was asked
+//! Who is next (see `users.rs`) is taken in as soon as the engine has room for the longest answer that was asked
 //! for. All that were taken in get their next tokens in the same steps, until they come to their end.
 //!
 //! Between any two operations the thread looks for callers that have left, by a signal, by being killed, or
@@ -20,6 +20,7 @@ use kernel::sync::Arc;
 use kernel::time::{Delta, Instant, Monotonic};
 use llamux_abi::MAX_BATCH;
 use llamux_engine::chat::{Message, Role};
+use llamux_engine::fair::Seats;
 use llamux_engine::generate::{self, Full, Outcome, Sink, Stop};
 use llamux_engine::grammar::Constraint;
 use llamux_engine::scheduler::{Audience, SlotId};
@@ -35,6 +36,7 @@ use crate::service::Service;
 use crate::session::HELD_MAX;
 use crate::status::Shown;
 use crate::sys::{self, trace};
+use crate::users::Got;
 use crate::voice;
 
 /// Most tokens of a prompt that are computed at once while several models are asked.
@@ -45,6 +47,8 @@ pub(crate) struct Served {
     id: ModelId,
     model: Model,
     progress: Arc<Progress>,
+    /// Whether it is to go, and those are sent away that it has not begun with.
+    going: bool,
     room: Room,
 }
 
@@ -60,6 +64,7 @@ impl Served {
             id,
             model,
             progress,
+            going: false,
             room: Room::new(seats)?,
         })
     }
@@ -69,10 +74,8 @@ impl Served {
 struct Room {
     /// One for each of the engine's sequences.
     seats: KVec<Option<Seat>>,
-    /// Who is taken in next.
-    head: Option<Seat>,
-    /// Whether the head has to wait for others to come to their end.
-    full: bool,
+    /// Who was next and found no room, until somebody comes to the end.
+    full: Option<Arc<Request>>,
     /// How many are counted as being answered.
     counted: Cell<u32>,
 }
@@ -86,14 +89,13 @@ impl Room {
         }
         Ok(Self {
             seats: places,
-            head: None,
-            full: false,
+            full: None,
             counted: Cell::new(0),
         })
     }
 
     fn is_empty(&self) -> bool {
-        self.head.is_none() && self.seats.iter().all(Option::is_none)
+        self.seats.iter().all(Option::is_none)
     }
 
     fn seat(&self, id: SlotId) -> Option<&Seat> {
@@ -106,9 +108,6 @@ impl Room {
         for seat in self.seats.iter().flatten() {
             seat.is_over();
             seat.show();
-        }
-        if let Some(head) = &self.head {
-            head.is_over();
         }
     }
 }
@@ -123,8 +122,11 @@ struct Seat {
     /// How long its prompt took, once it was computed.
     prefill: Cell<Option<Delta>>,
     prompt_tokens: Cell<u32>,
-    /// Tokens of the answer so far.
+    /// Tokens of the answer so far, and those of them that are on its user's account.
     tokens: Cell<u32>,
+    charged: Cell<u32>,
+    /// Whether its prompt is on that account.
+    read: Cell<bool>,
     /// Whether nobody waits for more.
     over: Cell<bool>,
     /// Whether its caller was let go.
@@ -155,6 +157,8 @@ impl Seat {
             prefill: Cell::new(None),
             prompt_tokens: Cell::new(0),
             tokens: Cell::new(0),
+            charged: Cell::new(0),
+            read: Cell::new(false),
             over: Cell::new(false),
             told: Cell::new(false),
             done: Cell::new(false),
@@ -269,17 +273,18 @@ impl Service {
                     id,
                     model,
                     progress,
+                    going,
                     room,
                 } = one;
-                let going = progress.is_over();
+                *going = progress.is_over();
                 let active = model.with(|engine| {
                     engine.set_batch(if several { SHARED_BATCH } else { MAX_BATCH });
-                    self.turn(engine, pool, (room, *id, going))
+                    self.turn(engine, pool, (room, *id, *going))
                 });
                 busy += u32::from(active);
             }
             several = busy > 1;
-            let gone = |one: &Served| one.progress.is_over() && one.room.is_empty();
+            let gone = |one: &Served| one.going && one.room.is_empty();
             while let Some(index) = served.iter().position(gone) {
                 let Ok(one) = served.remove(index) else { break };
                 let (id, bytes) = (one.id, one.model.bytes());
@@ -311,6 +316,8 @@ impl Service {
         let mut crowd = Crowd {
             service: self,
             room,
+            clock: sys::now(),
+            batch: (0, 0),
             voice: Voice {
                 service: self,
                 room,
@@ -332,12 +339,14 @@ impl Service {
             let Some(seat) = place.as_ref().filter(|seat| seat.done.get()) else {
                 continue;
             };
+            self.charge(seat, 0, 0);
+            self.queue.lock().leave(&seat.request);
             if let Some(result) = seat.end.take() {
                 let id = seat.begun_turn.get().map(|begun| begun.id);
                 seat.settle(result, id.map_or(&[], |id| engine.sequence_of(id)));
             }
             *place = None;
-            room.full = false;
+            room.full = None;
         }
         self.set_active(room);
         true
@@ -347,45 +356,63 @@ impl Service {
     /// does not hold up the answers.
     fn admit(&self, engine: &mut Engine<'_>, room: &mut Room, id: ModelId) {
         loop {
-            let busy = engine.active() > 0;
-            if room.head.is_none() && engine.active() < room.seats.len() {
-                room.head = self.next_request(id).map(Seat::new);
-                room.full = false;
+            // CAST: At most the engine's number of sequences.
+            let (all, active) = (room.seats.len() as u32, engine.active() as u32);
+            let free = all.saturating_sub(active);
+            if free == 0 {
+                return;
             }
-            let Some(head) = &room.head else { return };
-            let own = head.is_own();
-            if !head.is_over() {
-                if busy && (room.full || engine.active() == room.seats.len()) {
-                    return;
-                }
-                match submit(engine, room, head) {
-                    Err(EngineError::Busy { .. }) if busy => {
-                        room.full = true;
-                        return;
+            let seats = Seats { all, free };
+            let next = self.queue.lock().next(id, seats, room.full.as_ref());
+            let Some(seat) = next.map(Seat::new) else {
+                return;
+            };
+            let (own, request) = (seat.is_own(), seat.request.clone());
+            let positions = self.queue.lock().allowance(&request);
+            let submitted = match seat.is_over() {
+                true => Err(EngineError::Interrupted),
+                false => submit(engine, room, &seat, positions),
+            };
+            match submitted {
+                Ok(id) => {
+                    seat.begun.set(Instant::now());
+                    seat.queue_ns.set(request.age_ns());
+                    if !own {
+                        self.timings.begun(seat.queue_ns.get());
                     }
-                    Err(EngineError::Interrupted) => (),
-                    Err(error) => {
-                        if !own {
-                            self.timings.ended(None, 0, 0);
-                        }
-                        head.finish(Err(errno(error)));
-                    }
-                    Ok(id) => {
-                        head.begun.set(Instant::now());
-                        head.queue_ns.set(head.request.age_ns());
-                        if !own {
-                            self.timings.begun(head.queue_ns.get());
-                        }
-                        let head = room.head.take();
-                        if let Some(seat) = room.seats.get_mut(id.index()) {
-                            *seat = head;
-                        }
+                    self.queue.lock().seat(&request, engine.positions(id));
+                    if let Some(place) = room.seats.get_mut(id.index()) {
+                        *place = Some(seat);
                     }
                 }
-            }
-            if let Some(head) = room.head.take() {
-                // Unless it was told something else.
-                head.finish(Ok(Finish::NOTHING));
+                Err(error) => {
+                    let mut queue = self.queue.lock();
+                    let waits = match error {
+                        EngineError::Busy { .. } => active > 0,
+                        EngineError::Allowance { need, .. } => queue.needs(&request, need),
+                        _ => false,
+                    };
+                    if waits && queue.put_back(&request) {
+                        drop(queue);
+                        if let EngineError::Busy { .. } = error {
+                            room.full = Some(request);
+                            return;
+                        }
+                        continue;
+                    }
+                    queue.dismiss(&request);
+                    drop(queue);
+                    seat.finish(match error {
+                        EngineError::Interrupted => Ok(Finish::NOTHING),
+                        _ if waits => Ok(Finish::NOTHING),
+                        error => {
+                            if !own {
+                                self.timings.ended(None, 0, 0);
+                            }
+                            Err(errno(error))
+                        }
+                    });
+                }
             }
             self.set_active(room);
             // Last, so that who is not waiting any more is seen as being answered.
@@ -400,9 +427,13 @@ impl Service {
 
     /// Sends those away that a model has not begun with, which is to go.
     fn turn_away(&self, room: &mut Room, id: ModelId) {
-        let mut head = room.head.take();
-        let mut next = || head.take().or_else(|| self.next_request(id).map(Seat::new));
-        while let Some(seat) = next() {
+        room.full = None;
+        loop {
+            let mut queue = self.queue.lock();
+            let Some(request) = queue.any(id) else { return };
+            queue.dismiss(&request);
+            drop(queue);
+            let seat = Seat::new(request);
             seat.finish(Err(ENODEV));
             if !seat.is_own() {
                 self.waiting.fetch_sub(1, Relaxed);
@@ -419,7 +450,12 @@ impl Service {
     }
 }
 
-fn submit(engine: &mut Engine<'_>, room: &Room, seat: &Seat) -> Result<SlotId, EngineError> {
+fn submit(
+    engine: &mut Engine<'_>,
+    room: &Room,
+    seat: &Seat,
+    positions: Option<u32>,
+) -> Result<SlotId, EngineError> {
     let request = &seat.request;
     let question = &request.question;
     let asked = generate::Request {
@@ -428,11 +464,12 @@ fn submit(engine: &mut Engine<'_>, room: &Room, seat: &Seat) -> Result<SlotId, E
         max_tokens: question.max_tokens,
         sampling: question.sampling,
         constraint: request.constraint(),
+        positions,
         ..generate::Request::default()
     };
     let pause = &mut || {
         room.pause();
-        seat.over.get()
+        seat.is_over()
     };
     match &question.turn {
         None => engine.submit_with(&asked, question.owner, pause),
@@ -491,6 +528,10 @@ fn submit_turn(
 struct Crowd<'r> {
     service: &'r Service,
     room: &'r Room,
+    /// When the last batch came to its end.
+    clock: u64,
+    /// How long it took, and how many of its tokens were not told of yet.
+    batch: (u64, u32),
     voice: Voice<'r>,
 }
 
@@ -504,6 +545,21 @@ impl Audience for Crowd<'_> {
     fn constrained(&mut self, id: SlotId) -> Option<(&mut dyn Sink, Option<Constraint<'_>>)> {
         let constraint = self.room.seat(id)?.request.constraint();
         Some((self.sink(id)?, constraint))
+    }
+
+    fn computed(&mut self, id: SlotId, part: u32, all: u32) {
+        if self.batch.1 == 0 {
+            let now = sys::now();
+            let began = core::mem::replace(&mut self.clock, now);
+            self.batch = (now.saturating_sub(began), all);
+        }
+        self.batch.1 = self.batch.1.saturating_sub(part);
+        let Some(seat) = self.room.seat(id) else {
+            return;
+        };
+        let all_ns = self.batch.0.saturating_mul(part.into());
+        self.service
+            .charge(seat, part, all_ns.checked_div(all.into()).unwrap_or(0));
     }
 
     fn done(&mut self, id: SlotId, end: Result<Outcome, EngineError>) {
@@ -594,6 +650,25 @@ impl Sink for Voice<'_> {
 }
 
 impl Service {
+    /// Puts what is new of an answer on the account of who asked, and so many tokens that were computed in so
+    /// many nanoseconds.
+    fn charge(&self, seat: &Seat, computed: u32, time_ns: u64) {
+        let all = seat.tokens.get();
+        let before = seat.charged.replace(all);
+        let got = Got {
+            requests: 0,
+            prompt_tokens: match seat.read.get() {
+                true => 0,
+                false => computed.into(),
+            },
+            tokens: all.saturating_sub(before).into(),
+            time_ns,
+        };
+        // The prompt's last tokens were among them.
+        seat.read.set(seat.prefill.get().is_some());
+        self.queue.lock().charge(&seat.request, &got);
+    }
+
     fn count(&self, end: &Result<Outcome, EngineError>, seat: &Seat) {
         let all = nanoseconds(seat.begun.get().elapsed());
         let prefill = seat.prefill.get().map_or(all, nanoseconds);
@@ -627,6 +702,7 @@ fn errno(error: EngineError) -> Error {
         EngineError::Context { .. } | EngineError::PromptLength { .. } => EOVERFLOW,
         EngineError::EmptyPrompt => EINVAL,
         EngineError::GrammarStuck => ENODATA,
+        EngineError::Allowance { .. } => EDQUOT,
         _ => {
             pr_err!("a request failed: {}\n", Shown(&error));
             EIO

@@ -4,13 +4,13 @@
 //!
 //! `load.rs` is how models are loaded, `models.rs` how they come and go, `serve.rs` how they answer.
 //!
-//! Lock order: `Service::models` is taken before `Service::queue`. These two, `Service::arrived`,
+//! Lock order: `Service::models` is taken before `Service::queue`. These two, `Service::roll`, `Service::arrived`,
 //! `Service::own`, `Service::bell`, `Service::stats` and `Request::progress` are leaves otherwise, and only `Session::inner`
 //! is taken before them. None is held while computing.
 
 use core::convert::Infallible;
 
-use kernel::list::{List, ListArc};
+use kernel::list::ListArc;
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering::Relaxed, Atomic};
 use kernel::sync::{new_condvar, new_mutex, Arc, CondVar, Mutex, SetOnce};
@@ -22,10 +22,12 @@ use crate::models::{Directory, ModelId, State, MAX_MODELS};
 use crate::pool::Pool;
 use crate::region::Region;
 use crate::request::{Deadline, Request};
+use crate::roll::Roll;
 use crate::serve::Served;
 use crate::sig::Mode;
 use crate::stats::Timings;
 use crate::sys::{self, Thread};
+use crate::users::Queue;
 
 /// The driver's parameters.
 pub(crate) struct Settings {
@@ -84,7 +86,9 @@ pub(crate) struct Service {
     #[pin]
     loaded: CondVar,
     #[pin]
-    queue: Mutex<List<Request>>,
+    pub(crate) queue: Mutex<Queue>,
+    #[pin]
+    pub(crate) roll: Mutex<Roll>,
     /// Models that were loaded and that the thread has not taken yet.
     #[pin]
     arrived: Mutex<KVec<Served>>,
@@ -135,6 +139,7 @@ impl Service {
             sessions,
             ..settings
         };
+        let queue = Queue::new()?;
         let service = Arc::pin_init(
             pin_init!(Self {
                 settings,
@@ -142,7 +147,8 @@ impl Service {
                 pool: SetOnce::new(),
                 models <- new_mutex!(Directory::new(), "llamux_models"),
                 loaded <- new_condvar!("llamux_loaded"),
-                queue <- new_mutex!(List::new(), "llamux_queue"),
+                queue <- new_mutex!(queue, "llamux_queue"),
+                roll <- new_mutex!(Roll::new(), "llamux_roll"),
                 arrived <- new_mutex!(KVec::new(), "llamux_arrived"),
                 bell <- new_mutex!(0, "llamux_bell"),
                 rung <- new_condvar!("llamux_rung"),
@@ -185,7 +191,7 @@ impl Service {
     }
 
     /// Puts a request at the end of the queue: for the model that it names, or for the one that is the
-    /// default now. `ENODEV` if that is not there any more.
+    /// default now. `ENODEV` if that is not there any more, `EDQUOT` if its user may not ask now.
     pub(crate) fn submit(&self, request: ListArc<Request>, model: Option<ModelId>) -> Result {
         {
             let models = self.models.lock();
@@ -194,7 +200,11 @@ impl Service {
             // Counted first: whoever takes it back or begins with it counts it out.
             self.waiting.fetch_add(1, Relaxed);
             // With the directory locked: a model that is unloaded after this finds the request here.
-            self.queue.lock().push_back(request);
+            let queued = self.queue.lock().push(request);
+            if let Err(error) = queued {
+                self.waiting.fetch_sub(1, Relaxed);
+                return Err(error);
+            }
         }
         self.give_way();
         self.ring();
@@ -238,7 +248,7 @@ impl Service {
                 return false;
             };
             request.model.store(id.number(), Relaxed);
-            self.queue.lock().push_back(request);
+            self.queue.lock().push_own(request);
         }
         self.ring();
         true
@@ -252,25 +262,11 @@ impl Service {
 
     /// Takes a request back out of the queue. `false` if the thread has already begun with it.
     pub(crate) fn withdraw(&self, request: &Arc<Request>) -> bool {
-        // SAFETY: A request is in this list or in none.
-        let withdrawn = unsafe { self.queue.lock().remove(request) };
-        if withdrawn.is_some() {
+        let withdrawn = self.queue.lock().withdraw(request);
+        if withdrawn {
             self.waiting.fetch_sub(1, Relaxed);
         }
-        withdrawn.is_some()
-    }
-
-    /// The first request in the queue for this model.
-    pub(super) fn next_request(&self, model: ModelId) -> Option<Arc<Request>> {
-        let mut queue = self.queue.lock();
-        let mut cursor = queue.cursor_front();
-        while let Some(next) = cursor.peek_next() {
-            if next.model.load(Relaxed) == model.number() {
-                return Some(next.remove().into_arc());
-            }
-            cursor.move_next();
-        }
-        None
+        withdrawn
     }
 
     /// Passes a model on to the thread that answers.

@@ -16,6 +16,7 @@ use kernel::sync::lock::mutex::MutexBackend;
 use kernel::sync::lock::Guard;
 use kernel::sync::poll::PollCondVarBox;
 use kernel::sync::{new_mutex, Arc, Mutex};
+use kernel::time::{Instant, Monotonic};
 use kernel::uapi;
 use llamux_engine::chat::Role;
 use llamux_engine::generate::Stop;
@@ -24,6 +25,7 @@ use llamux_engine::grammar::Checked;
 use crate::command::{response_max, Parameters};
 use crate::models::ModelId;
 use crate::request::{Deadline, Finish, Question, Rated, Reader, Request, Said, Talk, Turn};
+use crate::roll::Place;
 use crate::service::Service;
 use crate::sys;
 
@@ -69,7 +71,7 @@ struct Current {
 }
 
 /// What is behind the lock.
-struct Inner {
+pub(crate) struct Inner {
     options: Arc<Options>,
     /// Turns that wait for the next answer, and what they say.
     said: KVec<Said>,
@@ -80,6 +82,8 @@ struct Inner {
     current: Option<Current>,
     last: Last,
     rated: KVVec<Rated>,
+    /// When somebody wrote or read last.
+    used: Instant<Monotonic>,
 }
 
 /// A conversation.
@@ -89,8 +93,9 @@ pub(crate) struct Session {
     owner: u64,
     service: Arc<Service>,
     reader: Arc<Reader>,
-    #[pin]
-    inner: Mutex<Inner>,
+    inner: Arc<Mutex<Inner>>,
+    /// Where it is counted, until it is dropped.
+    _place: Place,
 }
 
 type InnerGuard<'a> = Guard<'a, Inner, MutexBackend>;
@@ -104,6 +109,8 @@ pub(crate) struct State {
     pub(crate) rated: usize,
     pub(crate) last: Last,
     pub(crate) model: Option<ModelId>,
+    /// Seconds since somebody wrote or read.
+    pub(crate) idle_s: u64,
 }
 
 impl State {
@@ -164,6 +171,7 @@ impl Inner {
 
     /// Holds what somebody says until the next answer.
     fn hold(&mut self, role: Role, text: &[u8]) -> Result {
+        self.used = Instant::now();
         let len = self.text.len().saturating_add(text.len());
         if self.said.len() >= HELD_MAX || len > usize::try_from(uapi::LLAMA_PROMPT_MAX)? {
             return Err(EMSGSIZE);
@@ -180,6 +188,7 @@ impl Inner {
 
     /// Goes on with a turn of the user that is not complete.
     fn append(&mut self, text: &[u8]) -> Result {
+        self.used = Instant::now();
         let len = self.text.len().saturating_add(text.len());
         if len > usize::try_from(uapi::LLAMA_PROMPT_MAX)? {
             return Err(EMSGSIZE);
@@ -220,6 +229,7 @@ impl Session {
             current: None,
             last: Last::default(),
             rated: KVVec::new(),
+            used: Instant::now(),
         };
         Self::with(sys::caller(), service, inner)
     }
@@ -227,12 +237,15 @@ impl Session {
     fn with(owner: u64, service: Arc<Service>, inner: Inner) -> Result<Arc<Self>> {
         let waiting = PollCondVarBox::new(c"llamux_reader", static_lock_class!())?;
         let reader = Arc::new(Reader(waiting), GFP_KERNEL_ACCOUNT)?;
+        let inner = Arc::pin_init(new_mutex!(inner, "llamux_session"), GFP_KERNEL_ACCOUNT)?;
+        let _place = Place::new(service.clone(), owner, inner.clone())?;
         Arc::pin_init(
             pin_init!(Self {
                 owner,
                 service,
                 reader,
-                inner <- new_mutex!(inner, "llamux_session"),
+                inner,
+                _place,
             }),
             GFP_KERNEL_ACCOUNT,
         )
@@ -257,6 +270,7 @@ impl Session {
             current: None,
             last: Last::default(),
             rated: KVVec::new(),
+            used: Instant::now(),
         };
         copy.said
             .extend_from_slice(&inner.said, GFP_KERNEL_ACCOUNT)?;
@@ -398,6 +412,7 @@ impl Session {
                 prompt,
                 grammar: options.grammar.clone().filter(|_| answer),
                 owner: self.owner,
+                standing: sys::Standing::of_caller(),
                 raw: options.raw,
                 max_tokens,
                 sampling,
@@ -427,6 +442,7 @@ impl Session {
             return Err(error);
         }
         inner.model = Some(model);
+        inner.used = Instant::now();
         (inner.said, inner.text) = (KVec::new(), KVVec::new());
         (inner.rated, inner.last) = (KVVec::new(), Last::default());
         inner.current = Some(Current {
@@ -451,6 +467,7 @@ impl Session {
     /// Says that an answer needs no reading any more.
     pub(crate) fn put_away(&self, request: &Arc<Request>) {
         let mut inner = self.inner.lock();
+        inner.used = Instant::now();
         let current = inner.current.as_ref();
         if current.is_some_and(|current| Arc::ptr_eq(&current.request, request)) && inner.settle() {
             inner.current = None;
@@ -516,24 +533,7 @@ impl Session {
 
     /// What can be said of it.
     pub(crate) fn state(&self) -> State {
-        let mut inner = self.inner.lock();
-        let rests = inner.settle();
-        State {
-            state: match &inner.current {
-                None => uapi::LLAMA_STATE_IDLE,
-                Some(_) if rests => uapi::LLAMA_STATE_ANSWERED,
-                Some(_) => uapi::LLAMA_STATE_ANSWERING,
-            },
-            tokens: match &inner.current {
-                Some(current) if !rests => current.before,
-                _ => inner.talk.tokens.len(),
-            },
-            held: inner.text.len(),
-            unread: inner.unread(),
-            rated: inner.rated.len(),
-            last: inner.last,
-            model: inner.model,
-        }
+        state(&self.inner)
     }
 
     /// Some of the last answer's tokens. Returns how many there are from `first` on.
@@ -593,6 +593,7 @@ impl Session {
             let mut inner = self.inner.lock();
             let ended = inner.settle();
             let last = inner.last;
+            inner.used = Instant::now();
             let Some(current) = &mut inner.current else {
                 return Ok(total);
             };
@@ -653,6 +654,29 @@ impl Session {
                 return Ok(total);
             }
         }
+    }
+}
+
+/// What can be said of the session that this is behind the lock of.
+pub(crate) fn state(inner: &Mutex<Inner>) -> State {
+    let mut inner = inner.lock();
+    let rests = inner.settle();
+    State {
+        state: match &inner.current {
+            None => uapi::LLAMA_STATE_IDLE,
+            Some(_) if rests => uapi::LLAMA_STATE_ANSWERED,
+            Some(_) => uapi::LLAMA_STATE_ANSWERING,
+        },
+        tokens: match &inner.current {
+            Some(current) if !rests => current.before,
+            _ => inner.talk.tokens.len(),
+        },
+        held: inner.text.len(),
+        unread: inner.unread(),
+        rated: inner.rated.len(),
+        last: inner.last,
+        model: inner.model,
+        idle_s: u64::try_from(inner.used.elapsed().as_nanos() / 1_000_000_000).unwrap_or(0),
     }
 }
 

@@ -433,7 +433,8 @@ int llamux_proc_create(void)
 	if (!dir || !proc_create_single("status", 0444, dir, llamux_status_show) ||
 	    !proc_create_single("latency", 0444, dir, llamux_latency_show) ||
 	    !proc_create_single("stats", 0444, dir, llamux_stats_show) ||
-	    !proc_create("prompt", 0666, dir, &prompt_ops))
+	    !proc_create("prompt", 0666, dir, &prompt_ops) ||
+	    llamux_users_proc_create(dir))
 		return -ENOMEM;
 	return 0;
 }

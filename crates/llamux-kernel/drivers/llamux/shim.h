@@ -9,7 +9,9 @@
 #include <linux/types.h>
 
 struct file;
+struct kobj_attribute;
 struct llama_command;
+struct proc_dir_entry;
 struct seq_file;
 
 /* shim.c */
@@ -50,6 +52,17 @@ int llamux_struct_from_user(void *dst, size_t ksize, unsigned long src, size_t u
 /* shim_sysfs.c */
 int llamux_sysfs_create(void);
 
+/* shim_users.c */
+#define LLAMUX_COMM_LEN		16	/* bytes of a program's name, with its NUL */
+u64 llamux_now(void);
+u64 llamux_caller_cgroup(void);
+u32 llamux_caller_weight(void);
+bool llamux_caller_privileged(void);
+int llamux_caller_pid(char *comm);
+u64 llamux_reader(struct seq_file *m);
+int llamux_users_proc_create(struct proc_dir_entry *dir);
+extern struct kobj_attribute llamux_limits_attr;
+
 /* shim_sig.c, with CONFIG_LLAMUX_SIG */
 #define LLAMUX_SHA256_CTX	128	/* bytes of room for a context */
 void llamux_sha256_begin(void *ctx);
@@ -78,5 +91,9 @@ ssize_t llamux_prompt_read(void *private, unsigned long to, size_t len, bool non
 void llamux_prompt_release(void *private);
 size_t llamux_models_show(u32 file, char *page, size_t size);
 int llamux_models_store(u32 file, const char *text, size_t len);
+int llamux_usage_show(struct seq_file *m, void *v);
+int llamux_roll_show(struct seq_file *m, void *v);
+size_t llamux_limits_show(char *page, size_t size);
+int llamux_limits_store(const char *text, size_t len);
 
 #endif /* _DRIVERS_LLAMUX_SHIM_H */

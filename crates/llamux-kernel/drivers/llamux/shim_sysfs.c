@@ -69,6 +69,7 @@ static struct attribute *attrs[] = {
 	&models_attr.attr,
 	&default_attr.attr,
 	&memory_attr.attr,
+	&llamux_limits_attr.attr,
 	NULL
 };
 

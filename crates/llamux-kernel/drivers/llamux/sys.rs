@@ -3,11 +3,13 @@
 //! Safe abstractions over what the kernel offers to C alone.
 //!
 //! C source: [`drivers/llamux/shim.c`](srctree/drivers/llamux/shim.c),
-//! [`drivers/llamux/shim_sysfs.c`](srctree/drivers/llamux/shim_sysfs.c) and
+//! [`drivers/llamux/shim_sysfs.c`](srctree/drivers/llamux/shim_sysfs.c),
+//! [`drivers/llamux/shim_users.c`](srctree/drivers/llamux/shim_users.c) and
 //! [`drivers/llamux/reserve.c`](srctree/drivers/llamux/reserve.c)
 
 use core::ptr::NonNull;
 
+use kernel::bindings;
 use kernel::error::{from_err_ptr, to_result};
 use kernel::ffi::{c_int, c_void};
 use kernel::fs::{Kiocb, LocalFile};
@@ -89,6 +91,12 @@ mod shim {
         pub(super) safe fn llamux_trace_token(owner: u64, count: u32);
         pub(super) safe fn llamux_trace_fpu_section(thread: u32, operation: u32, ns: u64);
         pub(super) fn llamux_reserved(size: *mut usize) -> *mut u8;
+        pub(super) safe fn llamux_now() -> u64;
+        pub(super) safe fn llamux_caller_cgroup() -> u64;
+        pub(super) safe fn llamux_caller_weight() -> u32;
+        pub(super) safe fn llamux_caller_privileged() -> bool;
+        pub(super) fn llamux_caller_pid(comm: *mut u8) -> c_int;
+        pub(super) fn llamux_reader(m: *mut c_void) -> u64;
 
         #[cfg(CONFIG_LLAMUX_SIG)]
         pub(super) fn llamux_sha256_begin(ctx: *mut c_void);
@@ -566,4 +574,62 @@ pub(crate) fn file_of<'k, T: ForeignOwnable>(kiocb: &'k Kiocb<'_, T>) -> &'k Loc
     // SAFETY: The kiocb is valid for as long as it is borrowed, and has a reference to its file, whose
     // position no other thread changes without the lock.
     unsafe { LocalFile::from_raw_file((*kiocb.as_raw()).ki_filp) }
+}
+
+/// Nanoseconds of the monotonic clock.
+pub(crate) fn now() -> u64 {
+    shim::llamux_now()
+}
+
+/// What matters of a caller besides the user.
+#[derive(Clone, Copy)]
+pub(crate) struct Standing {
+    /// The control group, or 0.
+    pub(crate) group: u64,
+    /// How much the scheduler makes of the nice level.
+    pub(crate) weight: u32,
+    /// Whether limits do not hold.
+    pub(crate) privileged: bool,
+}
+
+impl Standing {
+    /// The calling program's.
+    pub(crate) fn of_caller() -> Self {
+        Self {
+            group: shim::llamux_caller_cgroup(),
+            weight: shim::llamux_caller_weight(),
+            privileged: shim::llamux_caller_privileged(),
+        }
+    }
+
+    /// The driver's own.
+    pub(crate) fn own() -> Self {
+        Self {
+            group: 0,
+            weight: llamux_engine::fair::WEIGHT,
+            privileged: true,
+        }
+    }
+}
+
+/// Bytes of a program's name, with its NUL, as in shim.h.
+pub(crate) const COMM_LEN: usize = 16;
+
+/// The calling program's process, by its number in the initial namespace, and its name.
+pub(crate) fn caller_process() -> (i32, [u8; COMM_LEN]) {
+    let mut comm = [0; COMM_LEN];
+    // SAFETY: There is room for a name, as shim_users.c checks.
+    let pid = unsafe { shim::llamux_caller_pid(comm.as_mut_ptr()) };
+    (pid, comm)
+}
+
+/// The user whose lines of a file its reader may see; `None` for all.
+///
+/// # Safety
+///
+/// `m` is a seq_file that is being read.
+pub(crate) unsafe fn reader(m: *mut bindings::seq_file) -> Option<u64> {
+    // SAFETY: As the caller's.
+    let user = unsafe { shim::llamux_reader(m.cast()) };
+    (user != u64::MAX).then_some(user)
 }

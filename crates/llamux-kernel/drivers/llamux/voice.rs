@@ -164,6 +164,7 @@ impl Voice {
         let question = Question {
             prompt,
             owner: OWN,
+            standing: sys::Standing::own(),
             // What has no grammar goes on with a text.
             raw: grammar.is_none(),
             grammar,

@@ -10,6 +10,9 @@
  * llama_command) as the caller knows it. A larger structure than the kernel
  * knows is refused with E2BIG unless its tail is zero; the tail of a smaller
  * one is taken as zero.
+ *
+ * Users may ask and have open as much as /sys/kernel/llamux/limits says. What is
+ * more is refused with EDQUOT, unless the caller has CAP_SYS_RESOURCE.
  */
 #ifndef _UAPI_LINUX_LLAMUX_H
 #define _UAPI_LINUX_LLAMUX_H
