@@ -8,6 +8,7 @@ use kernel::alloc::AllocError;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::str::CString;
+use kernel::time::{Instant, Monotonic};
 use llamux_engine::gguf::{PartName, MAX_PARTS};
 
 use crate::load::{reason, Reason};
@@ -18,6 +19,9 @@ use crate::sys::{self, ModelFile};
 /// How much is read at once: so much is read on after a loading was called off. The metadata of most
 /// models are within the first one.
 pub(crate) const PIECE: usize = 16 << 20;
+
+/// What is told of each piece that was read, with the number of its file.
+pub(crate) type Then<'t> = dyn FnMut(usize, &[u8]) -> Result<(), Reason> + 't;
 
 /// Open files, in the order of the parts.
 pub(crate) struct Files(KVec<File>);
@@ -35,18 +39,20 @@ impl File {
         Ok(Self { file, bytes })
     }
 
-    /// Reads so much of it to the same place of `memory`.
+    /// Reads so much of it to the same place of `memory`, and hands each piece that was read to `then`.
     fn read(
         &self,
         memory: &mut [u8],
         range: Range<usize>,
         progress: &Progress,
+        mut then: impl FnMut(&[u8]) -> Result<(), Reason>,
     ) -> Result<(), Reason> {
         let mut begin = range.start;
         while begin < range.end {
             progress.check()?;
             let end = range.end.min(begin.saturating_add(PIECE));
             let piece = memory.get_mut(begin..end).unwrap_or_default();
+            let start = Instant::<Monotonic>::now();
             let (read, now) = self
                 .file
                 .read(piece, begin)
@@ -55,7 +61,8 @@ impl File {
                 let path = self.file.path();
                 return Err(reason(fmt!("{path}: changed while it was read")));
             }
-            progress.count(read);
+            progress.count(read, start.elapsed());
+            then(piece)?;
             begin = end;
         }
         Ok(())
@@ -179,30 +186,35 @@ impl Files {
         Ok(places)
     }
 
-    /// Reads the beginning of each of them, [`PIECE`] bytes long.
+    /// Reads the beginning of each of them, [`PIECE`] bytes long. `then` is told of each piece that was
+    /// read, and the number of its file.
     pub(crate) fn read_heads(
         &self,
         memory: &mut [u8],
         places: &[Range<usize>],
         progress: &Progress,
+        then: &mut Then<'_>,
     ) -> Result<(), Reason> {
-        for (file, place) in self.0.iter().zip(places) {
+        for (index, (file, place)) in self.0.iter().zip(places).enumerate() {
             let memory = memory.get_mut(place.clone()).unwrap_or_default();
-            file.read(memory, 0..PIECE.min(file.bytes), progress)?;
+            let head = 0..PIECE.min(file.bytes);
+            file.read(memory, head, progress, |piece| then(index, piece))?;
         }
         Ok(())
     }
 
-    /// Reads what is behind these.
+    /// Reads what is behind these, likewise.
     pub(crate) fn read_rest(
         &self,
         memory: &mut [u8],
         places: &[Range<usize>],
         progress: &Progress,
+        then: &mut Then<'_>,
     ) -> Result<(), Reason> {
-        for (file, place) in self.0.iter().zip(places) {
+        for (index, (file, place)) in self.0.iter().zip(places).enumerate() {
             let memory = memory.get_mut(place.clone()).unwrap_or_default();
-            file.read(memory, PIECE.min(file.bytes)..file.bytes, progress)?;
+            let rest = PIECE.min(file.bytes)..file.bytes;
+            file.read(memory, rest, progress, |piece| then(index, piece))?;
         }
         Ok(())
     }

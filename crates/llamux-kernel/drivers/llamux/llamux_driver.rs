@@ -19,6 +19,7 @@ mod device;
 mod files;
 mod greeting;
 mod haiku;
+mod hash;
 mod latency;
 mod limits;
 mod load;

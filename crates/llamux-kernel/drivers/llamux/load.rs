@@ -25,7 +25,7 @@ use crate::pool::Pool;
 use crate::region::Region;
 use crate::requant;
 use crate::service::Settings;
-use crate::sig::Identity;
+use crate::sig::{self, Identity};
 use crate::status::{Facts, Shown};
 use crate::sys;
 
@@ -83,6 +83,12 @@ pub(crate) fn load(
     let path = files.path();
     let refused = |error: EngineError| reason(fmt!("{path}: {}", Shown(&error)));
 
+    let over = || progress.is_over();
+    let unhashed = |error: Error| match progress.check() {
+        Ok(()) => no_memory(error),
+        Err(cancelled) => cancelled,
+    };
+
     let file_bytes = files.memory().unwrap_or(usize::MAX);
     let short = |arena: Option<usize>, shortage: &Shortage| {
         too_large(path, (file_bytes, arena), shortage, means.region)
@@ -91,7 +97,16 @@ pub(crate) fn load(
         Memory::new(means.region, file_bytes).map_err(|shortage| short(None, &shortage))?;
     progress.takes(memory.len());
     let mut places = files.places()?;
-    files.read_heads(memory.bytes_mut(), &places, progress)?;
+    let mode = means.settings.sig;
+    // Behind the memory that it reads, so that it is dropped first.
+    let mut hashing = sig::hashing(mode, files)?;
+    let mut read = |file: usize, piece: &[u8]| match &hashing {
+        None => Ok(()),
+        // SAFETY: Nobody changes what was read before the hashes are waited for, and the memory is dropped
+        // after `hashing`: here as it was declared before, in the image as its field comes later.
+        Some(hashing) => unsafe { hashing.add(file, piece) }.map_err(no_memory),
+    };
+    files.read_heads(memory.bytes_mut(), &places, progress, &mut read)?;
     let mut arena = None;
     if wanted.requant.is_none() {
         // What the beginnings do not say is known when all of the file is there.
@@ -99,12 +114,16 @@ pub(crate) fn load(
             arena = Some(take(&plan, means.region, &short)?);
         }
     }
-    files.read_rest(memory.bytes_mut(), &places, progress)?;
-    let identity = Identity::of(files, memory.bytes(), &places, means.settings.sig, progress)?;
+    files.read_rest(memory.bytes_mut(), &places, progress, &mut read)?;
+    let signer = sig::check(mode, files, memory.bytes(), &places)?;
+    let mut digests = None;
 
     let requant = match wanted.requant {
         None => None,
         Some(to) => {
+            // Of what was read, not of what becomes of it.
+            let hashes = hashing.take().map(|hashing| hashing.finish(&over));
+            digests = hashes.transpose().map_err(unhashed)?;
             let done = requant::convert(memory.bytes_mut(), &mut places, to, means.pool, progress);
             let done = done.map_err(|error| match progress.check() {
                 Ok(()) => refused(error),
@@ -132,7 +151,7 @@ pub(crate) fn load(
         None => take(&plan, means.region, &short)?,
     };
     progress.takes(memory.len() + arena.len());
-    let image = Image::new(memory, &places).map_err(no_memory)?;
+    let image = Image::new(memory, &places, hashing).map_err(no_memory)?;
     let mut model = Model::load(image, arena, &options, kernels, means.pool).map_err(refused)?;
     model
         .with(|engine| {
@@ -140,6 +159,12 @@ pub(crate) fn load(
             engine.prewarm(means.pool)
         })
         .map_err(refused)?;
+    // Nothing but the line of `status` waits for them.
+    if let Some(hashes) = model.digests(&over).map_err(unhashed)? {
+        digests = Some(hashes);
+    }
+    let identity = digests.map(|digests| Identity::new(&digests, signer));
+    let identity = identity.transpose()?;
     progress.check()?;
 
     if wanted.remove {

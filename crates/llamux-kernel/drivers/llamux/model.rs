@@ -16,6 +16,7 @@ use llamux_engine::gguf::Gguf;
 use llamux_engine::math::{Executor, Kernels};
 use llamux_engine::{Engine, Error as EngineError, Options};
 
+use crate::hash::{Digest, Hashing};
 use crate::region::{Piece, Region};
 use crate::sys;
 
@@ -87,13 +88,19 @@ impl Memory {
 ///
 /// `parts` are slices of `memory`, which is neither changed nor moved while they are there.
 pub(crate) struct Image {
+    // Fields are dropped in the order of declaration: who reads the memory first.
+    hashing: Option<Hashing>,
     parts: KVec<&'static [u8]>,
     memory: Memory,
 }
 
 impl Image {
-    /// The files at these places of the memory.
-    pub(crate) fn new(memory: Memory, places: &[Range<usize>]) -> Result<Self> {
+    /// The files at these places of the memory, which may still be being hashed.
+    pub(crate) fn new(
+        memory: Memory,
+        places: &[Range<usize>],
+        hashing: Option<Hashing>,
+    ) -> Result<Self> {
         let mut parts = KVec::with_capacity(places.len(), GFP_KERNEL)?;
         for place in places {
             let part = memory.bytes().get(place.clone()).ok_or(EINVAL)?;
@@ -103,7 +110,11 @@ impl Image {
             parts.push(part, GFP_KERNEL)?;
         }
         // INVARIANT: Made of it just now, and no method gives access for writing.
-        Ok(Self { parts, memory })
+        Ok(Self {
+            hashing,
+            parts,
+            memory,
+        })
     }
 }
 
@@ -160,6 +171,12 @@ impl Model {
     pub(crate) fn with<R>(&mut self, f: impl for<'a> FnOnce(&mut Engine<'a>) -> R) -> R {
         // `f` cannot know how long the engine's lifetime is, so it keeps nothing that has it.
         f(&mut self.engine)
+    }
+
+    /// Waits for the hashes of its files, if they are being computed. See [`Hashing::finish`].
+    pub(crate) fn digests(&mut self, stop: &dyn Fn() -> bool) -> Result<Option<KVec<Digest>>> {
+        let hashing = self.image.hashing.take();
+        hashing.map(|hashing| hashing.finish(stop)).transpose()
     }
 
     /// Bytes of memory that it has.

@@ -15,6 +15,7 @@ use kernel::sync::atomic::{
     Atomic,
 };
 use kernel::sync::Arc;
+use kernel::time::Delta;
 use llamux_engine::quantization;
 
 use crate::files::Files;
@@ -48,6 +49,8 @@ pub(crate) struct Progress {
     /// Bytes of the files.
     file: u64,
     read: Atomic<u64>,
+    /// How long that took, in nanoseconds.
+    read_ns: Atomic<u64>,
     /// Bytes of memory.
     memory: Atomic<u64>,
     over: Atomic<bool>,
@@ -58,15 +61,18 @@ impl Progress {
         Self {
             file,
             read: Atomic::new(0),
+            read_ns: Atomic::new(0),
             memory: Atomic::new(0),
             over: Atomic::new(false),
         }
     }
 
-    /// Counts bytes that were read.
-    pub(crate) fn count(&self, bytes: usize) {
+    /// Counts bytes that were read, and how long that took.
+    pub(crate) fn count(&self, bytes: usize, took: Delta) {
         // CAST: `usize` is at most 64 bits wide.
         self.read.fetch_add(bytes as u64, Relaxed);
+        let took = u64::try_from(took.as_nanos()).unwrap_or(0);
+        self.read_ns.fetch_add(took, Relaxed);
     }
 
     /// So much memory it has.
@@ -318,7 +324,11 @@ impl Directory {
     fn show(&self, page: &mut Page<'_>) -> core::fmt::Result {
         for entry in &self.entries {
             let Progress {
-                file, read, memory, ..
+                file,
+                read,
+                read_ns,
+                memory,
+                ..
             } = &*entry.progress;
             let default = if self.default == Some(entry.id) {
                 "yes"
@@ -328,11 +338,12 @@ impl Directory {
             let name = entry.name.to_bytes();
             write!(
                 page,
-                "name={} state={} default={default} bytes={} read={} of={file}",
+                "name={} state={} default={default} bytes={} read={} of={file} read_us={}",
                 Escaped(name),
                 entry.state.name(),
                 memory.load(Relaxed),
                 read.load(Relaxed),
+                read_ns.load(Relaxed) / 1000,
             )?;
             if let State::Unavailable(reason) = &entry.state {
                 write!(page, " reason={}", reason.as_str())?;

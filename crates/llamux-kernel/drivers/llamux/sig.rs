@@ -12,12 +12,9 @@ use kernel::prelude::*;
 use kernel::str::CString;
 
 use crate::files::Files;
+use crate::hash::{Digest, Hashing};
 use crate::load::{reason, Reason};
-use crate::models::Progress;
 use crate::sys;
-
-/// Bytes that are hashed between two looks at whether to go on.
-const PIECE: usize = 1 << 20;
 
 /// What becomes of a model without a good signature.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,58 +59,59 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Hashes the files and checks their signatures. With [`Mode::Off`] it does nothing of that.
-    pub(crate) fn of(
-        files: &Files,
-        memory: &[u8],
-        places: &[Range<usize>],
-        mode: Mode,
-        progress: &Progress,
-    ) -> Result<Option<Self>, Reason> {
-        if mode == Mode::Off {
-            return Ok(None);
-        }
-        if !cfg!(CONFIG_LLAMUX_SIG) {
-            let path = files.path();
-            return Err(reason(fmt!(
-                "{path}: llamux.sig=enforce, and this kernel checks no signatures"
-            )));
-        }
+    /// Of the hashes of the files, in their order.
+    pub(crate) fn new(digests: &[Digest], signer: Option<CString>) -> Result<Self, Reason> {
         let mut sha256 = KVec::new();
-        for place in places {
-            let file = memory.get(place.clone()).unwrap_or_default();
-            hash(file, &mut sha256, progress)?;
-        }
-        let signer = match signer(files, memory, places) {
-            Ok(signer) => Some(signer),
-            Err(why) if mode == Mode::Enforce => return Err(why),
-            Err(why) => {
-                pr_warn!(
-                    "{}; loading it all the same (llamux.sig=warn)\n",
-                    why.as_str()
-                );
-                None
+        let digit = |nibble: u8| b"0123456789abcdef".get(usize::from(nibble)).copied();
+        for digest in digests {
+            let mut push = |byte| sha256.push(byte, GFP_KERNEL).map_err(no_memory);
+            for byte in digest {
+                push(digit(byte >> 4).unwrap_or(b'?'))?;
+                push(digit(byte & 15).unwrap_or(b'?'))?;
             }
-        };
-        Ok(Some(Self { sha256, signer }))
+            push(b' ')?;
+        }
+        Ok(Self { sha256, signer })
     }
 }
 
-/// Appends a file's SHA-256.
-fn hash(file: &[u8], text: &mut KVec<u8>, progress: &Progress) -> Result<(), Reason> {
-    let mut hash = sys::Sha256::new();
-    for piece in file.chunks(PIECE) {
-        progress.check()?;
-        hash.add(piece);
-        sys::resched();
+/// Begins to hash so many files. With [`Mode::Off`] there is no need for that.
+pub(crate) fn hashing(mode: Mode, files: &Files) -> Result<Option<Hashing>, Reason> {
+    if mode == Mode::Off {
+        return Ok(None);
     }
-    let mut push = |byte| text.push(byte, GFP_KERNEL).map_err(no_memory);
-    let digit = |nibble: u8| b"0123456789abcdef".get(usize::from(nibble)).copied();
-    for byte in hash.end() {
-        push(digit(byte >> 4).unwrap_or(b'?'))?;
-        push(digit(byte & 15).unwrap_or(b'?'))?;
+    let path = files.path();
+    if !cfg!(CONFIG_LLAMUX_SIG) {
+        return Err(reason(fmt!(
+            "{path}: llamux.sig=enforce, and this kernel checks no signatures"
+        )));
     }
-    push(b' ')
+    let hashing = Hashing::start(files.paths().count());
+    let no_thread = |error| reason(fmt!("{path}: no thread to hash it ({error:?})"));
+    hashing.map(Some).map_err(no_thread)
+}
+
+/// Checks the signatures of files. Returns who signed them, if that is known; an error if it has to be.
+pub(crate) fn check(
+    mode: Mode,
+    files: &Files,
+    memory: &[u8],
+    places: &[Range<usize>],
+) -> Result<Option<CString>, Reason> {
+    if mode == Mode::Off {
+        return Ok(None);
+    }
+    match signer(files, memory, places) {
+        Ok(signer) => Ok(Some(signer)),
+        Err(why) if mode == Mode::Enforce => Err(why),
+        Err(why) => {
+            pr_warn!(
+                "{}; loading it all the same (llamux.sig=warn)\n",
+                why.as_str()
+            );
+            Ok(None)
+        }
+    }
 }
 
 /// Who signed the files: all of them, and the same for all.
