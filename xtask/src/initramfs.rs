@@ -115,6 +115,8 @@ impl<W: Write> Archive<W> {
 
 /// What goes into one boot's initramfs.
 pub(crate) struct Content<'a> {
+    /// An archive that comes before everything else.
+    pub(crate) head: Option<&'a Path>,
     pub(crate) model: Option<&'a Model>,
     /// Programs and other files: the path in the system, and the file.
     pub(crate) files: &'a [(String, PathBuf)],
@@ -127,6 +129,9 @@ pub(crate) struct Content<'a> {
 /// Writes the initramfs to `to`.
 pub(crate) fn write(cx: &Context, content: &Content<'_>, to: &Path) -> Result<()> {
     let mut out = File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
+    if let Some(head) = content.head {
+        io::copy(&mut File::open(head)?, &mut out)?;
+    }
     if let Some(model) = content.model {
         let part = model_part(cx, model)?;
         io::copy(&mut File::open(part)?, &mut out)?;
@@ -200,8 +205,86 @@ fn overlay<W: Write>(archive: &mut Archive<W>, base: &Path, dir: &Path) -> Resul
     Ok(())
 }
 
+/// Counts what is written.
+struct Counted<W> {
+    out: W,
+    len: usize,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = self.out.write(bytes)?;
+        self.len += len;
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// The size of a page, which the archives of a model that is used in place are multiples of.
+const PAGE: usize = 4096;
+/// Bytes of the header of an archive's entry, which its name and a NUL follow.
+pub(crate) const HEADER: usize = 110;
+
+/// Writes an archive whose model can be used in place: its data begin `shift` bytes in front of a page.
+pub(crate) fn in_place(
+    out: impl Write,
+    name: &str,
+    mut model: impl io::Read,
+    size: u64,
+    shift: usize,
+) -> Result<()> {
+    let mut archive = Archive::new(Counted { out, len: 0 });
+    let mut path = format!("lib/firmware/llamux/{name}.gguf");
+    archive.parents(Path::new(&path))?;
+    let begin = archive.out.len + HEADER + path.len() + 1 + shift;
+    path.extend(std::iter::repeat_n(
+        '\0',
+        begin.next_multiple_of(PAGE) - begin,
+    ));
+    let size = u32::try_from(size).context("a model of 4 GiB does not fit into an archive")?;
+    let mut writer = archive
+        .entry(Path::new(&path), 0o100_644)
+        .write(&mut archive.out, size);
+    io::copy(&mut model, &mut writer)?;
+    writer.finish()?;
+    let mut out = archive.finish()?;
+    let rest = out.len.next_multiple_of(PAGE) - out.len;
+    out.write_all(&[0; PAGE][..rest])?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Such an archive of a model, made once.
+pub(crate) fn in_place_part(cx: &Context, model: &Model) -> Result<PathBuf> {
+    part(cx, model, "-in-place", |out| {
+        let input = File::open(&model.file)?;
+        in_place(out, &model.name, input, model.bytes, 0)
+    })
+}
+
 /// The archive with the model in it, made once.
 fn model_part(cx: &Context, model: &Model) -> Result<PathBuf> {
+    part(cx, model, "", |out| {
+        let mut archive = Archive::new(out);
+        archive.file(
+            &format!("lib/firmware/llamux/{}.gguf", model.name),
+            &model.file,
+        )?;
+        archive.finish()?.flush()?;
+        Ok(())
+    })
+}
+
+/// What `make` writes for a model, kept until the model changes.
+fn part(
+    cx: &Context,
+    model: &Model,
+    kind: &str,
+    make: impl FnOnce(BufWriter<File>) -> Result<()>,
+) -> Result<PathBuf> {
     let meta = fs::metadata(&model.file)?;
     let key = format!(
         "{}-{}-{}-{}",
@@ -210,16 +293,11 @@ fn model_part(cx: &Context, model: &Model) -> Result<PathBuf> {
         meta.mtime(),
         meta.ino()
     );
-    let part = cx.cache_dir("initramfs")?.join(format!("{key}.cpio"));
+    let part = cx.cache_dir("initramfs")?.join(format!("{key}{kind}.cpio"));
     if !part.exists() {
         eprintln!("initramfs: packing {}", model.file.display());
         let new = part.with_extension("new");
-        let mut archive = Archive::new(BufWriter::with_capacity(1 << 20, File::create(&new)?));
-        archive.file(
-            &format!("lib/firmware/llamux/{}.gguf", model.name),
-            &model.file,
-        )?;
-        archive.finish()?.flush()?;
+        make(BufWriter::with_capacity(1 << 20, File::create(&new)?))?;
         fs::rename(&new, &part)?;
     }
     Ok(part)
@@ -252,5 +330,27 @@ mod tests {
             ("a/d", 0o100_755),
         ];
         assert_eq!(names, expected.map(|(name, mode)| (name.to_owned(), mode)));
+    }
+
+    #[test]
+    fn a_model_that_is_used_in_place_begins_with_a_page() {
+        let model = b"GGUF and more".repeat(1000);
+        for shift in [0, 4, 32] {
+            let mut bytes = Vec::new();
+            let size = model.len() as u64;
+            in_place(&mut bytes, "name", model.as_slice(), size, shift).unwrap();
+            assert_eq!(bytes.len() % PAGE, 0);
+            assert_eq!(bytes[PAGE - shift..][..model.len()], model);
+            let mut input = bytes.as_slice();
+            loop {
+                let reader = newc::Reader::new(input).unwrap();
+                let name = reader.entry().name().to_owned();
+                assert!(!reader.entry().is_trailer(), "there is no model");
+                if name == "lib/firmware/llamux/name.gguf" {
+                    break;
+                }
+                input = reader.finish().unwrap();
+            }
+        }
     }
 }

@@ -52,6 +52,9 @@ pub(crate) struct Args {
     /// A directory whose files are added to the system.
     #[arg(long, value_name = "DIR")]
     overlay: Option<PathBuf>,
+    /// Have the model at the head of the initrd, where the kernel uses it without a copy.
+    #[arg(long)]
+    in_place: bool,
     /// Boot the debug kernel.
     #[arg(long)]
     debug: bool,
@@ -70,6 +73,10 @@ pub(crate) struct Boot<'a> {
     /// Another image than the one that is built.
     pub(crate) image: Option<&'a Path>,
     pub(crate) model: Option<&'a Model>,
+    /// Whether the model is used where the boot loader leaves it.
+    pub(crate) in_place: bool,
+    /// An archive of ours at the head of the initrd.
+    pub(crate) head: Option<PathBuf>,
     pub(crate) memory_mb: Option<u64>,
     pub(crate) threads: Option<usize>,
     pub(crate) append: Vec<String>,
@@ -90,6 +97,8 @@ impl<'a> Boot<'a> {
             source,
             image: None,
             model: None,
+            in_place: false,
+            head: None,
             memory_mb: None,
             threads: None,
             append: Vec::new(),
@@ -113,11 +122,15 @@ impl<'a> Boot<'a> {
         // With one processor what must wait for another would never be tried.
         let cpus = self.threads.unwrap_or(cpus).clamp(2, 8);
 
-        let reserved = self.model.map_or(0, reserved_mb);
-        // The model is in memory three times for a moment: as the loader left it, unpacked, and reserved.
+        let reserved = self
+            .model
+            .map_or(0, |model| reserved_mb(model, self.in_place));
+        // The model is in memory three times for a moment: as the loader left it, unpacked, and reserved. In
+        // place, only the first of these is there.
+        let copies = if self.in_place { 1 } else { 2 };
         let unpacked = self
             .model
-            .map_or(0, |model| 2 * model.bytes.div_ceil(1 << 20));
+            .map_or(0, |model| copies * model.bytes.div_ceil(1 << 20));
         let base = if self.debug { 1024 } else { 256 };
         let needed = reserved + unpacked + base;
         let memory_mb = self.memory_mb.unwrap_or(needed);
@@ -144,8 +157,13 @@ impl<'a> Boot<'a> {
         let dir = cx.root.join("target/llamux").join(variant.name());
         fs::create_dir_all(&dir)?;
         let initrd = dir.join(format!("initrd-{}.cpio", std::process::id()));
+        let mut head = self.head;
+        if let (true, Some(model)) = (self.in_place, self.model) {
+            head = Some(initramfs::in_place_part(cx, model)?);
+        }
         let content = Content {
-            model: self.model,
+            head: head.as_deref(),
+            model: self.model.filter(|_| !self.in_place),
             files: &files,
             overlay: self.overlay,
             command: self.command,
@@ -169,13 +187,14 @@ impl<'a> Boot<'a> {
     }
 }
 
-/// What to reserve for a model: the file, the tables made of it, and room to think.
-fn reserved_mb(model: &Model) -> u64 {
+/// What to reserve for a model: the file if it is copied, the tables made of it, and room to think.
+fn reserved_mb(model: &Model, in_place: bool) -> u64 {
     let file = model.bytes.div_ceil(1 << 20);
-    if file < 512 {
-        file + 192
+    let room = if file < 512 { 192 } else { 512 };
+    if in_place {
+        room
     } else {
-        file + 512
+        file + room
     }
 }
 
@@ -210,6 +229,8 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
         source: &args.source,
         image: None,
         model: Some(&model),
+        in_place: args.in_place,
+        head: None,
         memory_mb: args.memory,
         threads: args.threads,
         append: args.append.clone(),

@@ -19,7 +19,7 @@ use crate::model::{self, Model};
 use crate::progress::human_time;
 use crate::run::{quoted, Boot};
 use crate::toolchain::Toolchain;
-use crate::{lock, series, setup, sh};
+use crate::{initramfs, lock, series, setup, sh};
 
 /// Run all tests: the host's, and those of a booted system.
 #[derive(clap::Args)]
@@ -111,6 +111,7 @@ const STEPS: &[(&str, Level, Step)] = &[
     ("uml: answers of the host engine", Level::Full, answers_uml),
     ("uml: models that are refused", Level::Full, refusals),
     ("uml: signatures", Level::Full, signatures),
+    ("uml: a model in place", Level::Full, in_place_uml),
     ("uml: ends of a boot", Level::Full, ends),
     ("uml: haiku at the end", Level::Full, haiku_uml),
     (
@@ -125,6 +126,7 @@ const STEPS: &[(&str, Level, Step)] = &[
         Level::Full,
         answers_x86_64,
     ),
+    ("x86_64: a model in place", Level::Full, in_place_x86_64),
     ("uml debug: KUnit and self-tests", Level::Full, debug_uml),
     ("clippy on the driver", Level::Full, clippy_driver),
     (
@@ -702,6 +704,146 @@ fn generate(
     sh::announce(&host);
     let text = sh::read(&mut host)?;
     serde_json::from_str(&text).with_context(|| format!("not JSON: {text}"))
+}
+
+fn in_place_uml(lab: &Lab<'_>) -> Result<Found> {
+    let mut found = in_place(lab, Target::Uml, &model::find(lab.cx, None)?)?;
+    found.add(not_in_place(lab)?);
+    Ok(found)
+}
+
+fn in_place_x86_64(lab: &Lab<'_>) -> Result<Found> {
+    in_place(lab, Target::X86_64, &small_model(lab)?)
+}
+
+/// A model at the head of the initrd is used there, and its pages are given back when it is unloaded.
+fn in_place(lab: &Lab<'_>, target: Target, model: &Model) -> Result<Found> {
+    let prompt = PROMPTS[0];
+    let script = format!(
+        "llama --json --raw --temperature 0 --max-tokens 16 -- {} || exit\n\
+         sed -n 's/^kernels: //p' /proc/llamux/status\n\
+         cat /proc/llamux/status /sys/kernel/llamux/models\n\
+         ls /lib/firmware/llamux 2>&1\n\
+         total() {{ awk '/^MemTotal/ {{ print $2 }}' /proc/meminfo; }}\n\
+         before=$(total)\n\
+         echo {name} >/sys/kernel/llamux/unload\n\
+         while grep -q name= /sys/kernel/llamux/models; do sleep 0.1; done\n\
+         echo \"given back: $(($(total) - before))\"\n\
+         echo {name} >/sys/kernel/llamux/load\n\
+         echo \"again: $?\"\n",
+        quoted(prompt),
+        name = model.name
+    );
+    let mut boot = Boot::new(target, lab.source, &script);
+    boot.model = Some(model);
+    boot.in_place = true;
+    boot.timeout = Some(Duration::from_secs(1200));
+    let outcome = boot.run(lab.cx)?;
+    outcome.status()?;
+    let text = &outcome.output;
+    let mut lines = text.lines();
+    let (Some(answer), Some(kernels)) = (lines.next(), lines.next()) else {
+        bail!("there is no answer: {text}");
+    };
+    let asked: Asked = serde_json::from_str(answer).with_context(|| format!("not JSON: {text}"))?;
+    let expected = generate(lab, model, prompt, 16, kernels)?;
+    let mut found = Found::default();
+    found.test("the answer", same(&asked, &expected));
+    let has = |words: &str| match text.contains(words) {
+        true => Ok(()),
+        false => Err(anyhow::anyhow!("there is no {words:?}: {text}")),
+    };
+    found.test("the state", has("\nweights: in place\n"));
+    found.test("the list of models", has(" weights=in-place\n"));
+    found.test("nothing was read", has(" read=0 "));
+    found.test("it is no file", has("No such file"));
+    found.test("it cannot be loaded again", has("again: 1\n"));
+    let given = text
+        .lines()
+        .find_map(|line| line.strip_prefix("given back: "));
+    let given: u64 = given.and_then(|given| given.parse().ok()).unwrap_or(0);
+    found.test(
+        "its pages come back",
+        // But for a page at each end.
+        match given * 1024 + 2 * 4096 >= model.bytes {
+            true => Ok(()),
+            false => Err(anyhow::anyhow!("{given} KiB of {} bytes", model.bytes)),
+        },
+    );
+    found.test("a clean log", unclean(&outcome.log));
+    Ok(found)
+}
+
+/// What is not as it should be at the head of the initrd is said, and is unpacked and read if it can be.
+fn not_in_place(lab: &Lab<'_>) -> Result<Found> {
+    let model = small_model(lab)?;
+    let good = fs::read(&model.file)?;
+    let dir = lab.cx.root.join("target/llamux/in-place");
+    fs::create_dir_all(&dir)?;
+    let archive = |bytes: &[u8], shift| {
+        let mut out = Vec::new();
+        let size = bytes.len() as u64;
+        initramfs::in_place(&mut out, "head", bytes, size, shift)?;
+        Ok::<_, anyhow::Error>(out)
+    };
+    let whole = archive(&good, 0)?;
+    // Without the zeros that make it whole pages. A NUL and three bytes to fill up end it.
+    let end = whole.iter().rposition(|&byte| byte != 0).unwrap_or(0);
+    let unpadded = whole[..(end + 8) & !3].to_vec();
+    // Three gigabytes, says the header.
+    let mut cut = whole.clone();
+    let path = b"lib/firmware/llamux/head.gguf";
+    let name = whole.windows(path.len()).position(|bytes| bytes == path);
+    let size = name.context("there is no name")? - initramfs::HEADER + 6 + 6 * 8;
+    cut[size..size + 8].copy_from_slice(b"c0000000");
+    let cases = [
+        (
+            "misaligned",
+            archive(&good, 4)?,
+            "28 bytes behind a multiple of 32",
+            "ready",
+        ),
+        (
+            "not on a page",
+            unpadded,
+            "does not begin with a page",
+            "ready",
+        ),
+        (
+            "no model",
+            archive(b"GARB", 0)?,
+            "not a GGUF",
+            "unavailable",
+        ),
+        // What follows is taken for its data by whoever unpacks it, so that there is no system.
+        ("cut", cut, "the initrd ends before it does", ""),
+    ];
+    let mut found = Found::default();
+    for (name, head, said, state) in cases {
+        let path = dir.join("head.cpio");
+        fs::write(&path, head)?;
+        let script = "while grep -q 'state: loading' /proc/llamux/status; do sleep 0.1; done\n\
+                      cat /proc/llamux/status";
+        let mut boot = Boot::new(Target::Uml, lab.source, script);
+        boot.head = Some(path);
+        boot.memory_mb = Some(768);
+        boot.append.push("llamux_mem=320M".to_owned());
+        let outcome = boot.run(lab.cx)?;
+        let logged = outcome.log.iter().any(|line| line.contains(said));
+        let wanted = format!("state: {state}\n");
+        found.test(
+            name,
+            if !logged {
+                Err(anyhow::anyhow!("the log does not say {said:?}"))
+            } else if state.is_empty() || outcome.output.contains(&wanted) {
+                Ok(())
+            } else {
+                Err(anyhow::anyhow!("not {state}: {}", outcome.output))
+            },
+        );
+    }
+    fs::remove_dir_all(&dir)?;
+    Ok(found)
 }
 
 /// `llamux-host`, built.

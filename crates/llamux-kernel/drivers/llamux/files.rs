@@ -11,6 +11,7 @@ use kernel::str::CString;
 use kernel::time::{Instant, Monotonic};
 use llamux_engine::gguf::{PartName, MAX_PARTS};
 
+use crate::inplace::Found;
 use crate::load::{reason, Reason};
 use crate::models::Progress;
 use crate::status::Shown;
@@ -23,8 +24,13 @@ pub(crate) const PIECE: usize = 16 << 20;
 /// What is told of each piece that was read, with the number of its file.
 pub(crate) type Then<'t> = dyn FnMut(usize, &[u8]) -> Result<(), Reason> + 't;
 
-/// Open files, in the order of the parts.
-pub(crate) struct Files(KVec<File>);
+/// The files of a model.
+pub(crate) struct Files {
+    /// Those that are open, in the order of the parts.
+    open: KVec<File>,
+    /// The one that is used where it lies, instead of these.
+    in_place: Option<Found>,
+}
 
 struct File {
     file: ModelFile,
@@ -87,10 +93,20 @@ impl From<AllocError> for Refusal {
     }
 }
 
+impl From<Error> for Refusal {
+    /// Of the only error that comes without a reason.
+    fn from(error: Error) -> Self {
+        Self::new(error, no_memory(error))
+    }
+}
+
 impl Files {
     /// Opens the model of this name, with all parts if it is named like one. Without a name, the first in
     /// alphabetical order.
     pub(crate) fn open(name: Option<&CStr>) -> Result<Self, Refusal> {
+        if let Some(found) = Found::new(name)? {
+            return Self::in_place_of(found);
+        }
         let first = ModelFile::open(name).map_err(|(error, path)| {
             let path = sys::path_str(&path);
             let reason = match error {
@@ -110,9 +126,12 @@ impl Files {
             };
             Refusal::new(error, reason)
         })?;
-        let mut files = Self(KVec::new());
+        let mut files = Self {
+            open: KVec::new(),
+            in_place: None,
+        };
         let Some(name) = PartName::parse(first.name()) else {
-            files.0.push(File::new(first)?, GFP_KERNEL)?;
+            files.open.push(File::new(first)?, GFP_KERNEL)?;
             return Ok(files);
         };
         if usize::from(name.count) > MAX_PARTS {
@@ -137,36 +156,58 @@ impl Files {
                 };
                 Refusal::new(error, reason)
             })?;
-            files.0.push(File::new(file)?, GFP_KERNEL)?;
+            files.open.push(File::new(file)?, GFP_KERNEL)?;
         }
         Ok(files)
     }
 
+    fn in_place_of(found: Found) -> Result<Self, Refusal> {
+        if PartName::parse(sys::name_of(found.path())).is_some() {
+            let reason = reason(fmt!(
+                "{}: is a part of a model, and these are not used in place; put it behind the first \
+                 archive of the initrd",
+                found.path()
+            ));
+            return Err(Refusal::new(EINVAL, reason));
+        }
+        Ok(Self {
+            open: KVec::new(),
+            in_place: Some(found),
+        })
+    }
+
+    /// The file that is used where it lies, if one is.
+    pub(crate) fn in_place(&self) -> Option<&Found> {
+        self.in_place.as_ref()
+    }
+
     /// The path of the first.
     pub(crate) fn path(&self) -> &str {
-        self.0.first().map_or("", |file| file.file.path())
+        self.paths().next().unwrap_or("")
     }
 
     /// The paths of all.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|file| file.file.path())
+        let open = self.open.iter().map(|file| file.file.path());
+        Iterator::chain(self.in_place.iter().map(Found::path), open)
     }
 
     /// The model's name: that of the first, without directory and suffix.
     pub(crate) fn name(&self) -> &str {
-        self.0.first().map_or("", |file| file.file.name())
+        sys::name_of(self.path())
     }
 
     /// Bytes of all of them.
     pub(crate) fn bytes(&self) -> u64 {
-        // CAST: `usize` is at most 64 bits wide.
-        let bytes = self.0.iter().map(|file| file.bytes as u64);
-        bytes.fold(0, u64::saturating_add)
+        let open = self.open.iter().map(|file| file.bytes);
+        Iterator::chain(self.in_place.iter().map(Found::bytes), open)
+            // CAST: `usize` is at most 64 bits wide.
+            .fold(0, |sum: u64, bytes| sum.saturating_add(bytes as u64))
     }
 
-    /// Bytes of memory for all of them, each of which begins on a page of its own.
+    /// Bytes of memory to read them into, where each begins on a page of its own.
     pub(crate) fn memory(&self) -> Option<usize> {
-        self.0.iter().try_fold(0usize, |sum, file| {
+        self.open.iter().try_fold(0usize, |sum, file| {
             let bytes = file.bytes.checked_next_multiple_of(PAGE_SIZE)?;
             sum.checked_add(bytes)
         })
@@ -175,8 +216,13 @@ impl Files {
     /// Where each of them is in that memory.
     pub(crate) fn places(&self) -> Result<KVec<Range<usize>>, Reason> {
         let mut places = KVec::new();
+        if let Some(found) = &self.in_place {
+            places
+                .push(0..found.bytes(), GFP_KERNEL)
+                .map_err(no_memory)?;
+        }
         let mut begin = 0;
-        for File { bytes, .. } in &self.0 {
+        for File { bytes, .. } in &self.open {
             // OVERFLOW: `memory()` has added them up.
             places
                 .push(begin..begin + bytes, GFP_KERNEL)
@@ -195,7 +241,7 @@ impl Files {
         progress: &Progress,
         then: &mut Then<'_>,
     ) -> Result<(), Reason> {
-        for (index, (file, place)) in self.0.iter().zip(places).enumerate() {
+        for (index, (file, place)) in self.open.iter().zip(places).enumerate() {
             let memory = memory.get_mut(place.clone()).unwrap_or_default();
             let head = 0..PIECE.min(file.bytes);
             file.read(memory, head, progress, |piece| then(index, piece))?;
@@ -211,7 +257,7 @@ impl Files {
         progress: &Progress,
         then: &mut Then<'_>,
     ) -> Result<(), Reason> {
-        for (index, (file, place)) in self.0.iter().zip(places).enumerate() {
+        for (index, (file, place)) in self.open.iter().zip(places).enumerate() {
             let memory = memory.get_mut(place.clone()).unwrap_or_default();
             let rest = PIECE.min(file.bytes)..file.bytes;
             file.read(memory, rest, progress, |piece| then(index, piece))?;
@@ -221,7 +267,7 @@ impl Files {
 
     /// Gives the memory back that they take in the initramfs, if they are there.
     pub(crate) fn remove_from_initramfs(&self) {
-        for File { file, .. } in &self.0 {
+        for File { file, .. } in &self.open {
             let path = file.path();
             match file.remove_from_initramfs() {
                 Ok(true) => pr_info!("{path}: removed from the initramfs, its memory is free\n"),

@@ -20,6 +20,7 @@ mod files;
 mod greeting;
 mod haiku;
 mod hash;
+mod inplace;
 mod latency;
 mod limits;
 mod load;

@@ -93,8 +93,13 @@ pub(crate) fn load(
     let short = |arena: Option<usize>, shortage: &Shortage| {
         too_large(path, (file_bytes, arena), shortage, means.region)
     };
-    let mut memory =
-        Memory::new(means.region, file_bytes).map_err(|shortage| short(None, &shortage))?;
+    let mut memory = match files.in_place() {
+        None => Memory::new(means.region, file_bytes).map_err(|shortage| short(None, &shortage))?,
+        Some(found) => {
+            let taken = found.take().map(Memory::InPlace);
+            taken.ok_or_else(|| reason(fmt!("{path}: is in use already")))?
+        }
+    };
     progress.takes(memory.len());
     let mut places = files.places()?;
     let mode = means.settings.sig;
@@ -106,7 +111,10 @@ pub(crate) fn load(
         // after `hashing`: here as it was declared before, in the image as its field comes later.
         Some(hashing) => unsafe { hashing.add(file, piece) }.map_err(no_memory),
     };
-    files.read_heads(memory.bytes_mut(), &places, progress, &mut read)?;
+    match files.in_place() {
+        None => files.read_heads(memory.bytes_mut(), &places, progress, &mut read)?,
+        Some(_) => read(0, memory.bytes())?,
+    }
     let mut arena = None;
     if wanted.requant.is_none() {
         // What the beginnings do not say is known when all of the file is there.
@@ -114,7 +122,9 @@ pub(crate) fn load(
             arena = Some(take(&plan, means.region, &short)?);
         }
     }
-    files.read_rest(memory.bytes_mut(), &places, progress, &mut read)?;
+    if files.in_place().is_none() {
+        files.read_rest(memory.bytes_mut(), &places, progress, &mut read)?;
+    }
     let signer = sig::check(mode, files, memory.bytes(), &places)?;
     let mut digests = None;
 
@@ -167,6 +177,7 @@ pub(crate) fn load(
     let identity = identity.transpose()?;
     progress.check()?;
 
+    model.set_used();
     if wanted.remove {
         files.remove_from_initramfs();
     }
@@ -189,6 +200,7 @@ pub(crate) fn load(
             bytes,
             requant.as_ref(),
             identity.as_ref(),
+            files.in_place().is_some(),
         )
     });
     let facts = facts.map_err(no_memory)?;

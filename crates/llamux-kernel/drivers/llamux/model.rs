@@ -17,6 +17,7 @@ use llamux_engine::math::{Executor, Kernels};
 use llamux_engine::{Engine, Error as EngineError, Options};
 
 use crate::hash::{Digest, Hashing};
+use crate::inplace::InPlace;
 use crate::region::{Piece, Region};
 use crate::sys;
 
@@ -26,6 +27,8 @@ pub(crate) enum Memory {
     Reserved(Piece),
     /// Of vmalloc, where nothing was reserved.
     Vmalloc(VVec<u8>),
+    /// Where the boot loader left the file.
+    InPlace(InPlace),
 }
 
 /// There is not so much memory.
@@ -56,6 +59,7 @@ impl Memory {
         match self {
             Self::Reserved(piece) => piece,
             Self::Vmalloc(memory) => memory,
+            Self::InPlace(file) => file,
         }
     }
 
@@ -63,6 +67,7 @@ impl Memory {
         match self {
             Self::Reserved(piece) => piece,
             Self::Vmalloc(memory) => memory,
+            Self::InPlace(file) => file,
         }
     }
 
@@ -71,6 +76,7 @@ impl Memory {
         match self {
             Self::Reserved(piece) => piece.size(),
             Self::Vmalloc(memory) => memory.len(),
+            Self::InPlace(file) => file.len(),
         }
     }
 
@@ -177,6 +183,13 @@ impl Model {
     pub(crate) fn digests(&mut self, stop: &dyn Fn() -> bool) -> Result<Option<KVec<Digest>>> {
         let hashing = self.image.hashing.take();
         hashing.map(|hashing| hashing.finish(stop)).transpose()
+    }
+
+    /// Says that it is in use. A file that is used in place cannot be loaded again then.
+    pub(crate) fn set_used(&mut self) {
+        if let Memory::InPlace(file) = &mut self.image.memory {
+            file.set_used();
+        }
     }
 
     /// Bytes of memory that it has.

@@ -48,6 +48,8 @@ impl ModelId {
 pub(crate) struct Progress {
     /// Bytes of the files.
     file: u64,
+    /// Whether they are used where they lie.
+    in_place: bool,
     read: Atomic<u64>,
     /// How long that took, in nanoseconds.
     read_ns: Atomic<u64>,
@@ -57,9 +59,10 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    fn new(file: u64) -> Self {
+    fn new(files: &Files) -> Self {
         Self {
-            file,
+            file: files.bytes(),
+            in_place: files.in_place().is_some(),
             read: Atomic::new(0),
             read_ns: Atomic::new(0),
             memory: Atomic::new(0),
@@ -212,7 +215,7 @@ impl Directory {
     }
 
     /// Makes an entry for a model that is about to be loaded, in the place of one that failed.
-    fn add(&mut self, name: &[u8], file: u64) -> Result<(ModelId, Arc<Progress>)> {
+    fn add(&mut self, name: &[u8], files: &Files) -> Result<(ModelId, Arc<Progress>)> {
         let failed = |entry: &Entry| matches!(entry.state, State::Unavailable(_));
         if self
             .entries
@@ -222,7 +225,7 @@ impl Directory {
             return Err(EEXIST);
         }
         let name = CString::try_from_fmt(fmt!("{}", Shown(&Utf8(name))))?;
-        let progress = Arc::new(Progress::new(file), GFP_KERNEL)?;
+        let progress = Arc::new(Progress::new(files), GFP_KERNEL)?;
         self.entries.reserve(1, GFP_KERNEL)?;
         self.entries
             .retain(|entry| !(failed(entry) && entry.name.to_bytes() == name.to_bytes()));
@@ -325,6 +328,7 @@ impl Directory {
         for entry in &self.entries {
             let Progress {
                 file,
+                in_place,
                 read,
                 read_ns,
                 memory,
@@ -335,10 +339,11 @@ impl Directory {
             } else {
                 "no"
             };
+            let weights = if *in_place { "in-place" } else { "read" };
             let name = entry.name.to_bytes();
             write!(
                 page,
-                "name={} state={} default={default} bytes={} read={} of={file} read_us={}",
+                "name={} state={} default={default} bytes={} read={} of={file} read_us={} weights={weights}",
                 Escaped(name),
                 entry.state.name(),
                 memory.load(Relaxed),
@@ -506,7 +511,7 @@ impl Service {
         let added = self
             .models
             .lock()
-            .add(files.name().as_bytes(), files.bytes());
+            .add(files.name().as_bytes(), &files);
         let (id, progress) = added.map_err(|_| reason(fmt!("{}: out of memory", files.path())))?;
         let wanted = Wanted {
             files,
@@ -605,10 +610,7 @@ impl Service {
             pr_err!("load: {}\n", Shown(&refusal.reason));
             refusal.error
         })?;
-        let (id, progress) = self
-            .models
-            .lock()
-            .add(line.name.as_bytes(), files.bytes())?;
+        let (id, progress) = self.models.lock().add(line.name.as_bytes(), &files)?;
         let wanted = Wanted {
             files,
             requant: line.requant,

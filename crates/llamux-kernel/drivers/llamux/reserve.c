@@ -49,6 +49,7 @@ void __init llamux_reserve(void)
 {
 	phys_addr_t size = PAGE_ALIGN(wanted), start, end;
 
+	llamux_find_in_place();
 	if (!size)
 		return;
 	start = memblock_phys_alloc(size, SZ_2M);

@@ -80,6 +80,12 @@ void llamux_trace_fpu_section(u32 thread, u32 operation, u64 ns);
 /* reserve.c */
 void *llamux_reserved(size_t *size);
 
+/* inplace.c */
+void llamux_find_in_place(void);
+int llamux_in_place_find(const char *name, char *path, size_t path_size, size_t *size);
+void *llamux_in_place_take(unsigned int index);
+void llamux_in_place_give(unsigned int index, bool used);
+
 /* Defined in Rust. */
 long llamux_command(unsigned long command, size_t size);
 int llamux_status_show(struct seq_file *m, void *v);

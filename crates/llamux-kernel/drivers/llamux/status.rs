@@ -80,6 +80,7 @@ impl Facts {
         used: usize,
         requant: Option<&Requant>,
         identity: Option<&Identity>,
+        in_place: bool,
     ) -> Result<Self> {
         let name = Shown(&info.name);
         let architecture = Shown(&info.architecture);
@@ -87,6 +88,7 @@ impl Facts {
         let (parameters, context) = (info.parameters, info.context);
         let (sessions, cache) = (info.sequences, info.kv_positions);
         let chat = info.chat.map_or("none", |chat| chat.format().name());
+        let weights = if in_place { "in place" } else { "read" };
         let source = if reserved == 0 { "vmalloc" } else { "reserved" };
         Ok(Self {
             context,
@@ -95,14 +97,15 @@ impl Facts {
                  parameters: {parameters}\nquantization: {quantization}\ncontext: {context}\n\
                  chat_format: {chat}\nsessions_max: {sessions}\ncache: {cache}\n\
                  kernels: {}\nthreads: {threads}\n\
-                 memory_source: {source}\nmemory_reserved: {reserved}\nmemory_used: {used}\n{}{}",
+                 memory_source: {source}\nmemory_reserved: {reserved}\nmemory_used: {used}\n\
+                 weights: {weights}\n{}{}",
                 kernels.name(),
                 Lines(requant),
                 Files(identity)
             ))?,
             summary: CString::try_from_fmt(fmt!(
                 "{name}, {architecture}, {parameters} parameters, {quantization}, {used} bytes of \
-                 {source} memory, {} on {threads} threads",
+                 {source} memory, weights {weights}, {} on {threads} threads",
                 kernels.name()
             ))?,
         })

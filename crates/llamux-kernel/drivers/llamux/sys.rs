@@ -390,11 +390,9 @@ impl ModelFile {
         path_str(&self.path)
     }
 
-    /// Its name: the path's last part, without its suffix.
+    /// Its name.
     pub(crate) fn name(&self) -> &str {
-        let path = self.path();
-        let name = path.rsplit('/').next().unwrap_or(path);
-        name.strip_suffix(".gguf").unwrap_or(name)
+        name_of(self.path())
     }
 
     /// Reads as much as fits, from `offset` on. Returns how much that was, and the file's size.
@@ -441,6 +439,12 @@ impl Drop for ModelFile {
 pub(crate) fn path_str(path: &[u8]) -> &str {
     let end = path.iter().position(|&b| b == 0).unwrap_or(path.len());
     core::str::from_utf8(path.get(..end).unwrap_or(&[])).unwrap_or("(not UTF-8)")
+}
+
+/// The name of a model: the last part of its path, without its suffix.
+pub(crate) fn name_of(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.strip_suffix(".gguf").unwrap_or(name)
 }
 
 /// A SHA-256 that is being computed.
