@@ -155,6 +155,9 @@ pub(crate) const STRANGERS: u64 = 1 << 63;
 /// Most positions of the cache.
 const MAX_KV_POSITIONS: u32 = 1 << 24;
 
+/// Longest system prompt of [`Engine::set_instructions`], in bytes.
+pub const MAX_INSTRUCTIONS: usize = 1024;
+
 /// Tokens of a prompt that are computed between two tokens of others' answers.
 const PIECE: u32 = 32;
 
@@ -178,6 +181,9 @@ pub struct Engine<'a> {
     pub(crate) grammar_places: grammar::Places<'a>,
     /// Its chat format, or why there is none.
     pub(crate) chat: Result<Chat<'a>, Error>,
+    /// The system prompt that takes the place of the chat format's own, and its length.
+    pub(crate) instructions: &'a mut [u8],
+    pub(crate) instructions_len: usize,
     /// Tokens of the system prompt.
     pub(crate) system: u32,
     pub(crate) batch: u32,
@@ -206,6 +212,7 @@ struct Parts<'a> {
     candidates: &'a mut [Candidates],
     matcher: MatcherMemory<'a>,
     grammar_places: grammar::Places<'a>,
+    instructions: &'a mut [u8],
     model: Model<'a>,
 }
 
@@ -272,6 +279,7 @@ impl<'a> Parts<'a> {
             candidates: arena.slice(1)?,
             matcher,
             grammar_places: grammar::Places::lay_out(size(sequences) + 1, arena)?,
+            instructions: arena.slice(MAX_INSTRUCTIONS)?,
             model: Model::lay_out(gguf, hyper, cache, arena)?,
         })
     }
@@ -365,6 +373,8 @@ impl<'a> Engine<'a> {
             matcher,
             grammar_places: parts.grammar_places,
             chat,
+            instructions: parts.instructions,
+            instructions_len: 0,
             system: 0,
             batch: abi::MAX_BATCH,
             piece: PIECE,
@@ -398,6 +408,28 @@ impl<'a> Engine<'a> {
     /// The chat format, or why there is none.
     pub fn chat(&self) -> Result<Chat<'a>, Error> {
         self.chat
+    }
+
+    /// Puts this text in front of the conversations that begin from now on, instead of the system prompt of
+    /// the chat format; without text that comes again. Returns whether it is another one than before. What
+    /// they begin with is not computed until [`prewarm`](Self::prewarm) is called, or it is needed. What was
+    /// [`extend`](Self::extend)ed is cleared if it is.
+    pub fn set_instructions(&mut self, text: &str) -> Result<bool, Error> {
+        if self.instructions.get(..self.instructions_len) == Some(text.as_bytes()) {
+            return Ok(false);
+        }
+        let place = self.instructions.get_mut(..text.len());
+        // CAST: `usize` is at most 64 bits wide.
+        place
+            .ok_or(Error::PromptLength {
+                need: text.len() as u64,
+                have: MAX_INSTRUCTIONS as u64,
+            })?
+            .copy_from_slice(text.as_bytes());
+        self.instructions_len = text.len();
+        self.system = self.system_tokens();
+        self.clear();
+        Ok(true)
     }
 
     /// How many tokens have been [`extend`](Self::extend)ed by.
@@ -612,8 +644,14 @@ impl<'a> Engine<'a> {
             };
             let conversation = &mut Conversation::default();
             (
-                self.chat?
-                    .append(vocab, conversation, &[question], true, work, self.prompt),
+                spoken(self.chat?, self.instructions, self.instructions_len).append(
+                    vocab,
+                    conversation,
+                    &[question],
+                    true,
+                    work,
+                    self.prompt,
+                ),
                 self.system,
             )
         };
@@ -634,4 +672,12 @@ impl<'a> Engine<'a> {
             .filter(|&tokens| tokens != 0)
             .ok_or(Error::EmptyPrompt)
     }
+}
+
+/// A chat format with the instructions that were set. Apart, so that the rest of the engine can be used
+/// meanwhile.
+pub(crate) fn spoken<'s>(chat: Chat<'s>, instructions: &'s [u8], len: usize) -> Chat<'s> {
+    let text = instructions.get(..len).unwrap_or(&[]);
+    // It was copied from a string.
+    chat.with_system(core::str::from_utf8(text).unwrap_or(""))
 }

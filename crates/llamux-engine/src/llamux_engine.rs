@@ -37,7 +37,7 @@ pub mod turn;
 pub mod unicode;
 
 pub use blocks::PUBLIC;
-pub use engine::{Engine, Info, Options, Plan};
+pub use engine::{Engine, Info, Options, Plan, MAX_INSTRUCTIONS};
 pub use error::Error;
 pub use llamux_abi::KvType;
 pub use slot::MAX_SEQUENCES;

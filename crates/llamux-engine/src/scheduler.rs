@@ -25,7 +25,7 @@ use llamux_abi as abi;
 
 use crate::blocks::PUBLIC;
 use crate::chat::Turn;
-use crate::engine::{Engine, OWN};
+use crate::engine::{spoken, Engine, OWN};
 use crate::error::Error;
 use crate::generate::{Full, Outcome, Request, Sink, Stop};
 use crate::grammar::{Constraint, Guide, MAX_FORCED};
@@ -262,6 +262,7 @@ impl Engine<'_> {
         let (Ok(chat), Ok(other)) = (self.chat, self.slots.tokens(OWN)) else {
             return 0;
         };
+        let chat = spoken(chat, self.instructions, self.instructions_len);
         let mut encode = |question, out: &mut [u32]| {
             let count = chat.encode(&self.vocab, Turn::First, question, self.text, out);
             count.unwrap_or(0)

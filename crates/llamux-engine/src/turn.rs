@@ -7,7 +7,7 @@
 //! again. So a conversation that rests costs its tokens, and a copy of it shares the cache's blocks.
 
 use crate::chat::{Conversation, Message, Role};
-use crate::engine::Engine;
+use crate::engine::{spoken, Engine};
 use crate::error::Error;
 use crate::generate::Request;
 use crate::scheduler::SlotId;
@@ -108,7 +108,7 @@ impl Engine<'_> {
         turn: &Turn<'_>,
         pause: &mut dyn FnMut() -> bool,
     ) -> Result<(usize, Conversation, u32), Error> {
-        let chat = self.chat?;
+        let chat = spoken(self.chat?, self.instructions, self.instructions_len);
         let Turn {
             mut state,
             mut keep,

@@ -9,7 +9,7 @@ use common::{kernels, options, tiny, Aligned, CONTEXT};
 use llamux_engine::chat::{Conversation, Message, Role};
 use llamux_engine::generate::{Full, Outcome, Request, Sampling, Sink, Stop};
 use llamux_engine::turn::{millionths, Begun, Turn};
-use llamux_engine::{Engine, Error, Plan};
+use llamux_engine::{Engine, Error, Plan, MAX_INSTRUCTIONS};
 use llamux_host::pool::Pool;
 
 const OWNER: u64 = 1000;
@@ -155,6 +155,47 @@ fn a_copy_goes_on_by_itself_and_from_the_same_blocks() {
         again.say((engine, pool), &[user("x")], &request(8));
         // The first one is where it was.
         assert!(talk.tokens.ends_with(&one.tokens));
+    });
+}
+
+#[test]
+fn instructions_are_what_a_system_prompt_in_front_would_be() {
+    with_engine(|engine, pool| {
+        let mut told = Talk::default();
+        let messages = [system("a b a b"), user("ab")];
+        let (expected, _) = told.say((engine, pool), &messages, &request(5));
+        let mut plain = Talk::default();
+        plain.say((engine, pool), &[user("ab")], &request(5));
+        assert_ne!(plain.tokens, told.tokens);
+
+        assert_eq!(engine.set_instructions("a b a b"), Ok(true));
+        assert_eq!(engine.set_instructions("a b a b"), Ok(false));
+        let before = engine.prewarm(pool).unwrap();
+        engine.forget();
+        assert_eq!(engine.prewarm(pool), Ok(before));
+        let mut talk = Talk::default();
+        let (answer, outcome) = talk.say((engine, pool), &[user("ab")], &request(5));
+        assert_eq!(talk.tokens, told.tokens);
+        assert_eq!(answer.tokens, expected.tokens);
+        assert_eq!(outcome.cached_tokens, before);
+        // Up to the token that ends the system prompt, which the format has a line feed behind.
+        assert_eq!(talk.keep, told.keep - 1);
+        // Those of a conversation come first, and one that has begun goes on.
+        let mut own = Talk::default();
+        own.say((engine, pool), &[system("b"), user("ab")], &request(5));
+        assert_ne!(own.tokens, told.tokens);
+        assert_eq!(engine.set_instructions(""), Ok(true));
+        talk.say((engine, pool), &[user("b")], &request(5));
+        assert!(talk.tokens.starts_with(&told.tokens));
+
+        let mut again = Talk::default();
+        again.say((engine, pool), &[user("ab")], &request(5));
+        assert_eq!(again.tokens, plain.tokens);
+        let long = "a".repeat(MAX_INSTRUCTIONS + 1);
+        let need = long.len() as u64;
+        let have = MAX_INSTRUCTIONS as u64;
+        let error = engine.set_instructions(&long);
+        assert_eq!(error, Err(Error::PromptLength { need, have }));
     });
 }
 

@@ -184,6 +184,21 @@ impl<'a> Chat<'a> {
         self.system.map(|system| system.text)
     }
 
+    /// The same format with another system prompt, if that is not empty.
+    #[must_use]
+    pub fn with_system<'s>(self, text: &'s str) -> Chat<'s>
+    where
+        'a: 's,
+    {
+        Chat {
+            system: match text {
+                "" => self.system,
+                text => Some(Literal::plain(text)),
+            },
+            ..self
+        }
+    }
+
     /// How many 64-bit words of scratch memory messages of `bytes` in all need.
     pub const fn scratch(bytes: usize) -> usize {
         Writer::scratch(if bytes > MAX_SYSTEM {

@@ -16,12 +16,12 @@ use llamux_engine::grammar::{Checked, TableError};
 
 use crate::request::{Deadline, Finish, Question, Request};
 use crate::service::Service;
-use crate::{device, sys, SERVICE};
+use crate::{device, settings, sys, SERVICE};
 
 const FLAGS: u64 =
     (uapi::LLAMA_RAW | uapi::LLAMA_GREEDY | uapi::LLAMA_WAIT | uapi::LLAMA_SESSION) as u64;
 
-/// Tokens of an answer if the caller does not say how many.
+/// Tokens of an answer if neither the caller nor the administrator says how many.
 pub(crate) const DEFAULT_MAX_TOKENS: u32 = 512;
 
 /// Bytes of an answer for each token that was asked for: longer than all but a vocabulary's longest.
@@ -62,7 +62,7 @@ impl Parameters {
     /// Tokens of the answer, and how they are chosen.
     pub(crate) fn or_defaults(&self) -> (u32, Sampling) {
         let or = |value: u32, default: u32| if value == 0 { default } else { value };
-        let default = Sampling::default();
+        let (max_tokens, default) = settings::sampling();
         let sampling = Sampling {
             temperature_milli: match self.greedy {
                 true => 0,
@@ -77,7 +77,7 @@ impl Parameters {
                 seed => seed,
             },
         };
-        (or(self.max_tokens, DEFAULT_MAX_TOKENS), sampling)
+        (or(self.max_tokens, max_tokens), sampling)
     }
 }
 

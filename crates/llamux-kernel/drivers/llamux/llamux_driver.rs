@@ -35,6 +35,7 @@ mod roll;
 mod serve;
 mod service;
 mod session;
+mod settings;
 mod sig;
 mod stats;
 mod status;

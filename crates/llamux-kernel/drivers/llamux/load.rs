@@ -25,6 +25,7 @@ use crate::pool::Pool;
 use crate::region::Region;
 use crate::requant;
 use crate::service::Settings;
+use crate::settings::{Spoken, System};
 use crate::sig::{self, Identity};
 use crate::status::{Facts, Shown};
 use crate::sys;
@@ -68,6 +69,8 @@ pub(crate) struct Means<'m> {
     pub(crate) settings: &'m Settings,
     pub(crate) region: Option<&'m Arc<Region>>,
     pub(crate) pool: &'m Pool,
+    /// What conversations begin with.
+    pub(crate) system: &'m System,
 }
 
 /// Loads a model, or says why not.
@@ -166,6 +169,7 @@ pub(crate) fn load(
     model
         .with(|engine| {
             engine.set_speculation(means.settings.speculate);
+            Spoken::put(means.system, engine);
             engine.prewarm(means.pool)
         })
         .map_err(refused)?;

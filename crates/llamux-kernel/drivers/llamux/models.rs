@@ -539,6 +539,7 @@ impl Service {
             settings: self.settings(),
             region: self.region(),
             pool,
+            system: &self.system,
         };
         let (model, facts) = load::load(wanted, &means, progress)?;
         progress.takes(model.bytes());

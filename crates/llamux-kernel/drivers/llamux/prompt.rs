@@ -15,9 +15,9 @@ use kernel::sync::{global_lock, new_mutex, Arc, Mutex};
 use kernel::types::ForeignOwnable;
 use kernel::uaccess::{UserPtr, UserSlice};
 use kernel::uapi;
-use llamux_engine::generate::{Sampling, Stop};
+use llamux_engine::generate::Stop;
 
-use crate::command::{response_max, DEFAULT_MAX_TOKENS};
+use crate::command::{response_max, Parameters};
 use crate::request::{Deadline, Question, Request, Wait};
 use crate::service::Service;
 use crate::{sys, SERVICE};
@@ -128,21 +128,19 @@ impl Prompt {
         if prompt.is_empty() {
             return Ok(());
         }
+        let (max_tokens, sampling) = Parameters::default().or_defaults();
         let question = Question {
             prompt,
             grammar: None,
             owner: self.owner,
             standing: sys::Standing::of_caller(),
             raw: false,
-            max_tokens: DEFAULT_MAX_TOKENS,
-            sampling: Sampling {
-                seed: sys::random(),
-                ..Sampling::default()
-            },
+            max_tokens,
+            sampling,
             deadline: Deadline::after(0),
             turn: None,
         };
-        let queued = Request::new(response_max(DEFAULT_MAX_TOKENS)?, question)?;
+        let queued = Request::new(response_max(max_tokens)?, question)?;
         let request = queued.clone_arc();
         let asked = Asked {
             owner: self.owner,

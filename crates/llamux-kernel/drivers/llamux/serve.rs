@@ -34,6 +34,7 @@ use crate::pool::Pool;
 use crate::request::{Finish, Request, Talk, Turn};
 use crate::service::Service;
 use crate::session::HELD_MAX;
+use crate::settings::Spoken;
 use crate::status::Shown;
 use crate::sys::{self, trace};
 use crate::users::Got;
@@ -78,6 +79,8 @@ struct Room {
     full: Option<Arc<Request>>,
     /// How many are counted as being answered.
     counted: Cell<u32>,
+    /// What their conversations begin with.
+    spoken: Spoken,
 }
 
 impl Room {
@@ -91,6 +94,7 @@ impl Room {
             seats: places,
             full: None,
             counted: Cell::new(0),
+            spoken: Spoken::default(),
         })
     }
 
@@ -308,6 +312,7 @@ impl Service {
         if going {
             self.turn_away(room, id);
         } else {
+            room.spoken.prewarm(&self.system, engine, pool);
             self.admit(engine, room, id);
         }
         if engine.active() == 0 {
@@ -369,6 +374,8 @@ impl Service {
             };
             let (own, request) = (seat.is_own(), seat.request.clone());
             let positions = self.queue.lock().allowance(&request);
+            // As it was when the request came, or later.
+            room.spoken.follow(&self.system, engine);
             let submitted = match seat.is_over() {
                 true => Err(EngineError::Interrupted),
                 false => submit(engine, room, &seat, positions),

@@ -24,6 +24,7 @@ use crate::region::Region;
 use crate::request::{Deadline, Request};
 use crate::roll::Roll;
 use crate::serve::Served;
+use crate::settings::System;
 use crate::sig::Mode;
 use crate::stats::Timings;
 use crate::sys::{self, Thread};
@@ -97,6 +98,9 @@ pub(crate) struct Service {
     bell: Mutex<u64>,
     #[pin]
     rung: CondVar,
+    /// What conversations begin with.
+    #[pin]
+    pub(crate) system: System,
     #[pin]
     own: Mutex<Own>,
     /// Requests that nothing is computed of yet.
@@ -141,7 +145,7 @@ impl Service {
         };
         let queue = Queue::new()?;
         let service = Arc::pin_init(
-            pin_init!(Self {
+            try_pin_init!(Self {
                 settings,
                 region: SetOnce::new(),
                 pool: SetOnce::new(),
@@ -152,13 +156,14 @@ impl Service {
                 arrived <- new_mutex!(KVec::new(), "llamux_arrived"),
                 bell <- new_mutex!(0, "llamux_bell"),
                 rung <- new_condvar!("llamux_rung"),
+                system <- System::new(),
                 own <- new_mutex!(Own::default(), "llamux_own"),
                 waiting: Atomic::new(0),
                 active: Atomic::new(0),
                 stats <- new_mutex!(Stats::default(), "llamux_stats"),
                 timings: Timings::new(),
                 latency: SetOnce::new(),
-            }),
+            }? Error),
             GFP_KERNEL,
         )?;
         sys::start_thread(service.clone(), c"llamux")?;

@@ -9,9 +9,11 @@
 #include <linux/initrd.h>
 #include <linux/kernel_read_file.h>
 #include <linux/kthread.h>
+#include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/mount.h>
+#include <linux/mutex.h>
 #include <linux/namei.h>
 #include <linux/proc_fs.h>
 #include <linux/random.h>
@@ -19,6 +21,7 @@
 #include <linux/sched/clock.h>
 #include <linux/sched/isolation.h>
 #include <linux/seq_file.h>
+#include <linux/slab.h>
 #include <linux/syscalls.h>
 #include <linux/uaccess.h>
 #include <generated/utsrelease.h>
@@ -165,34 +168,84 @@ u32 llamux_cpus(void)
 	return cpumask_weight_and(&thread_cpus, cpu_online_mask);
 }
 
+size_t llamux_cpus_show(char *page, size_t size)
+{
+	return scnprintf(page, size, "%*pbl\n", cpumask_pr_args(&thread_cpus));
+}
+
+/* A thread, from before it begins until its function has returned. */
+struct thread {
+	struct list_head list;
+	struct task_struct *task;
+	int (*fn)(void *data);
+	void *data;
+};
+
+static LIST_HEAD(threads);
+static DEFINE_MUTEX(threads_lock);	/* of the list and of thread_nice */
+
 int llamux_nice(int nice)
 {
+	struct thread *thread;
+
 	if (nice < MIN_NICE || nice > MAX_NICE)
 		return -EINVAL;
+	guard(mutex)(&threads_lock);
 	thread_nice = nice;
+	list_for_each_entry(thread, &threads, list)
+		set_user_nice(thread->task, nice);
 	return 0;
 }
 
+int llamux_nice_now(void)
+{
+	guard(mutex)(&threads_lock);
+	return thread_nice;
+}
+
+static int thread_main(void *data)
+{
+	struct thread *thread = data;
+	int err = thread->fn(thread->data);
+
+	scoped_guard(mutex, &threads_lock)
+		list_del(&thread->list);
+	kfree(thread);
+	return err;
+}
+
 /*
- * The scheduler keeps the thread to the chosen processors for as long as one of
+ * The thread has the nice value that was set last, also if that comes later.
+ * The scheduler keeps it to the chosen processors for as long as one of
  * them is online and not isolated, and finds others otherwise. Everybody may
  * change the affinity who may change that of other tasks.
  */
 int llamux_thread_start(int (*fn)(void *data), void *data, const char *name)
 {
-	struct task_struct *thread = kthread_create(fn, data, "%s", name);
+	struct thread *thread = kmalloc_obj(*thread, GFP_KERNEL);
+	struct task_struct *task;
 	int err;
 
-	if (IS_ERR(thread))
-		return PTR_ERR(thread);
-	err = kthread_affine_preferred(thread, &thread_cpus);
+	if (!thread)
+		return -ENOMEM;
+	task = kthread_create(thread_main, thread, "%s", name);
+	if (IS_ERR(task)) {
+		kfree(thread);
+		return PTR_ERR(task);
+	}
+	*thread = (struct thread) { .task = task, .fn = fn, .data = data };
+	err = kthread_affine_preferred(task, &thread_cpus);
 	if (err) {
-		/* It ends without having called @fn. */
-		kthread_stop(thread);
+		/* It ends without having called thread_main(). */
+		kthread_stop(task);
+		kfree(thread);
 		return err;
 	}
-	set_user_nice(thread, thread_nice);
-	wake_up_process(thread);
+	scoped_guard(mutex, &threads_lock) {
+		list_add(&thread->list, &threads);
+		set_user_nice(task, thread_nice);
+	}
+	wake_up_process(task);
 	return 0;
 }
 

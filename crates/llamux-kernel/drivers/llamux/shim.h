@@ -10,6 +10,7 @@
 
 struct file;
 struct kobj_attribute;
+struct kobject;
 struct llama_command;
 struct proc_dir_entry;
 struct seq_file;
@@ -30,7 +31,9 @@ int llamux_proc_create(void);
 size_t llamux_available_memory(void);
 int llamux_cpus_choose(void);
 u32 llamux_cpus(void);
+size_t llamux_cpus_show(char *page, size_t size);
 int llamux_nice(int nice);
+int llamux_nice_now(void);
 const char *llamux_param_chat_format(void);
 const char *llamux_param_requant(void);
 const char *llamux_param_cpus(void);
@@ -51,6 +54,9 @@ int llamux_struct_from_user(void *dst, size_t ksize, unsigned long src, size_t u
 
 /* shim_sysfs.c */
 int llamux_sysfs_create(void);
+
+/* shim_settings.c */
+int llamux_settings_create(struct kobject *dir);
 
 /* shim_users.c */
 #define LLAMUX_COMM_LEN		16	/* bytes of a program's name, with its NUL */
@@ -101,5 +107,7 @@ int llamux_usage_show(struct seq_file *m, void *v);
 int llamux_roll_show(struct seq_file *m, void *v);
 size_t llamux_limits_show(char *page, size_t size);
 int llamux_limits_store(const char *text, size_t len);
+size_t llamux_setting_show(u32 setting, char *page, size_t size);
+int llamux_setting_store(u32 setting, const char *text, size_t len);
 
 #endif /* _DRIVERS_LLAMUX_SHIM_H */

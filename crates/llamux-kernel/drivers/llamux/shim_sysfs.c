@@ -84,7 +84,7 @@ int llamux_sysfs_create(void)
 
 	if (!dir)
 		return -ENOMEM;
-	err = sysfs_create_group(dir, &group);
+	err = sysfs_create_group(dir, &group) ?: llamux_settings_create(dir);
 	if (err)
 		kobject_put(dir);
 	return err;
