@@ -6,7 +6,7 @@ mod common;
 
 use common::{kernels, options, tiny, Aligned};
 use llamux_abi::TensorType;
-use llamux_engine::gguf::{requantize, Gguf, Requantized};
+use llamux_engine::gguf::{requantize, requantized_bytes, Gguf, Requantized};
 use llamux_engine::math::{block, Executor, Job, Matrix};
 use llamux_engine::{quantization, Engine, Error, Plan, Run};
 use llamux_host::pool::Pool;
@@ -47,8 +47,11 @@ fn every_matrix_that_is_larger_gets_the_type() {
     for name in quantization::names() {
         let to = quantization::named(name).unwrap();
         let mut file = before.clone();
+        let logits = quantization::logits(&old);
+        let bytes = requantized_bytes(&file, to, logits).unwrap();
         // Some rows at a time, and the last few.
         let done = in_place(&mut file, to, 20_000).unwrap();
+        assert_eq!(done.bytes, bytes, "{name}");
         file.truncate(done.bytes);
         let new = Gguf::parse(&file).unwrap();
         assert_eq!(new.tensors().count(), old.tensors().count());

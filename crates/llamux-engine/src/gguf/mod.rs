@@ -18,7 +18,7 @@ mod split;
 mod tensor;
 mod value;
 
-pub use requant::{requantize, Requantized};
+pub use requant::{requantize, requantized_bytes, Requantized};
 pub use split::{PartName, Parts, MAX_PARTS};
 pub use tensor::Tensor;
 pub use value::{Array, Elements, Strings, Value, ValueType};

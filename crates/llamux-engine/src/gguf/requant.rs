@@ -87,6 +87,31 @@ pub fn requantize(
     })
 }
 
+/// Bytes that a file, or a part of a model, would have after [`requantize`].
+pub fn requantized_bytes(file: &[u8], to: abi::TensorType, logits: &str) -> Result<usize, Error> {
+    let gguf = Gguf::parse_file(file)?;
+    let (mut entry, alignment) = (gguf.tensors_offset, gguf.alignment);
+    let data = as_size(gguf.data_offset)?;
+    let mut end = data;
+    for _ in 0..gguf.tensors {
+        let mut reader = Reader::new(file, entry);
+        let tensor = check_tensor(&mut reader, alignment)?;
+        entry = reader.offset();
+        let bytes = as_size(byte_size(&tensor)?)?;
+        let bytes = match smaller(&tensor, to, logits)? {
+            None => bytes,
+            Some((to, columns)) => {
+                let rows = bytes / row_bytes(tensor.tensor_type()?, columns)?.max(1);
+                // OVERFLOW: Less than the tensor has now.
+                rows * row_bytes(to, columns)?
+            }
+        };
+        // OVERFLOW: The parser has found all of them in the file, and none is larger now.
+        end = data + (end - data).next_multiple_of(crate::size(alignment)) + bytes;
+    }
+    Ok(if gguf.tensors == 0 { file.len() } else { end })
+}
+
 /// The type that a tensor gets if it is smaller than its own, and the length of its rows.
 fn smaller(
     tensor: &Tensor<'_>,
@@ -124,13 +149,8 @@ impl Source {
         run: &mut Run<'_>,
     ) -> Result<usize, Error> {
         let failed = Error::Operation("requantize");
-        let row = |of| {
-            let block = block(of);
-            // OVERFLOW: Of 32 bits each.
-            as_size(u64::from(columns / block.weights) * u64::from(block.bytes))
-        };
-        let (from_row, to_row) = (row(self.from)?, row(to)?);
-        let float_row = row(abi::TensorType::F32)?;
+        let (from_row, to_row) = (row_bytes(self.from, columns)?, row_bytes(to, columns)?);
+        let float_row = row_bytes(abi::TensorType::F32, columns)?;
         let (floats, blocks) = scratch.split_at_mut(scratch.len() / 2);
         let most = floats.len() / float_row.max(1);
         let rows = self.bytes / from_row.max(1);
@@ -163,6 +183,13 @@ impl Source {
         }
         Ok(rows * to_row)
     }
+}
+
+/// Bytes of a row of so many weights.
+fn row_bytes(of: abi::TensorType, columns: u32) -> Result<usize, Error> {
+    let block = block(of);
+    // OVERFLOW: Of 32 bits each.
+    as_size(u64::from(columns / block.weights) * u64::from(block.bytes))
 }
 
 fn write(file: &mut [u8], at: usize, bytes: &[u8]) -> Result<(), Error> {

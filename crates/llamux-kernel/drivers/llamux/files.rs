@@ -103,7 +103,21 @@ impl From<Error> for Refusal {
 impl Files {
     /// Opens the model of this name, with all parts if it is named like one. Without a name, the first in
     /// alphabetical order.
+    ///
+    /// A name may have directories below those where firmware is, or be a path, which then is looked up as the
+    /// calling task sees it.
     pub(crate) fn open(name: Option<&CStr>) -> Result<Self, Refusal> {
+        let given = name.map(|name| name.to_str().unwrap_or(""));
+        if let Some(name) = given {
+            if !is_name(name) {
+                let reason = reason(fmt!(
+                    "{}: is not a model's name, which is a file's in a directory for firmware, or a path, \
+                     without .gguf",
+                    Shown(&name.escape_debug())
+                ));
+                return Err(Refusal::new(EINVAL, reason));
+            }
+        }
         if let Some(found) = Found::new(name)? {
             return Self::in_place_of(found);
         }
@@ -111,16 +125,13 @@ impl Files {
             let path = sys::path_str(&path);
             let reason = match error {
                 ENOENT if name.is_some() => reason(fmt!(
-                    "{path}: there is no such model, here or in another directory for firmware; \
-                     llamux.model=NAME and /sys/kernel/llamux/load take a file's name without .gguf"
+                    "{path}: there is no such model, nor in another directory for firmware if it is not \
+                     named by its path; llamux.model=NAME and /sys/kernel/llamux/load take a file's name \
+                     without .gguf"
                 )),
                 ENOENT => reason(fmt!(
                     "{path}: there is no model; the initramfs has to bring NAME.gguf there, which \
                      llamux.model=NAME may name"
-                )),
-                EINVAL => reason(fmt!(
-                    "llamux.model={path}: is not a name; it is a file's in /lib/firmware/llamux, \
-                     without directory and .gguf"
                 )),
                 _ => reason(fmt!("{path}: cannot be opened ({error:?})")),
             };
@@ -142,8 +153,10 @@ impl Files {
             ));
             return Err(Refusal::new(E2BIG, reason));
         }
+        let given = given.and_then(|name| name.rsplit_once('/'));
+        let (dir, slash) = given.map_or(("", ""), |(dir, _)| (dir, "/"));
         for part in name.all() {
-            let part = CString::try_from_fmt(fmt!("{}", Shown(&part)))
+            let part = CString::try_from_fmt(fmt!("{dir}{slash}{}", Shown(&part)))
                 .map_err(|error| Refusal::new(error, no_memory(error)))?;
             let file = ModelFile::open(Some(&part)).map_err(|(error, path)| {
                 let path = sys::path_str(&path);
@@ -280,10 +293,45 @@ impl Files {
     }
 }
 
+/// Whether a file may be called so, without its suffix: by a path, or below a directory for firmware, out of
+/// which the name does not lead and where it has nothing hidden.
+pub(crate) fn is_name(name: &str) -> bool {
+    let (path, below) = match name.strip_prefix('/') {
+        Some(path) => (path, false),
+        None => (name, true),
+    };
+    !name.chars().any(char::is_control)
+        && path.split('/').all(|part| match part {
+            "" | "." | ".." => false,
+            part => !(below && part.starts_with('.')),
+        })
+}
+
 fn unreadable(file: &ModelFile, error: Error) -> Reason {
     reason(fmt!("{}: cannot be read ({error:?})", file.path()))
 }
 
 fn no_memory<E>(_: E) -> Reason {
     reason(fmt!("out of memory"))
+}
+
+#[cfg(CONFIG_LLAMUX_KUNIT_TEST)]
+#[kunit_tests(llamux_files)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_below_their_directory() {
+        for name in [
+            "a", "a-1.5b", "a b", "a/b", "a/b/c.d", "/a", "/a/.b/c", "/a.gguf",
+        ] {
+            assert!(is_name(name));
+        }
+        for name in [
+            "", "/", "//a", "/a/", "a/", "a//b", ".", "..", "../a", "a/..", "a/../b", "/a/../b",
+            "/a/./b", ".a", "a/.b", "a\n", "a\x7fb", "/a\tb",
+        ] {
+            assert!(!is_name(name));
+        }
+    }
 }

@@ -8,6 +8,7 @@
 
 use core::ops::Range;
 
+use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::Arc;
@@ -56,8 +57,8 @@ impl core::fmt::Display for Reason {
 /// A model that is to be loaded, and how.
 pub(crate) struct Wanted {
     pub(crate) files: Files,
-    /// The type that larger weights are given.
-    pub(crate) requant: Option<TensorType>,
+    /// What larger weights are given.
+    pub(crate) requant: Option<requant::Wanted>,
     /// The chat format, if it is not the file's own.
     pub(crate) chat_format: Option<Format>,
     /// Whether the file is removed from the initramfs afterwards.
@@ -131,7 +132,12 @@ pub(crate) fn load(
     let signer = sig::check(mode, files, memory.bytes(), &places)?;
     let mut digests = None;
 
-    let requant = match wanted.requant {
+    let to = match wanted.requant {
+        None => None,
+        Some(requant::Wanted::To(to)) => Some(to),
+        Some(requant::Wanted::Fit) => to_fit(&memory, &places, wanted, means)?,
+    };
+    let requant = match to {
         None => None,
         Some(to) => {
             // Of what was read, not of what becomes of it.
@@ -224,6 +230,40 @@ fn take(
 ) -> Result<Memory, Reason> {
     let bytes = plan.arena_bytes();
     Memory::new(region, bytes).map_err(|shortage| short(Some(bytes), &shortage))
+}
+
+/// The type that weights must be given so that there is room to compute in, if there is none as they are.
+#[inline(never)]
+fn to_fit(
+    memory: &Memory,
+    places: &[Range<usize>],
+    wanted: &Wanted,
+    means: &Means<'_>,
+) -> Result<Option<TensorType>, Reason> {
+    let path = wanted.files.path();
+    let (_, plan) = last_plan(memory.bytes(), places, wanted, means.settings)?;
+    let arena = plan.arena_bytes().next_multiple_of(PAGE_SIZE);
+    let room = |bytes| memory.room_if(bytes, means.region);
+    if room(memory.len()) >= arena {
+        return Ok(None);
+    }
+    let fitting = requant::fitting(memory.bytes(), places, arena, room);
+    match fitting.map_err(|error| reason(fmt!("{path}: {}", Shown(&error))))? {
+        Ok(to) => {
+            let name = quantization::name_of(to);
+            pr_info!(
+                "{path}: does not fit as it is, but with weights of the type {}\n",
+                Shown(&name)
+            );
+            Ok(Some(to))
+        }
+        Err(least) => Err(reason(fmt!(
+            "{path}: needs {} bytes even with its weights made as small as can be, {least} for these and \
+             {arena} to compute in, and {} are available in one piece besides the file's",
+            least.saturating_add(arena),
+            room(memory.len())
+        ))),
+    }
 }
 
 /// Says how much is needed, for the file and to compute in, and how much there is.

@@ -80,6 +80,15 @@ impl Memory {
         }
     }
 
+    /// How much can be had in one piece if this memory is shrunk to `bytes` bytes.
+    pub(crate) fn room_if(&self, bytes: usize, region: Option<&Arc<Region>>) -> usize {
+        match (self, region) {
+            (Self::Reserved(piece), _) => piece.room_if(bytes),
+            (_, Some(region)) => region.free(),
+            (_, None) => sys::available_memory(),
+        }
+    }
+
     /// Gives back what is behind the first `bytes` bytes, if it can be used by others then.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         if let Self::Reserved(piece) = self {

@@ -16,9 +16,8 @@ use kernel::sync::atomic::{
 };
 use kernel::sync::Arc;
 use kernel::time::Delta;
-use llamux_engine::quantization;
 
-use crate::files::Files;
+use crate::files::{is_name, Files};
 use crate::load::{self, reason, Means, Reason, Wanted};
 use crate::requant;
 use crate::serve::Served;
@@ -423,7 +422,7 @@ impl core::fmt::Write for Page<'_> {
 /// The words that were written to the file `load`.
 struct Line<'a> {
     name: &'a str,
-    requant: Option<llamux_abi::TensorType>,
+    requant: Option<requant::Wanted>,
 }
 
 impl<'a> Line<'a> {
@@ -435,7 +434,7 @@ impl<'a> Line<'a> {
         let mut requant = None;
         for word in words {
             let word = core::str::from_utf8(word).map_err(|_| EINVAL)?;
-            match word.strip_prefix("requant=").map(quantization::named) {
+            match word.strip_prefix("requant=").map(requant::Wanted::parse) {
                 Some(Some(to)) if requant.is_none() => requant = Some(to),
                 Some(None) => {
                     pr_err!("load: {word}: not one of {}\n", Shown(&requant::Names));
@@ -451,7 +450,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// A name that a file of firmware can have, without directories.
+/// The name of a model, or the path of its file, which then may be written with its suffix.
 fn checked_name(name: &[u8]) -> Result<&str> {
     if name.is_empty() || name.len() > MAX_NAME {
         return Err(if name.is_empty() {
@@ -461,14 +460,14 @@ fn checked_name(name: &[u8]) -> Result<&str> {
         });
     }
     let name = core::str::from_utf8(name).map_err(|_| EINVAL)?;
-    if name.starts_with('.') || name.chars().any(|c| c == '/' || c.is_control()) {
-        pr_err!(
-            "{}: not a model's name, which has no directory and no .gguf\n",
-            Shown(&name.escape_debug())
-        );
+    if !is_name(name) {
+        pr_err!("{}: not a model's name\n", Shown(&name.escape_debug()));
         return Err(EINVAL);
     }
-    Ok(name)
+    Ok(match name.strip_suffix(".gguf") {
+        Some(stem) if name.starts_with('/') => stem,
+        _ => name,
+    })
 }
 
 /// The thread that loads a model.
@@ -507,11 +506,13 @@ impl Service {
     }
 
     fn load_first(&self) -> Result<(), Reason> {
-        let files = Files::open(sys::model_parameter()).map_err(|refusal| refusal.reason)?;
-        let added = self
-            .models
-            .lock()
-            .add(files.name().as_bytes(), &files);
+        let given = sys::model_parameter();
+        let files = Files::open(given).map_err(|refusal| refusal.reason)?;
+        // With the directories, if there are any.
+        let name = given.map(|name| name.to_bytes());
+        let name = name.filter(|name| name.contains(&b'/'));
+        let name = name.unwrap_or(files.name().as_bytes());
+        let added = self.models.lock().add(name, &files);
         let (id, progress) = added.map_err(|_| reason(fmt!("{}: out of memory", files.path())))?;
         let wanted = Wanted {
             files,

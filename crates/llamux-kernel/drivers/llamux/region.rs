@@ -87,6 +87,14 @@ impl Piece {
         self.range.len()
     }
 
+    /// How large a piece there would be if this one had only `bytes` bytes.
+    pub(crate) fn room_if(&self, bytes: usize) -> usize {
+        let bytes = bytes.max(1).next_multiple_of(PAGE_SIZE);
+        let end = self.range.start.saturating_add(bytes).min(self.range.end);
+        let taken = self.region.taken.lock();
+        taken.largest_gap(self.range.start, end, self.region.bytes)
+    }
+
     /// Gives back what is behind the first `bytes` bytes.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         let bytes = bytes.max(1).next_multiple_of(PAGE_SIZE);
@@ -153,6 +161,16 @@ impl Taken {
             .insert_within_capacity(index, gap..gap + bytes)
             .ok()?;
         Some(gap)
+    }
+
+    /// The largest gap below `end` if the range that begins at `start` ended at `cut`.
+    fn largest_gap(&self, start: usize, cut: usize, end: usize) -> usize {
+        let (mut gap, mut largest) = (0, 0);
+        for taken in &self.0 {
+            largest = largest.max(taken.start - gap);
+            gap = if taken.start == start { cut } else { taken.end };
+        }
+        largest.max(end.saturating_sub(gap))
     }
 
     fn position(&self, start: usize) -> Option<usize> {
@@ -235,6 +253,21 @@ mod tests {
         assert_eq!(a.len(), 2 * PAGE_SIZE);
         let b = region.take(2 * PAGE_SIZE).ok_or(ENOMEM)?;
         assert_eq!(b.range.start, 2 * PAGE_SIZE);
+        Ok(())
+    }
+
+    #[test]
+    fn it_is_known_what_a_smaller_piece_would_leave() -> Result {
+        let region = region(8)?;
+        let a = region.take(4 * PAGE_SIZE).ok_or(ENOMEM)?;
+        assert_eq!(a.room_if(4 * PAGE_SIZE), 4 * PAGE_SIZE);
+        assert_eq!(a.room_if(PAGE_SIZE + 1), 6 * PAGE_SIZE);
+        // It never grows.
+        assert_eq!(a.room_if(8 * PAGE_SIZE), 4 * PAGE_SIZE);
+        let b = region.take(3 * PAGE_SIZE).ok_or(ENOMEM)?;
+        assert_eq!(a.room_if(4 * PAGE_SIZE), PAGE_SIZE);
+        assert_eq!(a.room_if(PAGE_SIZE), 3 * PAGE_SIZE);
+        assert_eq!(b.room_if(PAGE_SIZE), 3 * PAGE_SIZE);
         Ok(())
     }
 

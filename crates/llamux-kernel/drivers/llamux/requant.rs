@@ -7,7 +7,7 @@ use core::ops::Range;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use llamux_abi::TensorType;
-use llamux_engine::gguf::{requantize, Gguf};
+use llamux_engine::gguf::{requantize, requantized_bytes, Gguf};
 use llamux_engine::{quantization, Error, Run};
 
 use crate::load::parts;
@@ -29,10 +29,66 @@ pub(crate) struct Requant {
     pub(crate) saved: usize,
 }
 
-/// The type that the parameter names, if it does.
-pub(crate) fn wanted() -> Option<TensorType> {
+/// What larger weights are given.
+#[derive(Clone, Copy)]
+pub(crate) enum Wanted {
+    /// This type.
+    To(TensorType),
+    /// The largest of [`CHEAPER`] with which the model fits, if it does not as it is.
+    Fit,
+}
+
+impl Wanted {
+    /// A type's name, or "fit".
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        match name {
+            "fit" => Some(Self::Fit),
+            name => quantization::named(name).map(Self::To),
+        }
+    }
+}
+
+/// Types that models are made to fit with, from the largest on.
+const CHEAPER: [TensorType; 7] = [
+    TensorType::F16,
+    TensorType::Q8_0,
+    TensorType::Q6_K,
+    TensorType::Q5_K,
+    TensorType::Q4_K,
+    TensorType::Q3_K,
+    TensorType::Q2_K,
+];
+
+/// The largest type with which there is room for an arena, among those that `room` is asked about: how much
+/// there is if the files have so many bytes. Otherwise says how many bytes the files have at least.
+#[inline(never)]
+pub(crate) fn fitting(
+    memory: &[u8],
+    places: &[Range<usize>],
+    arena: usize,
+    room: impl Fn(usize) -> usize,
+) -> Result<Result<TensorType, usize>, Error> {
+    let parts = parts(memory, places).map_err(|_| Error::Operation("memory to convert in"))?;
+    let logits = quantization::logits(&Gguf::parse_split(&parts)?);
+    let mut least = usize::MAX;
+    for to in CHEAPER {
+        let mut bytes = 0usize;
+        for part in &parts {
+            let part = requantized_bytes(part, to, logits)?.next_multiple_of(PAGE_SIZE);
+            bytes = bytes.saturating_add(part);
+        }
+        if room(bytes) >= arena {
+            return Ok(Ok(to));
+        }
+        least = least.min(bytes);
+    }
+    Ok(Err(least))
+}
+
+/// What the parameter says, if it says anything.
+pub(crate) fn wanted() -> Option<Wanted> {
     let name = sys::requant_parameter()?.to_str().unwrap_or("?");
-    let wanted = quantization::named(name);
+    let wanted = Wanted::parse(name);
     if wanted.is_none() && !name.is_empty() {
         pr_err!(
             "llamux.requant={name}: not one of {}; leaving the weights as they are\n",
@@ -86,7 +142,7 @@ pub(crate) fn convert(
     Ok(requant)
 }
 
-/// The names of all types.
+/// All that can be wanted.
 pub(crate) struct Names;
 
 impl core::fmt::Display for Names {
@@ -95,6 +151,6 @@ impl core::fmt::Display for Names {
             f.write_str(if index == 0 { "" } else { ", " })?;
             f.write_str(name)?;
         }
-        Ok(())
+        f.write_str(", fit")
     }
 }

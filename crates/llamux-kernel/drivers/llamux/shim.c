@@ -337,20 +337,35 @@ static const char * const model_dirs[] = {
 };
 
 /*
+ * Opens a file that the calling task may read, as that task sees it. What is no
+ * regular file is refused when it is read, so nobody waits for its other end.
+ */
+static struct file *open_path(const char *path)
+{
+	struct file *file;
+
+	if (!(current->flags & PF_KTHREAD))
+		return filp_open(path, O_RDONLY | O_LARGEFILE | O_NONBLOCK | O_NOCTTY, 0);
+	scoped_with_init_fs()
+		file = filp_open(path, O_RDONLY | O_LARGEFILE | O_NONBLOCK | O_NOCTTY, 0);
+	return file;
+}
+
+/*
  * Opens the model called @name where it is found first, or the first one in
  * MODEL_DIR if it is NULL, and leaves its path in @path, also on error. The
- * root directory is init's, as for all firmware.
+ * root directory is init's, as for all firmware, but for a path.
  */
 struct file *llamux_model_open(const char *name, char *path, size_t path_size)
 {
 	struct file *dir, *file = ERR_PTR(-ENOENT);
 	struct first_name *first;
 
-	if (name && strchr(name, '/')) {
-		strscpy(path, name, path_size);
-		return ERR_PTR(-EINVAL);
-	}
-	if (name) {
+	if (name && *name == '/') {
+		if (snprintf(path, path_size, "%s" MODEL_SUFFIX, name) >= path_size)
+			return ERR_PTR(-ENAMETOOLONG);
+		file = open_path(path);
+	} else if (name) {
 		for (int i = 0; file == ERR_PTR(-ENOENT) && i < ARRAY_SIZE(model_dirs); i++) {
 			if (snprintf(path, path_size, "%s/%s" MODEL_SUFFIX, model_dirs[i],
 				     name) >= path_size)

@@ -295,9 +295,17 @@ TEST(wrong_words_are_refused)
 	} cases[] = {
 		{ "load", "\n", EINVAL },
 		{ "load", "  \n", EINVAL },
-		{ "load", "a/b\n", EINVAL },
-		{ "load", "/lib/firmware/llamux/a.gguf\n", EINVAL },
+		{ "load", "/\n", EINVAL },
+		{ "load", "a/\n", EINVAL },
+		{ "load", "a//b\n", EINVAL },
+		{ "load", "a/../b\n", EINVAL },
+		{ "load", "a/.b\n", EINVAL },
+		{ "load", "/a/../b\n", EINVAL },
+		{ "load", "//a\n", EINVAL },
 		{ "load", "../llamux/a\n", EINVAL },
+		{ "load", "selftest-there/is-none\n", ENOENT },
+		{ "load", "/selftest/there-is-none.gguf\n", ENOENT },
+		{ "load", "/dev/null\n", ENOENT },
 		{ "load", "..\n", EINVAL },
 		{ "load", ".hidden\n", EINVAL },
 		{ "load", "a\x01" "b\n", EINVAL },
@@ -309,7 +317,8 @@ TEST(wrong_words_are_refused)
 		{ "load", "a requant=q4_0 requant=q4_0\n", EINVAL },
 		{ "load", "selftest-there-is-none\n", ENOENT },
 		{ "unload", "\n", EINVAL },
-		{ "unload", "a/b\n", EINVAL },
+		{ "unload", "a//b\n", EINVAL },
+		{ "unload", "a/b\n", ENOENT },
 		{ "unload", "selftest-there-is-none\n", ENOENT },
 		{ "default", "\n", EINVAL },
 		{ "default", "../a\n", EINVAL },
@@ -535,6 +544,129 @@ TEST_F(models, an_option_makes_the_weights_smaller)
 	EXPECT_TRUE(number_of(STATUS, "requant_saved") > 0);
 	ask(4, self->answers);
 	EXPECT_EQ(self->answers->err, 0);
+}
+
+/* Names with directories: below those where firmware is, and paths, from anywhere. */
+TEST_F(models, names_may_have_directories)
+{
+	char from[400], to[400], name[300];
+
+	if (strncmp(FIRMWARE, "/lib/firmware/", 14) || mkdir(FIRMWARE "selftest-dir", 0755))
+		SKIP(return, "cannot make a directory in " FIRMWARE);
+	path_of(self->second, from, sizeof(from));
+	EXPECT_EQ(link(from, FIRMWARE "selftest-dir/model.gguf"), 0);
+	EXPECT_EQ(put("load", "selftest-dir/model"), 0);
+	EXPECT_TRUE(becomes("selftest-dir/model", "ready"));
+	EXPECT_EQ(put("default", "selftest-dir/model"), 0);
+	EXPECT_TRUE(default_file_is("selftest-dir/model"));
+	ask(4, self->answers);
+	EXPECT_EQ(self->answers->err, 0);
+	EXPECT_EQ(put("unload", "selftest-dir/model"), 0);
+	EXPECT_TRUE(vanishes("selftest-dir/model"));
+	unlink(FIRMWARE "selftest-dir/model.gguf");
+	rmdir(FIRMWARE "selftest-dir");
+
+	ASSERT_TRUE(copy(self->second, "selftest-path", 0));
+	path_of("selftest-path", from, sizeof(from));
+	snprintf(to, sizeof(to), "/tmp/selftest-%d.gguf", getpid());
+	snprintf(name, sizeof(name), "/tmp/selftest-%d", getpid());
+	/* Where there is no firmware; a link is followed. */
+	ASSERT_EQ(symlink(from, to), 0);
+	EXPECT_EQ(put("load", to), 0);
+	EXPECT_TRUE(becomes(name, "ready"));
+	EXPECT_EQ(put("load", name), EEXIST);
+	EXPECT_EQ(put("default", to), 0);
+	ask(4, self->answers);
+	EXPECT_EQ(self->answers->err, 0);
+	EXPECT_EQ(put("unload", name), 0);
+	EXPECT_TRUE(vanishes(name));
+	unlink(to);
+}
+
+TEST_F(models, paths_of_what_is_no_file_are_refused)
+{
+	char path[400], name[300];
+
+	snprintf(path, sizeof(path), "/tmp/selftest-%d.gguf", getpid());
+	snprintf(name, sizeof(name), "/tmp/selftest-%d", getpid());
+	/* Nobody writes to this, and nobody waits for it. */
+	ASSERT_EQ(mkfifo(path, 0600), 0);
+	EXPECT_EQ(put("load", name), EINVAL);
+	ASSERT_EQ(unlink(path), 0);
+	ASSERT_EQ(mkdir(path, 0700), 0);
+	EXPECT_NE(put("load", name), 0);
+	ASSERT_EQ(rmdir(path), 0);
+	ASSERT_EQ(symlink("/dev/zero", path), 0);
+	EXPECT_EQ(put("load", name), EINVAL);
+	ASSERT_EQ(unlink(path), 0);
+	EXPECT_FALSE(listed(name));
+}
+
+TEST_F(models, weights_become_smaller_only_if_they_have_to)
+{
+	char line[400], all[64], same[64];
+	off_t size = self->free - 8 * 1024 * 1024;
+
+	ASSERT_EQ(put("load", self->second), 0);
+	ASSERT_TRUE(becomes(self->second, "ready"));
+	ASSERT_TRUE(field_of(self->second, "bytes", all, sizeof(all)));
+	ASSERT_EQ(put("unload", self->second), 0);
+	ASSERT_TRUE(vanishes(self->second));
+	snprintf(line, sizeof(line), "%s requant=fit\n", self->second);
+	ASSERT_EQ(put("load", line), 0);
+	ASSERT_TRUE(becomes(self->second, "ready"));
+	ASSERT_TRUE(field_of(self->second, "bytes", same, sizeof(same)));
+	EXPECT_STREQ(same, all);
+	ASSERT_EQ(put("default", self->second), 0);
+	EXPECT_EQ(number_of(STATUS, "requant_saved"), -1);
+	ASSERT_EQ(put("default", self->first), 0);
+	if (!is_reserved())
+		SKIP(return, "what is free changes");
+	if (size < 32 * 1024 * 1024)
+		SKIP(return, "there is too little memory to fill it");
+	ASSERT_EQ(put("unload", self->second), 0);
+	ASSERT_TRUE(vanishes(self->second));
+
+	/* The file fits, what it computes in does not. */
+	ASSERT_TRUE(copy(self->second, "selftest-fit", 0));
+	ASSERT_TRUE(lengthen("selftest-fit", size));
+	ASSERT_EQ(put("load", "selftest-fit requant=fit"), 0);
+	ASSERT_TRUE(becomes("selftest-fit", "ready"));
+	ASSERT_EQ(put("default", "selftest-fit"), 0);
+	EXPECT_LT(0, number_of(STATUS, "requant_saved"));
+	ask(4, self->answers);
+	EXPECT_EQ(self->answers->err, 0);
+}
+
+/* With as many others as there is room for. */
+TEST_F(models, what_does_not_fit_however_small_is_refused)
+{
+	char name[64], line[128], reason[1024];
+	off_t size = size_of(self->second);
+	int count = 0;
+
+	if (!is_reserved())
+		SKIP(return, "what is free changes");
+	if (self->free > 2LL << 30)
+		SKIP(return, "there is too much memory to fill it");
+	/* More of it than a file, and less than a file with what it computes in. */
+	for (;;) {
+		snprintf(name, sizeof(name), "selftest-fill-%d", count);
+		ASSERT_TRUE(copy(self->second, name, 0));
+		ASSERT_EQ(put("load", name), 0);
+		if (!becomes(name, "ready"))
+			break;
+		if (++count == 12)
+			SKIP(return, "there is too much memory to fill it");
+	}
+	if (free_memory() < size)
+		SKIP(return, "there is no room for the file alone");
+	EXPECT_EQ(put("unload", name), 0);
+	snprintf(line, sizeof(line), "%s requant=fit", name);
+	ASSERT_EQ(put("load", line), 0);
+	ASSERT_TRUE(becomes(name, "failed"));
+	ASSERT_TRUE(field_of(name, "reason", reason, sizeof(reason)));
+	EXPECT_NE(strstr(reason, "as small as can be"), NULL) TH_LOG("%s", reason);
 }
 
 TEST_F(models, damaged_files_are_refused_while_another_answers)
