@@ -127,6 +127,7 @@ impl kernel::Module for Llamux {
         unsafe { prompt::init() };
         sys::create_proc_files()?;
         sys::create_sysfs_files()?;
+        sys::create_shrinker()?;
         device::register()?;
         Ok(Self)
     }

@@ -19,6 +19,7 @@ use kernel::time::Delta;
 
 use crate::files::{is_name, Files};
 use crate::load::{self, reason, Means, Reason, Wanted};
+use crate::prompt;
 use crate::requant;
 use crate::serve::Served;
 use crate::service::Service;
@@ -565,13 +566,18 @@ impl Service {
         match self.region() {
             Some(region) => {
                 let (all, free) = (region.bytes(), region.free());
-                writeln!(page, "source: reserved\nreserved: {all}\nfree: {free}")
+                writeln!(page, "source: reserved\nreserved: {all}\nfree: {free}")?;
             }
             None => {
                 let free = sys::available_memory();
-                writeln!(page, "source: vmalloc\nreserved: 0\nfree: {free}")
+                writeln!(page, "source: vmalloc\nreserved: 0\nfree: {free}")?;
             }
         }
+        let (kept, given_back) = prompt::answers();
+        writeln!(
+            page,
+            "answers_kept: {kept}\nanswers_given_back: {given_back}"
+        )
     }
 
     /// A model has gone, and its memory is free.

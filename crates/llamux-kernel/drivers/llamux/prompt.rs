@@ -3,14 +3,16 @@
 //! `/proc/llamux/prompt`: a question is written, and the same user reads the answer, from any program,
 //! described in Documentation/ABI/testing/procfs-llamux.
 //!
-//! Whose a question is was decided when the file was opened. Each user has one, the last.
+//! Whose a question is was decided when the file was opened. Each user has one, the last. An answer that was
+//! read to its end is only kept to be read again, and given back when memory is short.
 //!
 //! Lock order: `Request::progress` may be taken with `ASKED` or `Prompt::open` held, and nothing else is taken
-//! with another one held.
+//! with another one held. Memory is allocated with `ASKED` held, so who frees memory only tries to take it.
 
 use kernel::ffi::{c_int, c_void};
 use kernel::pr_warn_once;
 use kernel::prelude::*;
+use kernel::sync::atomic::{ordering::Relaxed, Atomic};
 use kernel::sync::{global_lock, new_mutex, Arc, Mutex};
 use kernel::types::ForeignOwnable;
 use kernel::uaccess::{UserPtr, UserSlice};
@@ -32,6 +34,8 @@ const PROMPT_MAX: usize = uapi::LLAMA_PROMPT_MAX as usize;
 struct Asked {
     owner: u64,
     request: Arc<Request>,
+    /// Whether its answer was read to its end.
+    read: bool,
 }
 
 impl Asked {
@@ -145,6 +149,7 @@ impl Prompt {
         let asked = Asked {
             owner: self.owner,
             request: request.clone(),
+            read: false,
         };
         if let Some(former) = put(asked)? {
             former.cancel(service);
@@ -174,7 +179,15 @@ impl Prompt {
         })?;
         let mut open = self.open.lock();
         let progress = request.progress.lock();
-        let finish = progress.result.ok_or(EIO)??;
+        let finish = match progress.result.ok_or(EIO)? {
+            Ok(finish) => finish,
+            Err(error) => {
+                drop(progress);
+                drop(open);
+                set_read(&request);
+                return Err(error);
+            }
+        };
         if matches!(finish.stop, Stop::Requested) {
             return Err(ECANCELED);
         }
@@ -195,6 +208,11 @@ impl Prompt {
             copied += part.len();
         }
         open.at += copied;
+        drop(progress);
+        drop(open);
+        if copied == 0 {
+            set_read(&request);
+        }
         Ok(copied)
     }
 
@@ -231,6 +249,53 @@ fn put(new: Asked) -> Result<Option<Asked>> {
     };
     asked.push(new, GFP_KERNEL)?;
     Ok(former)
+}
+
+/// Notes that the answer to a question was read to its end.
+fn set_read(request: &Arc<Request>) {
+    let mut asked = ASKED.lock();
+    let mut asked = asked.iter_mut();
+    if let Some(asked) = asked.find(|asked| Arc::ptr_eq(&asked.request, request)) {
+        asked.read = true;
+    }
+}
+
+/// Answers that were given back.
+static GIVEN_BACK: Atomic<u64> = Atomic::new(0);
+
+/// How many answers are kept, and how many were given back because memory was short.
+pub(crate) fn answers() -> (usize, u64) {
+    (ASKED.lock().len(), GIVEN_BACK.load(Relaxed))
+}
+
+/// Called by the shrinker: how many answers can be given back.
+#[no_mangle]
+extern "C" fn llamux_answers_count() -> usize {
+    let asked = ASKED.try_lock();
+    asked.map_or(0, |asked| asked.iter().filter(|asked| asked.read).count())
+}
+
+/// Called by the shrinker: gives back so many of them. Returns how many it were, or -1 if that cannot be done
+/// now.
+#[no_mangle]
+extern "C" fn llamux_answers_free(most: usize) -> isize {
+    let mut freed = 0;
+    while usize::try_from(freed).is_ok_and(|freed| freed < most) {
+        let Some(mut asked) = ASKED.try_lock() else {
+            return if freed == 0 { -1 } else { freed };
+        };
+        let index = asked.iter().position(|asked| asked.read);
+        let gone = index.and_then(|index| asked.remove(index).ok());
+        drop(asked);
+        if gone.is_none() {
+            break;
+        }
+        // It is freed here, with no lock held.
+        drop(gone);
+        freed += 1;
+        GIVEN_BACK.fetch_add(1, Relaxed);
+    }
+    freed
 }
 
 /// # Safety

@@ -55,6 +55,9 @@ int llamux_struct_from_user(void *dst, size_t ksize, unsigned long src, size_t u
 /* shim_sysfs.c */
 int llamux_sysfs_create(void);
 
+/* shim_shrinker.c */
+int llamux_shrinker_create(void);
+
 /* shim_settings.c */
 int llamux_settings_create(struct kobject *dir);
 
@@ -101,6 +104,8 @@ int llamux_prompt_open(void **private);
 ssize_t llamux_prompt_write(void *private, unsigned long from, size_t len, bool nonblock);
 ssize_t llamux_prompt_read(void *private, unsigned long to, size_t len, bool nonblock);
 void llamux_prompt_release(void *private);
+unsigned long llamux_answers_count(void);
+long llamux_answers_free(unsigned long most);
 size_t llamux_models_show(u32 file, char *page, size_t size);
 int llamux_models_store(u32 file, const char *text, size_t len);
 int llamux_usage_show(struct seq_file *m, void *v);

@@ -62,6 +62,7 @@ mod shim {
         pub(super) safe fn llamux_param_model() -> *const u8;
         pub(super) safe fn llamux_proc_create() -> c_int;
         pub(super) safe fn llamux_sysfs_create() -> c_int;
+        pub(super) safe fn llamux_shrinker_create() -> c_int;
         pub(super) safe fn llamux_available_memory() -> usize;
         pub(super) safe fn llamux_cpus_choose() -> c_int;
         pub(super) safe fn llamux_cpus() -> u32;
@@ -310,6 +311,11 @@ pub(crate) fn create_proc_files() -> Result {
 /// Creates the files in `/sys/kernel/llamux`.
 pub(crate) fn create_sysfs_files() -> Result {
     to_result(shim::llamux_sysfs_create())
+}
+
+/// Lets the system ask for memory back. To be called after `prompt::init`.
+pub(crate) fn create_shrinker() -> Result {
+    to_result(shim::llamux_shrinker_create())
 }
 
 /// The parameter `llamux.model`.

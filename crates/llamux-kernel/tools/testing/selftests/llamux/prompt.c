@@ -17,6 +17,7 @@
 #define TEST_TIMEOUT_DEFAULT 900
 
 #define PROMPT		"/proc/llamux/prompt"
+#define MEMORY		"/sys/kernel/llamux/memory"
 #define PROMPT_MAX	(1 << 20)
 #define OTHER_USER	60001
 
@@ -308,6 +309,44 @@ TEST_F(model, nobody_reads_what_another_user_asked)
 	EXPECT_EQ(as(OTHER_USER, hear_nothing), ENODATA);
 	EXPECT_EQ(as(OTHER_USER, talk), 0);
 	EXPECT_LT(1, hear(self->text, sizeof(self->text)));
+}
+
+/* Has the kernel give back what it only keeps to be faster. */
+static bool drop_caches(void)
+{
+	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+	bool good = fd >= 0 && write(fd, "2", 1) == 1;
+
+	if (fd >= 0)
+		close(fd);
+	return good;
+}
+
+TEST_F(model, answers_that_were_read_are_given_back_when_memory_is_short)
+{
+	long long before;
+	int fd;
+
+	if (getuid())
+		SKIP(return, "wants to be root");
+	/* What others have read. */
+	if (!drop_caches())
+		SKIP(return, "there is no drop_caches");
+	before = number_of(MEMORY, "answers_given_back");
+	ASSERT_LE(0, before);
+	ASSERT_EQ(ask("Say hello.\n"), 0);
+	fd = open(PROMPT, O_RDONLY);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(read(fd, self->text, 1), 1);
+	close(fd);
+	EXPECT_LE(1, number_of(MEMORY, "answers_kept"));
+	/* It is complete, and not read to its end. */
+	ASSERT_TRUE(drop_caches());
+	EXPECT_EQ(number_of(MEMORY, "answers_given_back"), before);
+	EXPECT_LT(1, hear(self->text, sizeof(self->text)));
+	ASSERT_TRUE(drop_caches());
+	EXPECT_EQ(number_of(MEMORY, "answers_given_back"), before + 1);
+	EXPECT_EQ(hear_nothing(), ENODATA);
 }
 
 TEST_F(model, many_users_push_out_the_oldest_answer)
