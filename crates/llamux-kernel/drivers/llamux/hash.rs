@@ -163,8 +163,25 @@ impl Hashing {
         Ok(())
     }
 
-    /// Waits until all is hashed. Returns a hash for each file. If `stop` says so meanwhile, `EINTR`.
+    /// Waits until all is hashed, as [`Hashes::wait`].
     pub(crate) fn finish(self, stop: &dyn Fn() -> bool) -> Result<KVec<Digest>> {
+        self.hashes().wait(stop)
+    }
+
+    /// What comes of it, to be waited for when nothing more is added. Whoever has this keeps nobody from
+    /// dropping the bytes: there are no hashes then.
+    pub(crate) fn hashes(&self) -> Hashes {
+        Hashes(self.0.clone())
+    }
+}
+
+/// The hashes of some files, when they are there.
+pub(crate) struct Hashes(Arc<Shared>);
+
+impl Hashes {
+    /// Waits until all is hashed. Returns a hash for each file. If `stop` says so meanwhile, or the files are
+    /// gone, `EINTR`.
+    pub(crate) fn wait(self, stop: &dyn Fn() -> bool) -> Result<KVec<Digest>> {
         self.0.end(stop);
         if self.0.over.load(Relaxed) {
             return Err(EINTR);
@@ -223,6 +240,25 @@ mod tests {
             unsafe { hashing.add(0, TEXTS[2])? };
         }
         assert_eq!(hashing.finish(&|| true).err(), Some(EINTR));
+        Ok(())
+    }
+
+    #[test]
+    fn hashes_outlive_the_files() -> Result {
+        for _ in 0..20 {
+            let hashing = Hashing::start(1)?;
+            let hashes = hashing.hashes();
+            // SAFETY: It is in the kernel's image.
+            unsafe { hashing.add(0, TEXTS[2])? };
+            drop(hashing);
+            assert_eq!(hashes.wait(&|| false).err(), Some(EINTR));
+        }
+        let hashing = Hashing::start(1)?;
+        // SAFETY: As above.
+        unsafe { hashing.add(0, TEXTS[2])? };
+        let digests = hashing.hashes().wait(&|| false)?;
+        drop(hashing);
+        assert_eq!(digests[0], expected(TEXTS[2]));
         Ok(())
     }
 

@@ -20,6 +20,7 @@ use llamux_engine::quantization;
 use llamux_engine::{Error as EngineError, Options, Plan};
 
 use crate::files::{Files, PIECE};
+use crate::hash::Hashes;
 use crate::model::{Image, Memory, Model, Shortage};
 use crate::models::Progress;
 use crate::pool::Pool;
@@ -74,13 +75,13 @@ pub(crate) struct Means<'m> {
     pub(crate) system: &'m System,
 }
 
-/// Loads a model, or says why not.
+/// Loads a model, or says why not. If its files are still being hashed, also returns what comes of that.
 #[inline(never)]
 pub(crate) fn load(
     wanted: &Wanted,
     means: &Means<'_>,
     progress: &Progress,
-) -> Result<(Model, Facts), Reason> {
+) -> Result<(Model, Facts, Option<Hashes>), Reason> {
     let start = Instant::<Monotonic>::now();
     let kernels = sys::kernels();
     let Wanted { files, .. } = wanted;
@@ -179,12 +180,10 @@ pub(crate) fn load(
             engine.prewarm(means.pool)
         })
         .map_err(refused)?;
-    // Nothing but the line of `status` waits for them.
-    if let Some(hashes) = model.digests(&over).map_err(unhashed)? {
-        digests = Some(hashes);
+    let mut identity = (mode != sig::Mode::Off).then(|| Identity::new(signer));
+    if let (Some(identity), Some(digests)) = (&mut identity, digests) {
+        identity.set(&digests)?;
     }
-    let identity = digests.map(|digests| Identity::new(&digests, signer));
-    let identity = identity.transpose()?;
     progress.check()?;
 
     model.set_used();
@@ -209,7 +208,7 @@ pub(crate) fn load(
             reserved,
             bytes,
             requant.as_ref(),
-            identity.as_ref(),
+            identity,
             files.in_place().is_some(),
         )
     });
@@ -219,7 +218,8 @@ pub(crate) fn load(
         facts.summary(),
         start.elapsed().as_millis()
     );
-    Ok((model, facts))
+    let hashes = model.hashes();
+    Ok((model, facts, hashes))
 }
 
 /// The memory to compute in.

@@ -16,7 +16,7 @@ use llamux_engine::gguf::Gguf;
 use llamux_engine::math::{Executor, Kernels};
 use llamux_engine::{Engine, Error as EngineError, Options};
 
-use crate::hash::{Digest, Hashing};
+use crate::hash::{Hashes, Hashing};
 use crate::inplace::InPlace;
 use crate::region::{Piece, Region};
 use crate::sys;
@@ -188,10 +188,9 @@ impl Model {
         f(&mut self.engine)
     }
 
-    /// Waits for the hashes of its files, if they are being computed. See [`Hashing::finish`].
-    pub(crate) fn digests(&mut self, stop: &dyn Fn() -> bool) -> Result<Option<KVec<Digest>>> {
-        let hashing = self.image.hashing.take();
-        hashing.map(|hashing| hashing.finish(stop)).transpose()
+    /// The hashes of its files, if they are being computed.
+    pub(crate) fn hashes(&self) -> Option<Hashes> {
+        self.image.hashing.as_ref().map(Hashing::hashes)
     }
 
     /// Says that it is in use. A file that is used in place cannot be loaded again then.

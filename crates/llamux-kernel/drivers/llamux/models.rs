@@ -18,6 +18,7 @@ use kernel::sync::Arc;
 use kernel::time::Delta;
 
 use crate::files::{is_name, Files};
+use crate::hash::Digest;
 use crate::load::{self, reason, Means, Reason, Wanted};
 use crate::prompt;
 use crate::requant;
@@ -284,6 +285,16 @@ impl Directory {
         }
     }
 
+    /// The hashes of a model's files are known.
+    fn hashed(&mut self, id: ModelId, digests: &[Digest]) {
+        let entry = self.entry(id).map(|entry| &mut entry.state);
+        if let Some(State::Ready(facts)) = entry {
+            if facts.hashed(digests).is_err() {
+                pr_err!("there is no memory for a hash\n");
+            }
+        }
+    }
+
     /// Takes a model off the list. Returns its name.
     fn remove(&mut self, id: ModelId) -> Option<CString> {
         let index = self.entries.iter().position(|entry| entry.id == id)?;
@@ -543,7 +554,7 @@ impl Service {
             pool,
             system: &self.system,
         };
-        let (model, facts) = load::load(wanted, &means, progress)?;
+        let (model, facts, hashes) = load::load(wanted, &means, progress)?;
         progress.takes(model.bytes());
         let path = wanted.files.path();
         let served = Served::new(id, model, progress.clone(), self.settings().sessions)
@@ -552,6 +563,11 @@ impl Service {
             .map_err(|_| reason(fmt!("{path}: out of memory")))?;
         self.models.lock().loaded(Some(id), Ok(facts));
         self.changed();
+        // The model answers meanwhile; nothing but a line of `status` waits for them.
+        let hashes = hashes.map(|hashes| hashes.wait(&|| progress.is_over()));
+        if let Some(Ok(digests)) = hashes {
+            self.models.lock().hashed(id, &digests);
+        }
         Ok(())
     }
 

@@ -52,15 +52,23 @@ impl Mode {
 
 /// Which files a model was loaded from.
 pub(crate) struct Identity {
-    /// The SHA-256 of each, in hexadecimal digits, with blanks between them.
+    /// The SHA-256 of each, in hexadecimal digits, with blanks between them; empty until they are known.
     pub(crate) sha256: KVec<u8>,
     /// Who signed all of them, if that is known and trusted.
     pub(crate) signer: Option<CString>,
 }
 
 impl Identity {
-    /// Of the hashes of the files, in their order.
-    pub(crate) fn new(digests: &[Digest], signer: Option<CString>) -> Result<Self, Reason> {
+    /// Before the hashes are known.
+    pub(crate) fn new(signer: Option<CString>) -> Self {
+        Self {
+            sha256: KVec::new(),
+            signer,
+        }
+    }
+
+    /// With the hashes of the files, in their order.
+    pub(crate) fn set(&mut self, digests: &[Digest]) -> Result<(), Reason> {
         let mut sha256 = KVec::new();
         let digit = |nibble: u8| b"0123456789abcdef".get(usize::from(nibble)).copied();
         for digest in digests {
@@ -71,7 +79,8 @@ impl Identity {
             }
             push(b' ')?;
         }
-        Ok(Self { sha256, signer })
+        self.sha256 = sha256;
+        Ok(())
     }
 }
 

@@ -14,6 +14,8 @@ use kernel::sync::atomic::ordering::Relaxed;
 use llamux_engine::math::Kernels;
 use llamux_engine::{quantization, Info};
 
+use crate::hash::Digest;
+use crate::load::Reason;
 use crate::models::State;
 use crate::requant::Requant;
 use crate::sig::Identity;
@@ -52,6 +54,8 @@ pub(crate) struct Facts {
     summary: CString,
     /// Tokens of the context.
     pub(crate) context: u32,
+    /// Which files it is of, if that is looked at.
+    identity: Option<Identity>,
 }
 
 /// The lines about the files.
@@ -63,9 +67,12 @@ impl fmt::Display for Files<'_> {
             return Ok(());
         };
         let sha256 = core::str::from_utf8(sha256.trim_ascii()).unwrap_or("");
+        if !sha256.is_empty() {
+            f.write_fmt(fmt!("sha256: {sha256}\n"))?;
+        }
         let signer = signer.as_ref().and_then(|signer| signer.to_str().ok());
         let signer = signer.unwrap_or("none");
-        f.write_fmt(fmt!("sha256: {sha256}\nsigner: {signer}\n"))
+        f.write_fmt(fmt!("signer: {signer}\n"))
     }
 }
 
@@ -79,7 +86,7 @@ impl Facts {
         reserved: usize,
         used: usize,
         requant: Option<&Requant>,
-        identity: Option<&Identity>,
+        identity: Option<Identity>,
         in_place: bool,
     ) -> Result<Self> {
         let name = Shown(&info.name);
@@ -92,16 +99,16 @@ impl Facts {
         let source = if reserved == 0 { "vmalloc" } else { "reserved" };
         Ok(Self {
             context,
+            identity,
             lines: CString::try_from_fmt(fmt!(
                 "model: {name}\nfile: {path}\narchitecture: {architecture}\n\
                  parameters: {parameters}\nquantization: {quantization}\ncontext: {context}\n\
                  chat_format: {chat}\nsessions_max: {sessions}\ncache: {cache}\n\
                  kernels: {}\nthreads: {threads}\n\
                  memory_source: {source}\nmemory_reserved: {reserved}\nmemory_used: {used}\n\
-                 weights: {weights}\n{}{}",
+                 weights: {weights}\n{}",
                 kernels.name(),
-                Lines(requant),
-                Files(identity)
+                Lines(requant)
             ))?,
             summary: CString::try_from_fmt(fmt!(
                 "{name}, {architecture}, {parameters} parameters, {quantization}, {used} bytes of \
@@ -109,6 +116,14 @@ impl Facts {
                 kernels.name()
             ))?,
         })
+    }
+
+    /// The hashes of its files are known now.
+    pub(crate) fn hashed(&mut self, digests: &[Digest]) -> Result<(), Reason> {
+        match &mut self.identity {
+            Some(identity) => identity.set(digests),
+            None => Ok(()),
+        }
     }
 
     fn lines(&self) -> &str {
@@ -140,7 +155,10 @@ unsafe extern "C" fn llamux_status_show(m: *mut bindings::seq_file, _v: *mut c_v
         State::Unavailable(reason) => {
             seq_print!(m, "state: unavailable\nreason: {}\n", Shown(reason));
         }
-        State::Ready(facts) => seq_print!(m, "state: ready\n{}", facts.lines()),
+        State::Ready(facts) => {
+            let files = Files(facts.identity.as_ref());
+            seq_print!(m, "state: ready\n{}{files}", facts.lines());
+        }
     }
     let stats = *service.stats.lock();
     seq_print!(
