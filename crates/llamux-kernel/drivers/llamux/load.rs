@@ -110,15 +110,20 @@ pub(crate) fn load(
     let mode = means.settings.sig;
     // Behind the memory that it reads, so that it is dropped first.
     let mut hashing = sig::hashing(mode, files)?;
-    let mut read = |file: usize, piece: &[u8]| match &hashing {
+    let hash = |file: usize, piece: &[u8]| match &hashing {
         None => Ok(()),
         // SAFETY: Nobody changes what was read before the hashes are waited for, and the memory is dropped
         // after `hashing`: here as it was declared before, in the image as its field comes later.
         Some(hashing) => unsafe { hashing.add(file, piece) }.map_err(no_memory),
     };
-    match files.in_place() {
-        None => files.read_heads(memory.bytes_mut(), &places, progress, &mut read)?,
-        Some(_) => read(0, memory.bytes())?,
+    // While the file is read, unless the two would share a processor.
+    let meanwhile = files.in_place().is_none() && sys::cpus() > 1;
+    let mut read = |file: usize, piece: &[u8]| match meanwhile {
+        true => hash(file, piece),
+        false => Ok(()),
+    };
+    if files.in_place().is_none() {
+        files.read_heads(memory.bytes_mut(), &places, progress, &mut read)?;
     }
     let mut arena = None;
     if wanted.requant.is_none() {
@@ -129,6 +134,11 @@ pub(crate) fn load(
     }
     if files.in_place().is_none() {
         files.read_rest(memory.bytes_mut(), &places, progress, &mut read)?;
+    }
+    if !meanwhile {
+        for (file, part) in parts(memory.bytes(), &places)?.into_iter().enumerate() {
+            hash(file, part)?;
+        }
     }
     let signer = sig::check(mode, files, memory.bytes(), &places)?;
     let mut digests = None;
