@@ -204,6 +204,10 @@ pub enum Op {
     LogSumExp(LogSumExp),
     /// See [`Convert`].
     Convert(Convert),
+    /// See [`Pool`].
+    Pool(Pool),
+    /// See [`Normalize`].
+    Normalize(Normalize),
 }
 
 /// Looks up rows of the embedding table, and multiplies them by the square root of `scale_square`. A unit
@@ -650,6 +654,30 @@ pub struct Convert {
     pub from: TensorType,
     /// Element type of `out`.
     pub to: TensorType,
+}
+
+/// Adds rows up: `sum[c] += Σ x[row][c]`. A unit is a column.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Pool {
+    /// `(rows, columns)`.
+    pub x: *const f32,
+    /// `(columns)`.
+    pub sum: *mut f32,
+    /// Number of rows.
+    pub rows: u32,
+    /// Length of a row.
+    pub columns: u32,
+}
+
+/// Gives a vector the Euclidean length 1, in place; zeros stay as they are. One unit.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Normalize {
+    /// `(columns)`.
+    pub x: *mut f32,
+    /// Its length.
+    pub columns: u32,
 }
 
 #[cfg(test)]

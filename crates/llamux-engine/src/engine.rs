@@ -127,6 +127,8 @@ pub struct Info<'a> {
     pub context: u32,
     /// Tokens of the vocabulary.
     pub vocabulary: u32,
+    /// Numbers of a token's embedding, and of a text's.
+    pub embedding: u32,
     /// The chat format, and where it comes from; `None` if there is none.
     pub chat: Option<Chat<'a>>,
     /// How many requests are answered at once.
@@ -179,6 +181,8 @@ pub struct Engine<'a> {
     pub(crate) matcher: Matcher<'a>,
     /// How far each slot's answer has come in its grammar.
     pub(crate) grammar_places: grammar::Places<'a>,
+    /// `(slots, embedding)`: sums of those that are pooled.
+    pub(crate) sums: &'a mut [F32Bits],
     /// Its chat format, or why there is none.
     pub(crate) chat: Result<Chat<'a>, Error>,
     /// The system prompt that takes the place of the chat format's own, and its length.
@@ -213,6 +217,7 @@ struct Parts<'a> {
     matcher: MatcherMemory<'a>,
     grammar_places: grammar::Places<'a>,
     instructions: &'a mut [u8],
+    sums: &'a mut [F32Bits],
     model: Model<'a>,
 }
 
@@ -280,6 +285,8 @@ impl<'a> Parts<'a> {
             matcher,
             grammar_places: grammar::Places::lay_out(size(sequences) + 1, arena)?,
             instructions: arena.slice(MAX_INSTRUCTIONS)?,
+            // OVERFLOW: Both have small caps.
+            sums: arena.slice((size(sequences) + 1) * size(hyper.embedding))?,
             model: Model::lay_out(gguf, hyper, cache, arena)?,
         })
     }
@@ -349,6 +356,7 @@ impl<'a> Engine<'a> {
             layers: hyper.layers,
             context: parts.model.context(),
             vocabulary: hyper.vocabulary,
+            embedding: hyper.embedding,
             chat: chat.ok(),
             // CAST: At most `MAX_SEQUENCES`; one slot is the engine's own.
             sequences: parts.slots.count().saturating_sub(1) as u32,
@@ -372,6 +380,7 @@ impl<'a> Engine<'a> {
             candidates: candidates.ok_or(Error::Operation("candidates"))?,
             matcher,
             grammar_places: parts.grammar_places,
+            sums: parts.sums,
             chat,
             instructions: parts.instructions,
             instructions_len: 0,
@@ -628,10 +637,10 @@ impl<'a> Engine<'a> {
             scratch: self.text,
             pause,
         };
-        let (encoded, keep) = if request.raw {
+        let (encoded, keep) = if request.raw || request.embedding {
             let options = tokenizer::Options {
                 add_special: true,
-                parse_special: true,
+                parse_special: !request.embedding,
             };
             (
                 vocab.encode_with(request.prompt, options, work, self.prompt),

@@ -5,7 +5,7 @@
 use crate::engine::{Engine, STRANGERS};
 use crate::error::Error;
 use crate::grammar::Constraint;
-use crate::math::Executor;
+use crate::math::{Executor, F32Bits};
 pub use crate::sampler::{Sampling, ENOUGH, PENALTY_WINDOW};
 use crate::scheduler::{Audience, SlotId};
 
@@ -30,6 +30,9 @@ pub struct Request<'a> {
     pub positions: Option<u32>,
     /// Whether to compute how likely each token of the answer was, for [`Sink::likelihood`].
     pub likelihoods: bool,
+    /// Whether not an answer is wanted, but the prompt's embedding, for [`Sink::embedding`]. The prompt is
+    /// taken as it is, whatever `raw` says, and special tokens that are spelled out in it are text.
+    pub embedding: bool,
 }
 
 /// What happens when there are more tokens than the context has room for.
@@ -63,6 +66,12 @@ pub trait Sink {
     /// it, and not of tokens that the grammar left no choice of.
     fn likelihood(&mut self, bits: u64) {
         let _ = bits;
+    }
+
+    /// Takes the prompt's embedding, `(n_embd)`: the mean of what its tokens are behind the last norm, with
+    /// the Euclidean length 1. Only of requests that want it.
+    fn embedding(&mut self, values: &[F32Bits]) {
+        let _ = values;
     }
 
     /// The prompt's tokens have been computed.
@@ -120,6 +129,23 @@ impl Engine<'_> {
         self.finish_within(id, request.constraint, executor, sink)
     }
 
+    /// Writes a text's embedding to `out`, which is as long as [`Info::embedding`](crate::Info) says; see
+    /// [`Sink::embedding`]. Otherwise as [`generate`](Self::generate). Returns how many tokens the text has.
+    pub fn embed(
+        &mut self,
+        text: &str,
+        executor: &dyn Executor,
+        out: &mut [F32Bits],
+    ) -> Result<u32, Error> {
+        let request = Request {
+            prompt: text,
+            embedding: true,
+            ..Request::default()
+        };
+        let outcome = self.generate(&request, executor, &mut Vector(out))?;
+        Ok(outcome.prompt_tokens)
+    }
+
     /// Answers a request that was taken in, and with it all others, whose answers are stopped.
     pub fn finish(
         &mut self,
@@ -150,6 +176,25 @@ impl Engine<'_> {
             }
         }
         Err(Error::Operation("finish"))
+    }
+}
+
+/// Where an embedding goes.
+struct Vector<'a>(&'a mut [F32Bits]);
+
+impl Sink for Vector<'_> {
+    fn text(&mut self, _text: &str) -> bool {
+        true
+    }
+
+    fn stop(&mut self) -> bool {
+        false
+    }
+
+    fn embedding(&mut self, values: &[F32Bits]) {
+        for (to, from) in self.0.iter_mut().zip(values) {
+            *to = *from;
+        }
     }
 }
 

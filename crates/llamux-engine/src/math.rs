@@ -1116,6 +1116,37 @@ impl<'a> Job<'a> {
             unsafe { Self::new(kernels, op, vocabulary, EXPONENTIAL, Share::Serial) }
         })
     }
+
+    /// [`abi::Pool`]: rows as long as `sum`.
+    pub fn pool(kernels: Kernels, x: &'a [F32Bits], sum: &'a mut [F32Bits]) -> Result<Self, Error> {
+        operation("Pool", || {
+            let columns = count(sum.len())?;
+            let rows = rows_of(x.len(), columns)?;
+            let op = abi::Op::Pool(abi::Pool {
+                x: x.as_ptr().cast(),
+                sum: sum.as_mut_ptr().cast(),
+                rows,
+                columns,
+            });
+            let cost = SIMPLE * u64::from(rows);
+            // SAFETY: `x` is `rows` rows of `columns`, `sum` is one.
+            unsafe { Self::new(kernels, op, columns, cost, Share::Parallel) }
+        })
+    }
+
+    /// [`abi::Normalize`].
+    pub fn normalize(kernels: Kernels, x: &'a mut [F32Bits]) -> Result<Self, Error> {
+        operation("Normalize", || {
+            let columns = count(x.len())?;
+            let op = abi::Op::Normalize(abi::Normalize {
+                x: x.as_mut_ptr().cast(),
+                columns,
+            });
+            let cost = 2 * SIMPLE * u64::from(columns);
+            // SAFETY: `x` has so many columns.
+            unsafe { Self::new(kernels, op, 1, cost, Share::Serial) }
+        })
+    }
 }
 
 #[cfg(test)]
@@ -1532,6 +1563,13 @@ mod tests {
         let mut state = abi::LogSumExpState::default();
         assert!(Job::log_sum_exp(k, &f(5), 4, &mut state).is_ok());
         refused!(Job::log_sum_exp(k, &f(5), 5, &mut state));
+
+        assert!(Job::pool(k, &f(8), &mut f(4)).is_ok());
+        refused!(Job::pool(k, &f(8), &mut f(3)));
+        refused!(Job::pool(k, &f(0), &mut f(4)));
+        refused!(Job::pool(k, &f(4), &mut f(0)));
+        assert!(Job::normalize(k, &mut f(4)).is_ok());
+        refused!(Job::normalize(k, &mut f(0)));
 
         let (mut halves, data) = (vec![0; 128], vec![0; 68]);
         let weights = Matrix::new(&data, abi::TensorType::Q8_0, 2, 32).unwrap();

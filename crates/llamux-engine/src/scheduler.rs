@@ -30,7 +30,7 @@ use crate::error::Error;
 use crate::generate::{Full, Outcome, Request, Sink, Stop};
 use crate::grammar::{Constraint, Guide, MAX_FORCED};
 use crate::lookup;
-use crate::math::{Executor, Job};
+use crate::math::{Executor, F32Bits, Job};
 use crate::model::Batch;
 use crate::size;
 use crate::slot::{Slot, DECODE, FREE, PREFILL};
@@ -172,6 +172,7 @@ impl Engine<'_> {
         (mut len, keep): (u32, u32),
     ) -> Result<SlotId, Error> {
         let context = self.context();
+        let columns = size(self.info().embedding).max(1);
         if len > context {
             // Room for an answer of some length.
             let room = request.max_tokens.min(context / 4);
@@ -202,6 +203,10 @@ impl Engine<'_> {
         if let Some(constraint) = &request.constraint {
             let mut place = self.grammar_places.get(slot)?;
             self.matcher.start(&constraint.grammar, &mut place)?;
+        }
+        if request.embedding {
+            let sum = self.sums.chunks_exact_mut(columns).nth(slot);
+            sum.ok_or(Error::Operation("sum"))?.fill(F32Bits(0));
         }
         let entry = self.slots.get_mut(slot)?;
         *entry = Slot::new(request, owner, len, keep);
@@ -477,12 +482,13 @@ impl Engine<'_> {
                 _ => abi::Sums::Either,
             },
         };
-        // Of a prompt's piece only the last token is wanted, and only if it is the prompt's last.
+        // Of a prompt's piece only the last token is wanted, and only if it is the prompt's last; but all of one
+        // that is pooled.
         let wanted = match pieces {
-            [piece] if prompt => {
-                let slot = slots.get(piece.slot)?;
-                u32::from(slot.computed + known == slot.len)
-            }
+            [piece] if prompt => match slots.get(piece.slot)? {
+                slot if slot.pooled != 0 => known,
+                slot => u32::from(slot.computed + known == slot.len),
+            },
             // CAST: At most a batch.
             _ => count as u32,
         };
@@ -503,6 +509,13 @@ impl Engine<'_> {
                 let _ = self.slots.advance(piece.slot, &mut self.blocks);
             }
             let entry = self.slots.get(piece.slot);
+            if entry.is_ok_and(|entry| entry.pooled != 0) {
+                // A prompt, and so the only one of its batch.
+                if let Some(end) = self.pool(piece, executor, audience).transpose() {
+                    self.end(piece.slot, end.or_else(ended_by), audience);
+                }
+                continue;
+            }
             if !entry.is_ok_and(|entry| entry.computed == entry.len) {
                 continue;
             }
@@ -523,6 +536,34 @@ impl Engine<'_> {
                 }
             }
         }
+    }
+
+    /// Adds up the tokens of a piece that was computed. With the prompt's last one, hands the embedding out.
+    fn pool(
+        &mut self,
+        piece: &Piece,
+        executor: &dyn Executor,
+        audience: &mut dyn Audience,
+    ) -> Result<Option<Stop>, Error> {
+        let sink = audience.sink(id(piece.slot)).ok_or(Error::Interrupted)?;
+        let columns = size(self.info().embedding).max(1);
+        let sum = self.sums.chunks_exact_mut(columns).nth(piece.slot);
+        let sum = sum.ok_or(Error::Operation("sum"))?;
+        let mut stop = || sink.stop();
+        let mut run = Run {
+            kernels: self.kernels,
+            executor,
+            stop: &mut stop,
+        };
+        self.model.pool(&mut run, 0, piece.known, sum)?;
+        let entry = self.slots.get(piece.slot)?;
+        if entry.computed < entry.len {
+            return Ok(None);
+        }
+        run.job(Job::normalize(run.kernels, sum))?;
+        sink.prefilled(entry.prompt_tokens);
+        sink.embedding(sum);
+        Ok(Some(Stop::End))
     }
 
     /// Chooses by the logits of `row` of the batch, which has `rows`; of these `ready` are computed.

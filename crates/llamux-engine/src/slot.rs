@@ -61,7 +61,9 @@ pub(crate) struct Slot {
     /// Whether the answer must keep to a grammar.
     pub(crate) constrained: u16,
     /// Whether it is wanted how likely each token was.
-    pub(crate) rated: u16,
+    pub(crate) rated: u8,
+    /// Whether no answer is wanted, but the sum of what its tokens are in the end.
+    pub(crate) pooled: u8,
 }
 
 /// The slot is nobody's.
@@ -97,6 +99,7 @@ const NOBODYS: Slot = Slot {
     told: 0,
     constrained: 0,
     rated: 0,
+    pooled: 0,
 };
 
 impl Slot {
@@ -127,6 +130,7 @@ impl Slot {
             drop_oldest: (request.full == Full::DropOldest).into(),
             constrained: request.constraint.is_some().into(),
             rated: request.likelihoods.into(),
+            pooled: request.embedding.into(),
             ..NOBODYS
         }
     }
@@ -280,8 +284,9 @@ impl<'a> Slots<'a> {
     }
 
     /// Gives a slot without blocks those that begin like its tokens, all but the last two of which may
-    /// be found (so that several are left, which are computed as in a batch of any size), and the
-    /// promise of what else its `positions` need. Returns a block to be copied to its last one, if only
+    /// be found (so that several are left, which are computed as in a batch of any size; none of a slot
+    /// that is pooled, as the cache does not have what is added up), and the promise of what else its
+    /// `positions` need. Returns a block to be copied to its last one, if only
     /// a part of one is the same. Changes nothing if there are not enough blocks.
     pub(crate) fn attach(
         &mut self,
@@ -289,8 +294,13 @@ impl<'a> Slots<'a> {
         positions: u32,
         blocks: &mut Blocks<'_>,
     ) -> Result<Option<Copy>, Error> {
-        let Slot { owner, len, .. } = *self.get(slot)?;
-        let mut left = len.saturating_sub(2);
+        let Slot {
+            owner, len, pooled, ..
+        } = *self.get(slot)?;
+        let mut left = match pooled {
+            0 => len.saturating_sub(2),
+            _ => 0,
+        };
         let mut found = 0;
         let mut part = None;
         while left > 0 {

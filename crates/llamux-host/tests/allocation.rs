@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use common::{kernels, options, tiny, Aligned};
 use llamux_engine::generate::{Full, Outcome, Request, Sampling, Sink};
 use llamux_engine::grammar::{Constraint, Grammar};
+use llamux_engine::math::F32Bits;
 use llamux_engine::scheduler::{Audience, SlotId};
 use llamux_engine::{Engine, Error, Options, Plan};
 use llamux_host::pool::Pool;
@@ -103,6 +104,10 @@ fn answering_allocates_nothing() {
         assert!(outcome.tokens > 0);
         assert_eq!(CALLS.load(SeqCst), before, "answering");
     }
+    let mut vector = [F32Bits(0); common::EMBEDDING as usize];
+    let tokens = engine.embed("hello abc", &pool, &mut vector).unwrap();
+    assert!(tokens > 0 && vector.iter().any(|bits| bits.0 != 0));
+    assert_eq!(CALLS.load(SeqCst), before, "embedding");
     // Two at once, and one whose text is guessed and outgrows the context.
     engine.set_speculation(true);
     assert!(engine.prewarm(&pool).unwrap() > 0);

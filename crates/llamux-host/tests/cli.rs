@@ -245,6 +245,25 @@ fn tokenizes() {
 }
 
 #[test]
+fn embeds() {
+    let model = file("embeds.gguf", &tiny().build());
+    let lines = stdout(&run(&[
+        &"embed", &"--model", &model, &"--text", &"hello", &"--text", &"-abc",
+    ]));
+    let vectors: Vec<Vec<f64>> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(vectors.len(), 2);
+    assert_ne!(vectors[0], vectors[1]);
+    for vector in vectors {
+        assert_eq!(vector.len(), common::EMBEDDING as usize);
+        let squares: f64 = vector.iter().map(|x| x * x).sum();
+        assert!((squares - 1.0).abs() < 1e-5, "{squares}");
+    }
+}
+
+#[test]
 fn prints_logits() {
     let model = file("logits.gguf", &tiny().build());
     let of = |batch: &str| {
@@ -532,9 +551,10 @@ fn refuses_files() {
 #[test]
 fn refuses_arguments() {
     let model = file("arguments.gguf", &tiny().build());
-    let wrong: [&[&str]; 10] = [
+    let wrong: [&[&str]; 11] = [
         &[],
         &["dance"],
+        &["embed"],
         &["tokenize"],
         &["tokenize", "--text", "a", "--file", "b"],
         &["logits"],
@@ -552,12 +572,13 @@ fn refuses_arguments() {
         }
         fails(&run(&all), 2, &["--help"]);
     }
-    let failing: [(&[&str], &str); 4] = [
+    let failing: [(&[&str], &str); 5] = [
         (
             &["logits", "--tokens", "1,99999"],
             "token 99999 is not in the vocabulary",
         ),
         (&["generate", "--prompt", ""], "the prompt is empty"),
+        (&["embed", "--text", ""], "the prompt is empty"),
         (
             &["generate", "--prompt", "x", "--context", "9999"],
             "context is 9999, more than the limit of 700",

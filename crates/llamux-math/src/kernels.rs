@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use llamux_abi as abi;
 
-use crate::{experts, rope, sampling};
+use crate::{experts, pooling, rope, sampling};
 
 pub(crate) mod scalar;
 #[cfg(test)]
@@ -71,6 +71,8 @@ impl Table {
                 abi::Op::Pick(op) => sampling::pick(op, units),
                 abi::Op::LogSumExp(op) => (self.log_sum_exp)(op, units),
                 abi::Op::Convert(op) => (self.convert)(op, units),
+                abi::Op::Pool(op) => pooling::pool(op, units),
+                abi::Op::Normalize(op) => pooling::normalize(op, units),
             }
         }
     }

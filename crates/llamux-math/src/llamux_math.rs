@@ -19,6 +19,7 @@ mod experts;
 mod fit;
 mod float16;
 mod kernels;
+mod pooling;
 mod rope;
 mod sampling;
 #[cfg(test)]

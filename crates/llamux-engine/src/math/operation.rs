@@ -37,6 +37,7 @@ macro_rules! operations {
 operations! {
     Embed, RmsNorm, Quantize, MatMul, RopeFrequencies, RopeAngles, Rope, StoreKv, Attention,
     MergeAttention, SwiGlu, GeGlu, Route, Combine, Penalize, TopK, Pick, LogSumExp, Convert,
+    Pool, Normalize,
 }
 
 #[cfg(test)]

@@ -96,19 +96,13 @@ impl Model<'_> {
         begin: u32,
         count: u32,
     ) -> Result<&mut [F32Bits], Error> {
+        self.output_norm(run, begin, count)?;
         let Self {
             hyper,
             weights,
             memory,
         } = self;
         let narrow = first(memory.narrow, count, hyper.embedding)?;
-        run.job(Job::rms_norm(
-            run.kernels,
-            rows(memory.stream, begin, count, hyper.embedding)?,
-            weights.output_norm()?,
-            hyper.epsilon,
-            narrow,
-        ))?;
         let output = weights.output()?;
         memory.quantized.fill(run, narrow, &[output])?;
         let logits = first(memory.wide, count, hyper.vocabulary)?;
@@ -116,6 +110,36 @@ impl Model<'_> {
             .quantized
             .multiply(run, output, narrow, logits, false)?;
         Ok(logits)
+    }
+
+    /// Adds to `sum`, which is `(embedding)`, what `count` tokens of the last batch are behind the last norm,
+    /// from its token `begin` on, which were among the `wanted`.
+    pub fn pool(
+        &mut self,
+        run: &mut Run<'_>,
+        begin: u32,
+        count: u32,
+        sum: &mut [F32Bits],
+    ) -> Result<(), Error> {
+        self.output_norm(run, begin, count)?;
+        let narrow = first(self.memory.narrow, count, self.hyper.embedding)?;
+        run.job(Job::pool(run.kernels, narrow, sum))
+    }
+
+    /// Puts the last norm of some tokens into `narrow`.
+    fn output_norm(&mut self, run: &mut Run<'_>, begin: u32, count: u32) -> Result<(), Error> {
+        let Self {
+            hyper,
+            weights,
+            memory,
+        } = self;
+        run.job(Job::rms_norm(
+            run.kernels,
+            rows(memory.stream, begin, count, hyper.embedding)?,
+            weights.output_norm()?,
+            hyper.epsilon,
+            first(memory.narrow, count, hyper.embedding)?,
+        ))
     }
 }
 

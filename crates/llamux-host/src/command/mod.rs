@@ -5,6 +5,7 @@
 mod bandwidth;
 mod bench;
 mod chat;
+mod embed;
 mod generate;
 mod grammar;
 mod inspect;
@@ -44,6 +45,8 @@ enum Command {
     Generate(generate::Generate),
     /// Answer questions from standard input, one a line, as one conversation
     Chat(chat::Chat),
+    /// Print the embeddings of texts
+    Embed(embed::Embed),
     /// Print the tokens of texts
     Tokenize(tokenize::Tokenize),
     /// Print the logits behind a row of tokens
@@ -68,6 +71,7 @@ impl Cli {
         match &self.command {
             Command::Generate(command) => command.run(),
             Command::Chat(command) => command.run(),
+            Command::Embed(command) => command.run(),
             Command::Tokenize(command) => command.run(),
             Command::Logits(command) => command.run(),
             Command::Perplexity(command) => command.run(),
