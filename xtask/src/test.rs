@@ -596,14 +596,16 @@ struct Generated {
 }
 
 /// A prompt that all kinds of tokens follow.
-const PROMPTS: &[&str] = &[
+const PROMPTS: &[&str; 3] = &[
     "The capital of France is",
     "def fibonacci(n):\n    \"\"\"Returns the n-th number.\"\"\"\n",
     "Once upon a time, in a land far away, there was",
 ];
 
 fn answers_uml(lab: &Lab<'_>) -> Result<Found> {
-    let mut found = answers(lab, Target::Uml, &model::find(lab.cx, None)?, PROMPTS, 48)?;
+    let model = model::find(lab.cx, None)?;
+    let mut found = answers(lab, Target::Uml, &model, PROMPTS, 48)?;
+    found.add(embeddings(lab, &model)?);
     if lab.level == Level::All {
         let larger = model::find(lab.cx, Some("qwen2.5-coder-1.5b"))?;
         found.add(answers(lab, Target::Uml, &larger, &PROMPTS[..2], 32)?);
@@ -670,6 +672,51 @@ fn answers(
 }
 
 fn same(asked: &Asked, expected: &Generated) -> Result<()> {
+/// Has the booted kernel and the host engine make vectors of the same texts.
+fn embeddings(lab: &Lab<'_>, model: &Model) -> Result<Found> {
+    let texts = PROMPTS.map(quoted).join(" ");
+    let script = format!(
+        "llama embed --model {} -- {texts} || exit\n\
+         sed -n 's/^kernels: //p' /proc/llamux/status\n",
+        model.name
+    );
+    let mut boot = Boot::new(Target::Uml, lab.source, &script);
+    boot.model = Some(model);
+    let outcome = boot.run(lab.cx)?;
+    if outcome.status()? != 0 {
+        bail!("llama failed: {}", outcome.output);
+    }
+    let (vectors, kernels) = outcome
+        .output
+        .trim_end()
+        .rsplit_once('\n')
+        .context("there are no vectors")?;
+    let mut host = sh::cmd(host_engine(lab.cx)?);
+    host.arg("embed").arg("--model").arg(&model.file);
+    host.args(["--threads", "2", "--kernels", kernels]);
+    for text in PROMPTS {
+        host.args(["--text", text]);
+    }
+    sh::announce(&host);
+    let read = |lines: &str| -> Result<Vec<Vec<f32>>> {
+        let line = |line| serde_json::from_str(line).with_context(|| format!("not JSON: {line}"));
+        lines.lines().map(line).collect()
+    };
+    let (vectors, expected) = (read(vectors)?, read(&sh::read(&mut host)?)?);
+    let mut found = Found::default();
+    for (index, prompt) in PROMPTS.iter().enumerate() {
+        let (vector, expected) = (vectors.get(index), expected.get(index));
+        found.test(
+            &format!("the vector of {prompt:?}"),
+            match vector.is_some() && vector == expected {
+                true => Ok(()),
+                false => Err(anyhow::anyhow!("not what the host engine says")),
+            },
+        );
+    }
+    Ok(found)
+}
+
     if asked.prompt_tokens != expected.prompt_tokens.len() as u64 {
         bail!(
             "{} prompt tokens, the host engine has {}",

@@ -50,10 +50,17 @@ fn pages() -> Result<Vec<Page>, Box<dyn Error>> {
         .clone()
         .display_name("llama-chat")
         .bin_name("llama chat");
+    let embed = command
+        .find_subcommand("embed")
+        .ok_or("no command embed")?
+        .clone()
+        .display_name("llama-embed")
+        .bin_name("llama embed");
     Ok(vec![
         ("llama.1", main_page(command)?),
         ("llama-status.1", status_page(status)?),
         ("llama-chat.1", chat_page(chat)?),
+        ("llama-embed.1", embed_page(embed)?),
     ])
 }
 
@@ -74,6 +81,8 @@ fn main_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
     ]);
     synopsis.control("br", []);
     synopsis.text([bold("llama chat"), roman(" [OPTION]...")]);
+    synopsis.control("br", []);
+    synopsis.text([bold("llama embed"), roman(" [OPTION]... [TEXT]...")]);
     synopsis.to_writer(&mut page)?;
     man.render_description_section(&mut page)?;
     let mut examples = Roff::new();
@@ -92,7 +101,7 @@ fn main_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
     tagged("EXIT STATUS", &codes).to_writer(&mut page)?;
     let files = FILES.map(|(file, what)| (file.to_owned(), what.to_owned()));
     tagged("FILES", &files).to_writer(&mut page)?;
-    let own = [("llama-chat", 1), ("llama-status", 1)];
+    let own = [("llama-chat", 1), ("llama-embed", 1), ("llama-status", 1)];
     see_also(own.iter().chain(&SEE_ALSO)).to_writer(&mut page)?;
     Ok(page)
 }
@@ -151,6 +160,26 @@ fn chat_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
     let files = FILES
         .into_iter()
         .filter(|(file, _)| file.contains("llama/history") || file.starts_with("/dev"))
+        .map(|(file, what)| (file.to_owned(), what.to_owned()));
+    let files: Vec<_> = files.collect();
+    tagged("FILES", &files).to_writer(&mut page)?;
+    see_also([("llama", 1)].iter().chain(&SEE_ALSO)).to_writer(&mut page)?;
+    Ok(page)
+}
+
+fn embed_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut page = beginning(command)?;
+    let codes = EXIT_STATUS
+        .into_iter()
+        .filter(|(code, _)| (1..=4).contains(code) || *code == 130)
+        .map(|(code, meaning)| (code.to_string(), meaning.to_owned()));
+    let mut codes: Vec<_> = codes.collect();
+    let good = "The vectors are on standard output.".to_owned();
+    codes.insert(0, ("0".to_owned(), good));
+    tagged("EXIT STATUS", &codes).to_writer(&mut page)?;
+    let files = FILES
+        .into_iter()
+        .filter(|(file, _)| file.ends_with("models") || file.starts_with("/dev"))
         .map(|(file, what)| (file.to_owned(), what.to_owned()));
     let files: Vec<_> = files.collect();
     tagged("FILES", &files).to_writer(&mut page)?;

@@ -7,7 +7,7 @@
 
 use std::io::IsTerminal as _;
 
-use llamux::{Answer, Command, Grammar, Session, StopReason};
+use llamux::{Answer, Command, Error, Grammar, Session, StopReason};
 use serde::Serialize;
 
 use crate::cli::{Ask, Choice};
@@ -21,6 +21,8 @@ struct Json<'a> {
     tokens: u32,
     stop_reason: &'static str,
     seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_seconds: Option<f64>,
 }
 
 pub(crate) fn run(options: &Ask) -> Result<Exit, Failure> {
@@ -35,11 +37,13 @@ pub(crate) fn run(options: &Ask) -> Result<Exit, Failure> {
         command = command.timeout(timeout);
     }
     interrupt::end_answer_on_sigint();
-    let session = match options.json {
-        true => None,
-        false => ready_session(),
+    let session = match (&options.model, options.json) {
+        (Some(model), _) => Some(session_with(model, !options.no_wait)?),
+        (None, true) => None,
+        (None, false) => ready_session(),
     };
     let answer = match &session {
+        Some(session) if options.json => session.ask(&command, |_| true)?,
         Some(session) => stream(session, &command)?,
         None => command.ask()?,
     };
@@ -59,6 +63,13 @@ fn ready_session() -> Option<Session> {
     let session = Session::open().ok()?;
     let ready = session.info().is_ok_and(|info| info.ready);
     ready.then_some(session)
+}
+
+/// A conversation with the model of this name.
+pub(crate) fn session_with(model: &str, wait: bool) -> Result<Session, Error> {
+    let session = Session::open()?;
+    session.choose_model(model, wait)?;
+    Ok(session)
 }
 
 /// Asks, and prints the answer as it comes.
@@ -107,6 +118,7 @@ fn json(answer: &Answer) -> String {
         tokens: answer.tokens,
         stop_reason: answer.stop_reason.name(),
         seconds: answer.elapsed.as_secs_f64(),
+        first_seconds: answer.first.map(|first| first.as_secs_f64()),
     };
     // PANIC: Strings and numbers always serialize.
     serde_json::to_string(&object).expect("a flat object")

@@ -21,7 +21,10 @@ const RESET: &str = "/reset";
 
 pub(crate) fn run(options: &ChatOptions) -> Result<Exit, Failure> {
     let command = ask::parameters(&options.choice)?;
-    let session = Session::open()?;
+    let session = match &options.model {
+        Some(model) => ask::session_with(model, true)?,
+        None => Session::open()?,
+    };
     begin(&session, options)?;
     let config = rustyline::Config::builder()
         .max_history_size(HISTORY)

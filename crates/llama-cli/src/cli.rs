@@ -50,6 +50,14 @@ pub enum Action {
     /// It goes through /dev/llama, which root and the group of this file may open. Where standard input
     /// is no terminal, the lines are read from it.
     Chat(ChatOptions),
+    /// Prints texts as vectors
+    ///
+    /// Each text gets a line, which is a JSON array of numbers: its embedding by the model, as long as 1.
+    /// The product of two of them, number by number and added up, says how near their meanings are:
+    /// it is at most 1. Without texts, or where one is "-", each line of standard input is one.
+    ///
+    /// It goes through /dev/llama, which root and the group of this file may open.
+    Embed(EmbedOptions),
 }
 
 /// Options of `llama status`.
@@ -71,6 +79,11 @@ pub struct Ask {
     #[arg(long)]
     pub raw: bool,
 
+    /// Asks the model NAME, as /sys/kernel/llamux/models lists it, instead of the default one; it
+    /// goes through /dev/llama, which root and the group of this file may open
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+
     /// How to choose words.
     #[command(flatten)]
     pub choice: Choice,
@@ -83,7 +96,8 @@ pub struct Ask {
     #[arg(long)]
     pub no_wait: bool,
 
-    /// Prints one JSON object: text, prompt_tokens, tokens, stop_reason, seconds
+    /// Prints one JSON object: text, prompt_tokens, tokens, stop_reason, seconds; and with --model
+    /// first_seconds, until the first part of the answer was there
     #[arg(long)]
     pub json: bool,
 }
@@ -131,9 +145,25 @@ pub struct ChatOptions {
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
 
+    /// Talks with the model NAME, as /sys/kernel/llamux/models lists it, instead of the default one
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+
     /// How to choose words.
     #[command(flatten)]
     pub choice: Choice,
+}
+
+/// Options of `llama embed`.
+#[derive(Debug, Args)]
+pub struct EmbedOptions {
+    /// A text; "-" stands for the lines of standard input
+    #[arg(value_name = "TEXT")]
+    pub texts: Vec<std::ffi::OsString>,
+
+    /// Asks the model NAME, as /sys/kernel/llamux/models lists it, instead of the default one
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
 }
 
 /// A decimal number from `LEAST` to `MOST` thousandths.
@@ -160,13 +190,13 @@ pub const EXIT_STATUS: [(u8, &str); 7] = [
     (1, "The kernel refused the question or failed to answer it, or the answer could not be written."),
     (2, "Wrong usage: an unknown option, a value out of range, a grammar with a mistake, no question, or one that is not UTF-8."),
     (3, "The running kernel has no Llamux, or a seccomp filter hides it."),
-    (4, "The kernel has no model, or is still loading it (with --no-wait, and for status)."),
+    (4, "The kernel has no model, or none of this name, or is still loading it (with --no-wait, and for status)."),
     (5, "The time was up; standard output has what was generated until then."),
     (130, "Interrupted; standard output has what was generated until then."),
 ];
 
 /// Examples, for the help and the manual page: what it does, and the command.
-pub const EXAMPLES: [(&str, &str); 7] = [
+pub const EXAMPLES: [(&str, &str); 9] = [
     ("Ask a question:", "llama Why is the sky blue?"),
     (
         "Ask about what another command prints:",
@@ -185,11 +215,19 @@ pub const EXAMPLES: [(&str, &str); 7] = [
         "llama --raw --max-tokens 50 \"Once upon a time\"",
     ),
     ("Hold a conversation:", "llama chat"),
+    (
+        "Ask another model than the default one:",
+        "llama --model qwen2.5-coder-1.5b How do I list open files?",
+    ),
+    (
+        "Get the vectors of two texts, to see how near they are:",
+        "llama embed \"The cat sleeps.\" \"A kitten naps.\"",
+    ),
     ("See which model answers, and how fast:", "llama status"),
 ];
 
 /// Files that `llama` depends on, for the manual page.
-pub const FILES: [(&str, &str); 4] = [
+pub const FILES: [(&str, &str); 5] = [
     (
         "/dev/llama",
         "Conversations with the kernel's model; see also llama_command(2).",
@@ -201,6 +239,10 @@ pub const FILES: [(&str, &str); 4] = [
     (
         "/proc/llamux/status",
         "The state of the kernel's model, one key: value a line.",
+    ),
+    (
+        "/sys/kernel/llamux/models",
+        "The models that there are, one a line.",
     ),
     (
         "/lib/firmware/llamux/*.gguf",
@@ -267,6 +309,12 @@ mod tests {
         assert_eq!(words(&["llama", "help", "me"]), ["help", "me"]);
         let chat = Cli::try_parse_from(["llama", "chat", "--system", "You count."]).unwrap();
         assert!(matches!(chat.action, Some(Action::Chat(_))));
+        let embed = Cli::try_parse_from(["llama", "embed", "--model", "x", "One.", "Two."]);
+        assert!(matches!(
+            embed.unwrap().action,
+            Some(Action::Embed(options)) if options.texts.len() == 2
+        ));
+        assert_eq!(words(&["llama", "embed this text"]), ["embed this text"]);
         assert_eq!(words(&["llama", "chat with me"]), ["chat with me"]);
         assert_eq!(words(&["llama", "-"]), ["-"]);
     }

@@ -5,6 +5,7 @@
 mod ask;
 mod chat;
 pub mod cli;
+mod embed;
 mod input;
 mod interrupt;
 mod output;
@@ -65,7 +66,9 @@ impl From<llamux::Error> for Failure {
         use llamux::Error;
         let exit = match error {
             Error::NotSupported { .. } | Error::Forbidden | Error::Device(_) => Exit::NotSupported,
-            Error::Loading | Error::NoModel { .. } => Exit::Unavailable,
+            Error::Loading | Error::NoModel { .. } | Error::UnknownModel { .. } => {
+                Exit::Unavailable
+            }
             Error::TimedOut => Exit::TimedOut,
             Error::Interrupted => Exit::Interrupted,
             Error::Parameter { .. } | Error::EmptyPrompt => Exit::Usage,
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.action {
         Some(Action::Status(options)) => status::run(options),
         Some(Action::Chat(options)) => chat::run(options),
+        Some(Action::Embed(options)) => embed::run(options),
         None => ask::run(&cli.ask),
     };
     let exit = result.unwrap_or_else(|failure| {

@@ -44,6 +44,24 @@ fn usage_errors_exit_with_2() {
         2,
         "unexpected argument",
     );
+    check(&llama(&["embed", "--json"], b""), 2, "--json");
+}
+
+#[test]
+fn what_goes_through_the_device_exits_with_3_without_it() {
+    if Path::new(llamux::DEVICE_PATH).exists() {
+        println!("skipped: this kernel has Llamux");
+        return;
+    }
+    for args in [
+        &["embed", "x"][..],
+        &["embed", "--model", "x"],
+        &["--model", "x", "Why?"],
+        &["--model", "x", "--json", "--no-wait", "Why?"],
+        &["chat", "--model", "x"],
+    ] {
+        check(&llama(args, b"x\n"), 3, llamux::DEVICE_PATH);
+    }
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub const LLAMA_MODEL_LOADING: u32 = 0;
 pub const LLAMA_MODEL_READY: u32 = 1;
 pub const LLAMA_MODEL_UNAVAILABLE: u32 = 2;
 pub const LLAMA_LOGPROB_FORCED: u32 = 1;
+pub const LLAMA_MODEL_NAME_MAX: u32 = 200;
 pub type __s32 = ::core::ffi::c_int;
 pub type __u32 = ::core::ffi::c_uint;
 pub type __u64 = ::core::ffi::c_ulonglong;
@@ -110,6 +111,9 @@ pub struct llama_session {
     pub logprobs: __u32,
     pub reason_len: __u32,
     pub reason: __u64,
+    pub embedding: __u32,
+    pub name_len: __u32,
+    pub name: __u64,
 }
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
@@ -125,4 +129,24 @@ pub struct llama_logprobs {
     pub entries: __u64,
     pub first: __u32,
     pub count: __u32,
+}
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct llama_model_name {
+    pub flags: __u64,
+    pub name: __u64,
+    pub name_len: __u32,
+    pub reserved: __u32,
+}
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct llama_embedding {
+    pub flags: __u64,
+    pub text: __u64,
+    pub text_len: __u64,
+    pub vector: __u64,
+    pub vector_len: __u32,
+    pub tokens: __u32,
+    pub timeout_ms: __u32,
+    pub reserved: __u32,
 }

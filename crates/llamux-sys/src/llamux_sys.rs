@@ -48,6 +48,10 @@ pub const LLAMA_IOC_RESET: u32 = ioc(NONE, 5, 0);
 pub const LLAMA_IOC_CANCEL: u32 = ioc(NONE, 6, 0);
 /// Computes ahead.
 pub const LLAMA_IOC_PREWARM: u32 = ioc(NONE, 7, 0);
+/// Chooses the model; takes a [`llama_model_name`].
+pub const LLAMA_IOC_MODEL: u32 = ioc(WRITE, 8, size_of::<llama_model_name>());
+/// Makes a vector of a text; takes a [`llama_embedding`].
+pub const LLAMA_IOC_EMBED: u32 = ioc(READ | WRITE, 9, size_of::<llama_embedding>());
 
 /// Asks the kernel's language model; see `llama_command(2)`.
 ///

@@ -208,6 +208,8 @@ fn ioctls() {
         ("LLAMA_IOC_RESET", sys::LLAMA_IOC_RESET.into()),
         ("LLAMA_IOC_CANCEL", sys::LLAMA_IOC_CANCEL.into()),
         ("LLAMA_IOC_PREWARM", sys::LLAMA_IOC_PREWARM.into()),
+        ("LLAMA_IOC_MODEL", sys::LLAMA_IOC_MODEL.into()),
+        ("LLAMA_IOC_EMBED", sys::LLAMA_IOC_EMBED.into()),
         (
             "sizeof(struct llama_logprob)",
             size_of::<sys::llama_logprob>() as u64,

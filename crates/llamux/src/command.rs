@@ -96,6 +96,8 @@ pub struct Answer {
     pub stop_reason: StopReason,
     /// How long the call took, waiting included.
     pub elapsed: Duration,
+    /// How long it took until the first part of the text was there, if it came in parts.
+    pub first: Option<Duration>,
 }
 
 impl Command {
@@ -239,6 +241,7 @@ impl Command {
                 StopReason::Buffer
             },
             elapsed,
+            first: None,
         })
     }
 

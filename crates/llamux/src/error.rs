@@ -25,6 +25,13 @@ pub enum Error {
         /// The kernel's reason.
         reason: Option<String>,
     },
+    /// `ENOENT`: there is no model of this name.
+    UnknownModel {
+        /// The name.
+        name: String,
+    },
+    /// `EBUSY`: the conversation has begun, or has an answer under way.
+    Busy,
     /// The prompt is empty.
     EmptyPrompt,
     /// `EMSGSIZE`: the prompt is longer than any that the kernel takes.
@@ -81,6 +88,7 @@ impl Error {
             libc::EPERM => Self::Forbidden,
             libc::EAGAIN => Self::Loading,
             libc::ENODEV => Self::NoModel { reason: reason() },
+            libc::EBUSY => Self::Busy,
             libc::EMSGSIZE => Self::PromptTooLong {
                 bytes: command.prompt().len(),
             },
@@ -146,6 +154,13 @@ impl fmt::Display for Error {
                     ),
                 }
             }
+            Self::UnknownModel { name } => write!(
+                f,
+                "there is no model {name:?}: /sys/kernel/llamux/models lists those that there are"
+            ),
+            Self::Busy => f.write_str(
+                "the conversation has an answer under way, or has begun with another model",
+            ),
             Self::EmptyPrompt => f.write_str("the question is empty"),
             Self::PromptTooLong { bytes } => write!(
                 f,
@@ -258,6 +273,7 @@ mod tests {
             libc::EINVAL,
             libc::ENODATA,
             libc::EOPNOTSUPP,
+            libc::EBUSY,
         ];
         let mut seen = std::collections::HashSet::new();
         for errno in errnos {

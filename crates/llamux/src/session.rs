@@ -68,6 +68,83 @@ impl Session {
         Ok(Self { file })
     }
 
+    /// Has the model of this name answer, or the default one if the name is empty. Only before anything was
+    /// asked, or after a [`reset`](Self::reset). If the model is being loaded, waits for it or, unless
+    /// `wait`, fails with [`Error::Loading`].
+    pub fn choose_model(&self, name: &str, wait: bool) -> Result<(), Error> {
+        let mut model = sys::llama_model_name {
+            flags: 0,
+            name: name.as_ptr().expose_provenance() as u64,
+            // What is too long has no model.
+            name_len: u32::try_from(name.len()).unwrap_or(u32::MAX),
+            reserved: 0,
+        };
+        let before = if wait {
+            None
+        } else {
+            Some(self.set_nonblocking()?)
+        };
+        // SAFETY: The name is only read.
+        let chosen = unsafe { self.ioctl(sys::LLAMA_IOC_MODEL, address(&mut model)) };
+        if let Some(flags) = before {
+            self.set_flags(flags)?;
+        }
+        chosen.map(drop).map_err(|errno| match errno {
+            libc::ENOENT | libc::ENAMETOOLONG => Error::UnknownModel {
+                name: name.to_owned(),
+            },
+            errno => Error::from_errno(errno, &Command::default()),
+        })
+    }
+
+    /// The name of the model that answers; empty if there is none.
+    pub fn model(&self) -> Result<String, Error> {
+        let mut name = vec![0; sys::LLAMA_MODEL_NAME_MAX as usize];
+        let mut state = sys::llama_session {
+            name: name.as_mut_ptr().expose_provenance() as u64,
+            name_len: sys::LLAMA_MODEL_NAME_MAX,
+            ..sys::llama_session::default()
+        };
+        // SAFETY: So many bytes are there for the name, and borrowed for the time of the call.
+        unsafe { self.ioctl(sys::LLAMA_IOC_INFO, address(&mut state)) }
+            .map_err(|errno| Error::from_errno(errno, &Command::default()))?;
+        name.truncate(state.name_len as usize);
+        Ok(String::from_utf8_lossy(&name).into_owned())
+    }
+
+    /// Makes a vector of a text, as the model sees it: texts that are about the same have vectors whose
+    /// product is near 1. It is no part of the conversation. Fails with [`Error::PromptOverContext`] if the text
+    /// is longer than the context.
+    pub fn embed(&self, text: &str) -> Result<Vec<f32>, Error> {
+        let command = Command::new(text);
+        if text.is_empty() {
+            return Err(Error::EmptyPrompt);
+        }
+        let mut vector: Vec<f32> = Vec::new();
+        // The model may be another one the next time, but not again and again.
+        for _ in 0..8 {
+            let mut asked = sys::llama_embedding {
+                text: text.as_ptr().expose_provenance() as u64,
+                text_len: text.len() as u64,
+                vector: vector.as_mut_ptr().expose_provenance() as u64,
+                vector_len: u32::try_from(vector.len()).unwrap_or(u32::MAX),
+                ..sys::llama_embedding::default()
+            };
+            // SAFETY: The text is only read; so many numbers are there, and borrowed for the time of the call.
+            match unsafe { self.ioctl(sys::LLAMA_IOC_EMBED, address(&mut asked)) } {
+                Ok(_) => {
+                    vector.truncate(asked.vector_len as usize);
+                    return Ok(vector);
+                }
+                Err(libc::E2BIG) if asked.vector_len as usize > vector.len() => {
+                    vector.resize(asked.vector_len as usize, 0.0);
+                }
+                Err(errno) => return Err(Error::from_errno(errno, &command)),
+            }
+        }
+        Err(Error::Busy)
+    }
+
     /// Another conversation, which begins like this one. Not while an answer is under way.
     pub fn fork(&self) -> Result<Self, Error> {
         // SAFETY: The request takes a number.
@@ -103,6 +180,7 @@ impl Session {
         let mut bytes = Vec::new();
         let mut buffer = vec![0; 4096];
         let mut cancelled = false;
+        let mut first = None;
         loop {
             let len = match (&self.file).read(&mut buffer) {
                 Ok(0) => break,
@@ -114,6 +192,7 @@ impl Session {
                 }
                 Err(error) => return Err(failed(error.raw_os_error().unwrap_or(libc::EIO))),
             };
+            first = first.or_else(|| Some(start.elapsed()));
             let part = buffer.get(..len).unwrap_or_default();
             bytes.extend_from_slice(part);
             // The kernel cuts where characters end.
@@ -135,6 +214,7 @@ impl Session {
             tokens: state.response_tokens,
             stop_reason,
             elapsed: start.elapsed(),
+            first,
         })
     }
 
@@ -245,6 +325,25 @@ impl Session {
         unsafe { self.ioctl(request, 0) }
             .map(drop)
             .map_err(|errno| Error::from_errno(errno, &Command::default()))
+    }
+
+    /// Makes calls fail that would wait. Returns the flags from before.
+    fn set_nonblocking(&self) -> Result<i32, Error> {
+        // SAFETY: The request has no argument.
+        let flags = unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_GETFL) };
+        if flags < 0 {
+            return Err(Error::Device(io::Error::last_os_error()));
+        }
+        self.set_flags(flags | libc::O_NONBLOCK)?;
+        Ok(flags)
+    }
+
+    fn set_flags(&self, flags: i32) -> Result<(), Error> {
+        // SAFETY: The request takes a number.
+        match unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_SETFL, flags) } {
+            0 => Ok(()),
+            _ => Err(Error::Device(io::Error::last_os_error())),
+        }
     }
 
     /// # Safety

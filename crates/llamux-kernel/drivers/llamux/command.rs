@@ -125,12 +125,13 @@ fn command(address: usize, size: usize) -> Result<usize> {
     let question = args.question()?;
     let service = SERVICE.as_ref().ok_or(ENODEV)?;
     let wait = args.0.flags & u64::from(uapi::LLAMA_WAIT) != 0;
-    service.wait_until_ready(wait, &question.deadline)?;
     if args.0.flags & u64::from(uapi::LLAMA_SESSION) == 0 {
+        service.wait_until_ready(wait, &question.deadline)?;
         return args.reply(address, size, &ask(service, question)?);
     }
     let file = LocalFile::fget(u32::try_from(args.0.session).map_err(|_| EBADF)?)?;
     let session = device::session(&file).ok_or(EINVAL)?;
+    session.wait_until_ready(wait, &question.deadline)?;
     let request = session.ask(question)?;
     let answer = answer(service, request.clone());
     session.put_away(&request);
@@ -138,9 +139,9 @@ fn command(address: usize, size: usize) -> Result<usize> {
 }
 
 /// An answer that may be copied out.
-struct Answer {
-    request: Arc<Request>,
-    finish: Finish,
+pub(crate) struct Answer {
+    pub(crate) request: Arc<Request>,
+    pub(crate) finish: Finish,
     stop: u32,
 }
 
@@ -152,7 +153,7 @@ fn ask(service: &Service, question: Question) -> Result<Answer> {
 }
 
 /// Waits for the answer to a request that was submitted.
-fn answer(service: &Service, request: Arc<Request>) -> Result<Answer> {
+pub(crate) fn answer(service: &Service, request: Arc<Request>) -> Result<Answer> {
     if let Err(wait) = request.wait() {
         request.cancel();
         if service.withdraw(&request) {
@@ -235,6 +236,7 @@ impl Args {
             deadline: Deadline::after(args.timeout_ms),
             sampling,
             turn: None,
+            embed: 0,
         })
     }
 

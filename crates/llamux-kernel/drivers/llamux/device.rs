@@ -21,7 +21,8 @@ use llamux_engine::chat::Role;
 use llamux_engine::stops::Stops;
 
 use crate::command::{bytes_from_user, grammar_from_user, Parameters};
-use crate::models::State;
+use crate::embed::embed;
+use crate::models::{State, MAX_NAME};
 use crate::request::Rated;
 use crate::session::{Options, Session};
 use crate::status::Shown;
@@ -104,6 +105,13 @@ impl MiscDevice for Session {
             TURN => turn(&me, sys::plain_from_user(arg, size, 32)?, blocks(file))?,
             SET => me.set(options(&sys::plain_from_user(arg, size, 80)?)?)?,
             INFO => info(&me, sys::plain_from_user(arg, size, 64)?, (arg, size))?,
+            MODEL => choose(&me, &sys::plain_from_user(arg, size, 24)?, blocks(file))?,
+            EMBED => {
+                let asked = sys::plain_from_user(arg, size, 48)?;
+                embed(&me, asked, blocks(file), |answer| {
+                    reply(answer, (arg, size))
+                })?;
+            }
             LOGPROBS => logprobs(&me, sys::plain_from_user(arg, size, 16)?, (arg, size))?,
             FORK if size == 0 => return fork(&me, file, arg),
             RESET | CANCEL | PREWARM if size == 0 && arg != 0 => return Err(EINVAL),
@@ -142,6 +150,8 @@ const FORK: u32 = _IO(MAGIC, 4);
 const RESET: u32 = _IO(MAGIC, 5);
 const CANCEL: u32 = _IO(MAGIC, 6);
 const PREWARM: u32 = _IO(MAGIC, 7);
+const MODEL: u32 = without_size(_IOW::<uapi::llama_model_name>(MAGIC, 8));
+const EMBED: u32 = without_size(_IOWR::<uapi::llama_embedding>(MAGIC, 9));
 
 fn turn(session: &Session, turn: uapi::llama_turn, block: bool) -> Result {
     let role = match turn.role {
@@ -209,21 +219,26 @@ fn options(options: &uapi::llama_options) -> Result<Options> {
 
 fn info(session: &Session, mut info: uapi::llama_session, place: (usize, usize)) -> Result {
     let service = SERVICE.as_ref().ok_or(ENODEV)?;
-    let (buffer, room) = (info.reason, usize::try_from(info.reason_len)?);
     let mut reason = None;
+    let mut name = KVec::new();
     let state = session.state();
     {
         let models = service.models.lock();
-        info.model = match models.state() {
-            State::Loading => uapi::LLAMA_MODEL_LOADING,
-            State::Ready(_) => uapi::LLAMA_MODEL_READY,
-            State::Unloading => uapi::LLAMA_MODEL_UNAVAILABLE,
-            State::Unavailable(why) => {
+        info.model = match models.state_of(state.model) {
+            Some(State::Loading) => uapi::LLAMA_MODEL_LOADING,
+            Some(State::Ready(_)) => uapi::LLAMA_MODEL_READY,
+            Some(State::Unavailable(why)) => {
                 reason = Some(CString::try_from_fmt(fmt!("{}", Shown(why)))?);
+                uapi::LLAMA_MODEL_UNAVAILABLE
+            }
+            Some(State::Unloading) | None => {
+                reason = Some(CString::try_from_fmt(fmt!("the model was unloaded"))?);
                 uapi::LLAMA_MODEL_UNAVAILABLE
             }
         };
         info.context = models.context(state.model);
+        info.embedding = models.embedding(state.model);
+        name.extend_from_slice(models.name(state.model), GFP_KERNEL_ACCOUNT)?;
     }
     let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
     info.state = state.state;
@@ -241,15 +256,32 @@ fn info(session: &Session, mut info: uapi::llama_session, place: (usize, usize))
         .map_or(0, |error| error.to_errno().unsigned_abs());
     info.logprobs = number(state.rated);
     let text = reason.as_ref().map_or(&[][..], |reason| reason.to_bytes());
-    info.reason_len = number(text.len());
+    info.reason_len = show(text, info.reason, info.reason_len)?;
+    info.name_len = show(&name, info.name, info.name_len)?;
+    reply(&info, place)
+}
+
+/// Copies out as much of a text as there is room for, if there is a buffer. Returns its length.
+fn show(text: &[u8], buffer: u64, room: u32) -> Result<u32> {
     if buffer != 0 {
-        let text = text.get(..room).unwrap_or(text);
+        let text = text.get(..usize::try_from(room)?).unwrap_or(text);
         let target = UserPtr::from_addr(usize::try_from(buffer)?);
         UserSlice::new(target, text.len())
             .writer()
             .write_slice(text)?;
     }
-    reply(&info, place)
+    Ok(u32::try_from(text.len()).unwrap_or(u32::MAX))
+}
+
+fn choose(session: &Session, model: &uapi::llama_model_name, block: bool) -> Result {
+    if model.flags != 0 || model.reserved != 0 {
+        return Err(EINVAL);
+    }
+    if usize::try_from(model.name_len)? > MAX_NAME {
+        return Err(ENAMETOOLONG);
+    }
+    let name = bytes_from_user(model.name, model.name_len.into())?;
+    session.choose(&name, block)
 }
 
 fn logprobs(session: &Session, mut asked: uapi::llama_logprobs, place: (usize, usize)) -> Result {

@@ -16,6 +16,7 @@ use kernel::sync::{Arc, SetOnce};
 
 mod command;
 mod device;
+mod embed;
 mod files;
 mod greeting;
 mod haiku;

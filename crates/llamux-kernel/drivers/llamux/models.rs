@@ -31,8 +31,9 @@ use crate::SERVICE;
 /// Most models at a time, those that failed to be loaded included.
 pub(crate) const MAX_MODELS: usize = 16;
 
+// CAST: A small constant.
 /// Bytes of the longest name.
-const MAX_NAME: usize = 200;
+pub(crate) const MAX_NAME: usize = kernel::uapi::LLAMA_MODEL_NAME_MAX as usize;
 
 /// A model's number, which no other has had or will have.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -185,19 +186,49 @@ impl Directory {
         Ok(id)
     }
 
-    /// A model's name.
-    pub(crate) fn name(&self, id: ModelId) -> Option<&CString> {
+    /// A model's state, or the default one's, or why there is no default; `None` if the model is gone.
+    pub(crate) fn state_of(&self, id: Option<ModelId>) -> Option<&State> {
+        let Some(id) = id else {
+            return Some(self.state());
+        };
         let entry = self.entries.iter().find(|entry| entry.id == id);
-        entry.map(|entry| &entry.name)
+        entry.map(|entry| &entry.state)
+    }
+
+    /// What is known of a model, or of the default one, if it can be asked.
+    fn facts(&self, id: Option<ModelId>) -> Option<&Facts> {
+        match self.state_of(id) {
+            Some(State::Ready(facts)) => Some(facts),
+            _ => None,
+        }
     }
 
     /// Tokens of a model's context, or of the default one's; 0 if it cannot be asked.
     pub(crate) fn context(&self, id: Option<ModelId>) -> u32 {
+        self.facts(id).map_or(0, |facts| facts.context)
+    }
+
+    /// Numbers of an embedding by it, likewise.
+    pub(crate) fn embedding(&self, id: Option<ModelId>) -> u32 {
+        self.facts(id).map_or(0, |facts| facts.embedding)
+    }
+
+    /// The name of a model, or of the default one; empty if there is none.
+    pub(crate) fn name(&self, id: Option<ModelId>) -> &[u8] {
         let id = id.or(self.default);
         let entry = self.entries.iter().find(|entry| Some(entry.id) == id);
-        match entry.map(|entry| &entry.state) {
-            Some(State::Ready(facts)) => facts.context,
-            _ => 0,
+        entry.map_or(&[], |entry| entry.name.to_bytes())
+    }
+
+    /// The model of this name, for those who may wait for it: `EAGAIN` while it is being loaded, or the first
+    /// one is, whose name is not known yet; `ENOENT` if there is none.
+    pub(crate) fn wanted(&self, name: &[u8]) -> Result<ModelId> {
+        let entry = self.entries.iter().find(|entry| entry.is_named(name));
+        match entry.map(|entry| (&entry.state, entry.id)) {
+            Some((State::Ready(_), id)) => Ok(id),
+            Some((State::Loading, _)) => Err(EAGAIN),
+            None if self.loading && self.entries.is_empty() => Err(EAGAIN),
+            _ => Err(ENOENT),
         }
     }
 
@@ -624,6 +655,7 @@ impl Service {
         let started = self.load_line(&line);
         if started.is_err() {
             self.models.lock().loading = false;
+            self.changed();
         }
         started
     }

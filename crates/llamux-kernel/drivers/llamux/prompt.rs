@@ -143,6 +143,7 @@ impl Prompt {
             sampling,
             deadline: Deadline::after(0),
             turn: None,
+            embed: 0,
         };
         let queued = Request::new(response_max(max_tokens)?, question)?;
         let request = queued.clone_arc();

@@ -17,6 +17,7 @@ use kernel::time::{msecs_to_jiffies, Instant, Monotonic};
 use llamux_engine::chat::{Conversation, Role};
 use llamux_engine::generate::{Sampling, Stop};
 use llamux_engine::grammar::{Checked, Constraint};
+use llamux_engine::math::F32Bits;
 use llamux_engine::stops::Stops;
 
 use crate::sys::{self, Standing};
@@ -42,6 +43,8 @@ pub(crate) struct Question {
     pub(crate) deadline: Deadline,
     /// If it continues a conversation: how. The prompt then is what is said.
     pub(crate) turn: Option<Turn>,
+    /// If not an answer is wanted, but the prompt's embedding: how many numbers it has.
+    pub(crate) embed: u32,
 }
 
 /// How a question continues a session's conversation.
@@ -179,6 +182,8 @@ pub(crate) struct Progress {
     pub(crate) talk: Talk,
     /// The answer's tokens, if they are wanted. The capacity is fixed, too.
     pub(crate) rated: KVVec<Rated>,
+    /// The embedding: bits of floats. The capacity is fixed, too.
+    pub(crate) vector: KVVec<u32>,
     /// Set once, at the end.
     pub(crate) result: Option<Result<Finish>>,
 }
@@ -240,6 +245,7 @@ impl Request {
     /// A request whose answer can be `response_max` bytes long.
     pub(crate) fn new(response_max: usize, question: Question) -> Result<ListArc<Self>> {
         let response = KVVec::with_capacity(response_max, GFP_KERNEL_ACCOUNT)?;
+        let vector = KVVec::with_capacity(usize::try_from(question.embed)?, GFP_KERNEL_ACCOUNT)?;
         ListArc::pin_init(
             try_pin_init!(Self {
                 question,
@@ -253,6 +259,7 @@ impl Request {
                         response,
                         talk: Talk::default(),
                         rated: KVVec::new(),
+                        vector,
                         result: None,
                     },
                     "llamux_request"
@@ -329,6 +336,15 @@ impl Request {
             millionths,
             offset,
         });
+    }
+
+    /// Takes the embedding.
+    pub(crate) fn embed(&self, values: &[F32Bits]) {
+        let mut progress = self.progress.lock();
+        for value in values {
+            // Within the capacity, which was asked of the same model.
+            let _ = progress.vector.push_within_capacity(value.0);
+        }
     }
 
     /// Ends the request and wakes its caller.

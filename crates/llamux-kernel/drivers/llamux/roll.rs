@@ -127,8 +127,8 @@ fn show(service: &Service, m: &SeqFile, opened: &Opened) {
         state.idle_s
     );
     let models = service.models.lock();
-    if let Some(name) = state.model.and_then(|id| models.name(id)) {
-        seq_print!(m, " model={}", Shown(&Escaped(name.to_bytes())));
+    if state.model.is_some() {
+        seq_print!(m, " model={}", Shown(&Escaped(models.name(state.model))));
     }
     drop(models);
     seq_print!(m, "\n");

@@ -23,6 +23,7 @@ use llamux_engine::chat::{Message, Role};
 use llamux_engine::fair::Seats;
 use llamux_engine::generate::{self, Full, Outcome, Sink, Stop};
 use llamux_engine::grammar::Constraint;
+use llamux_engine::math::F32Bits;
 use llamux_engine::scheduler::{Audience, SlotId};
 use llamux_engine::stops::Held;
 use llamux_engine::turn::{self, millionths, Begun};
@@ -472,6 +473,7 @@ fn submit(
         sampling: question.sampling,
         constraint: request.constraint(),
         positions,
+        embedding: question.embed != 0,
         ..generate::Request::default()
     };
     let pause = &mut || {
@@ -645,6 +647,12 @@ impl Sink for Voice<'_> {
     fn likelihood(&mut self, bits: u64) {
         if let Some(seat) = self.seat {
             seat.likelihood.set(Some(bits));
+        }
+    }
+
+    fn embedding(&mut self, values: &[F32Bits]) {
+        if let Some(seat) = self.seat {
+            seat.request.embed(values);
         }
     }
 

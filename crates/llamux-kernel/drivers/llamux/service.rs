@@ -195,6 +195,23 @@ impl Service {
         }
     }
 
+    /// Returns the model of this name once it is there; or, unless `wait`, says that it is not. `ENOENT` if
+    /// none of this name is there or on its way.
+    pub(crate) fn wait_until_named(
+        &self,
+        name: &[u8],
+        wait: bool,
+        deadline: &Deadline,
+    ) -> Result<ModelId> {
+        let mut models = self.models.lock();
+        loop {
+            match models.wanted(name) {
+                Err(EAGAIN) if wait => deadline.wait(&self.loaded, &mut models)?,
+                found => return found,
+            }
+        }
+    }
+
     /// Puts a request at the end of the queue: for the model that it names, or for the one that is the
     /// default now. `ENODEV` if that is not there any more, `EDQUOT` if its user may not ask now.
     pub(crate) fn submit(&self, request: ListArc<Request>, model: Option<ModelId>) -> Result {

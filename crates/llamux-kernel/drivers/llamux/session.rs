@@ -79,6 +79,8 @@ pub(crate) struct Inner {
     talk: Talk,
     /// The model that the tokens of `talk` are of; it stays this one until the conversation is reset.
     model: Option<ModelId>,
+    /// The one that conversations begin with; the default if there is none.
+    chosen: Option<ModelId>,
     current: Option<Current>,
     last: Last,
     rated: KVVec<Rated>,
@@ -125,6 +127,11 @@ impl State {
 }
 
 impl Inner {
+    /// The model that is asked next, if it is not the default.
+    fn model(&self) -> Option<ModelId> {
+        self.model.or(self.chosen)
+    }
+
     /// Takes the conversation back from a request that has ended. Whether none is under way any more.
     fn settle(&mut self) -> bool {
         let Some(current) = &mut self.current else {
@@ -226,6 +233,7 @@ impl Session {
             text: KVVec::new(),
             talk: Talk::default(),
             model: None,
+            chosen: None,
             current: None,
             last: Last::default(),
             rated: KVVec::new(),
@@ -267,6 +275,7 @@ impl Session {
                 keep: inner.talk.keep,
             },
             model: inner.model,
+            chosen: inner.chosen,
             current: None,
             last: Last::default(),
             rated: KVVec::new(),
@@ -336,13 +345,53 @@ impl Session {
     }
 
     /// Waits until there is a model. A conversation that has one either still has it or is refused later.
-    fn wait_for_model(&self, block: bool) -> Result {
-        if self.inner.lock().model.is_some() {
+    pub(crate) fn wait_until_ready(&self, block: bool, deadline: &Deadline) -> Result {
+        if self.inner.lock().model().is_some() {
             return Ok(());
         }
-        let forever = Deadline::after(0);
-        let ready = self.service.wait_until_ready(block, &forever);
+        self.service.wait_until_ready(block, deadline)
+    }
+
+    fn wait_for_model(&self, block: bool) -> Result {
+        let ready = self.wait_until_ready(block, &Deadline::after(0));
         ready.map_err(restart)
+    }
+
+    /// Who opened it.
+    pub(crate) fn owner(&self) -> u64 {
+        self.owner
+    }
+
+    /// Who answers.
+    pub(crate) fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// The model that is asked next, if it is not the default.
+    pub(crate) fn model(&self) -> Option<ModelId> {
+        self.inner.lock().model()
+    }
+
+    /// Has the model of this name asked from now on, or the default if there is none. `EBUSY` unless the
+    /// conversation is empty.
+    pub(crate) fn choose(&self, name: &[u8], block: bool) -> Result {
+        let is_empty = |inner: &mut Inner| inner.settle() && inner.talk.tokens.is_empty();
+        if !is_empty(&mut self.inner.lock()) {
+            return Err(EBUSY);
+        }
+        let mut chosen = None;
+        if !name.is_empty() {
+            let forever = Deadline::after(0);
+            let named = self.service.wait_until_named(name, block, &forever);
+            chosen = Some(named.map_err(restart)?);
+        }
+        let mut inner = self.inner.lock();
+        // Somebody may have said something meanwhile.
+        if !is_empty(&mut inner) {
+            return Err(EBUSY);
+        }
+        (inner.model, inner.chosen) = (None, chosen);
+        Ok(())
     }
 
     /// Takes a turn, and begins with the answer unless it is only to be held.
@@ -379,7 +428,7 @@ impl Session {
         let options = inner.options.clone();
         let (model, context) = {
             let models = self.service.models.lock();
-            let model = models.ready(inner.model)?;
+            let model = models.ready(inner.model())?;
             (model, usize::try_from(models.context(Some(model)))?)
         };
         let (mut max_tokens, sampling) = options.parameters.or_defaults();
@@ -418,6 +467,7 @@ impl Session {
                 sampling,
                 deadline: Deadline::after(options.timeout_ms),
                 turn: Some(turn),
+                embed: 0,
             },
         };
         let max_tokens = question.max_tokens;

@@ -56,6 +56,8 @@ pub(crate) struct Facts {
     pub(crate) context: u32,
     /// Which files it is of, if that is looked at.
     identity: Option<Identity>,
+    /// Numbers of an embedding.
+    pub(crate) embedding: u32,
 }
 
 /// The lines about the files.
@@ -100,6 +102,7 @@ impl Facts {
         Ok(Self {
             context,
             identity,
+            embedding: info.embedding,
             lines: CString::try_from_fmt(fmt!(
                 "model: {name}\nfile: {path}\narchitecture: {architecture}\n\
                  parameters: {parameters}\nquantization: {quantization}\ncontext: {context}\n\

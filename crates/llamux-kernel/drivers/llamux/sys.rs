@@ -543,19 +543,25 @@ pub(crate) unsafe trait Plain: Default {}
 unsafe impl Plain for uapi::llama_turn {}
 // SAFETY: 6 times 8 bytes and 8 times 4.
 unsafe impl Plain for uapi::llama_options {}
-// SAFETY: 14 times 4 bytes and 8.
+// SAFETY: 14 times 4 bytes and 8, then 2 times 4 and 8.
 unsafe impl Plain for uapi::llama_session {}
 // SAFETY: 4 times 4 bytes.
 unsafe impl Plain for uapi::llama_logprob {}
 // SAFETY: 8 bytes and 2 times 4.
 unsafe impl Plain for uapi::llama_logprobs {}
+// SAFETY: 2 times 8 bytes and 2 times 4.
+unsafe impl Plain for uapi::llama_model_name {}
+// SAFETY: 4 times 8 bytes and 4 times 4.
+unsafe impl Plain for uapi::llama_embedding {}
 
 const _: () = {
     assert!(size_of::<uapi::llama_turn>() == 32);
     assert!(size_of::<uapi::llama_options>() == 80);
-    assert!(size_of::<uapi::llama_session>() == 64);
+    assert!(size_of::<uapi::llama_session>() == 80);
     assert!(size_of::<uapi::llama_logprob>() == 16);
     assert!(size_of::<uapi::llama_logprobs>() == 16);
+    assert!(size_of::<uapi::llama_model_name>() == 24);
+    assert!(size_of::<uapi::llama_embedding>() == 48);
 };
 
 /// Copies a structure that is `size` bytes long in the caller's eyes, `least` at least.

@@ -211,6 +211,7 @@ impl Voice {
     }
 }
 
+            embed: 0,
 impl Thread for Voice {
     fn run(self: Arc<Self>) {
         if self

@@ -219,6 +219,11 @@ struct llama_options {
  * @logprobs:   how many entries LLAMA_IOC_LOGPROBS has of it
  * @reason_len: in: bytes of the buffer @reason; out: bytes of the whole reason
  * @reason:     in: address of a buffer for why there is no model, cut where that ends; or 0
+ * @embedding:  numbers of an embedding by the model; 0 unless it is LLAMA_MODEL_READY
+ * @name_len:   in: bytes of the buffer @name; out: bytes of the whole name
+ * @name:       in: address of a buffer for the model's name, cut where that ends; or 0
+ *
+ * The model is the one that was chosen, or else the default one.
  */
 struct llama_session {
 	__u32 state;
@@ -237,6 +242,10 @@ struct llama_session {
 	__u32 reason_len;
 	__u64 reason;
 	/* 64 bytes */
+	__u32 embedding;
+	__u32 name_len;
+	__u64 name;
+	/* 80 bytes */
 };
 
 /* llama_logprob.flags */
@@ -271,6 +280,52 @@ struct llama_logprobs {
 	/* 16 bytes */
 };
 
+/* Most bytes of a model's name. */
+#define LLAMA_MODEL_NAME_MAX	200
+
+/**
+ * struct llama_model_name - which model answers in a session
+ * @flags:      0
+ * @name:       address of its name, as in /sys/kernel/llamux/models, without a NUL
+ * @name_len:   bytes of the name, at most LLAMA_MODEL_NAME_MAX; 0 for whichever is the default
+ * @reserved:   0
+ *
+ * The conversation is empty, or the ioctl fails with EBUSY.
+ */
+struct llama_model_name {
+	__u64 flags;
+	__u64 name;
+	__u32 name_len;
+	__u32 reserved;
+	/* 24 bytes */
+};
+
+/**
+ * struct llama_embedding - asks for a text as a vector
+ * @flags:      0
+ * @text:       address of the text, UTF-8
+ * @text_len:   its bytes, 1 to LLAMA_PROMPT_MAX
+ * @vector:     address of an array of floats (IEEE 754, 32 bits, in the machine's byte order)
+ * @vector_len: in: length of the array; out: how many numbers the vector has
+ * @tokens:     out: how many tokens the text has
+ * @timeout_ms: give up after so many milliseconds, time in the queue included; 0 for never
+ * @reserved:   0
+ *
+ * The vector has the Euclidean length 1. With E2BIG the array is too short, and @vector_len
+ * says how long it must be.
+ */
+struct llama_embedding {
+	__u64 flags;
+	__u64 text;
+	__u64 text_len;
+	__u64 vector;
+	__u32 vector_len;
+	__u32 tokens;
+	__u32 timeout_ms;
+	__u32 reserved;
+	/* 48 bytes */
+};
+
 #define LLAMA_IOC_TURN		_IOW(LLAMA_IOC_MAGIC, 0, struct llama_turn)
 #define LLAMA_IOC_SET		_IOW(LLAMA_IOC_MAGIC, 1, struct llama_options)
 #define LLAMA_IOC_INFO		_IOWR(LLAMA_IOC_MAGIC, 2, struct llama_session)
@@ -281,5 +336,7 @@ struct llama_logprobs {
 #define LLAMA_IOC_RESET		_IO(LLAMA_IOC_MAGIC, 5)
 #define LLAMA_IOC_CANCEL	_IO(LLAMA_IOC_MAGIC, 6)
 #define LLAMA_IOC_PREWARM	_IO(LLAMA_IOC_MAGIC, 7)
+#define LLAMA_IOC_MODEL		_IOW(LLAMA_IOC_MAGIC, 8, struct llama_model_name)
+#define LLAMA_IOC_EMBED		_IOWR(LLAMA_IOC_MAGIC, 9, struct llama_embedding)
 
 #endif /* _UAPI_LINUX_LLAMUX_H */

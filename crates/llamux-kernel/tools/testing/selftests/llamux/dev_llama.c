@@ -225,7 +225,7 @@ TEST(structures_have_the_documented_sizes)
 {
 	EXPECT_EQ(sizeof(struct llama_turn), 32);
 	EXPECT_EQ(sizeof(struct llama_options), 80);
-	EXPECT_EQ(sizeof(struct llama_session), 64);
+	EXPECT_EQ(sizeof(struct llama_session), 80);
 	EXPECT_EQ(sizeof(struct llama_logprob), 16);
 	EXPECT_EQ(sizeof(struct llama_logprobs), 16);
 }
@@ -429,6 +429,50 @@ TEST(the_kernel_says_why_there_is_no_model)
 		EXPECT_EQ(errno, ENODEV);
 		EXPECT_EQ(refusal(fd, LLAMA_IOC_PREWARM, NULL), ENODEV);
 	}
+	close(fd);
+}
+
+/* The errno of choosing a model; 0 if it was chosen. */
+static int model_refusal(int fd, struct llama_model_name model)
+{
+	return refusal(fd, LLAMA_IOC_MODEL, &model);
+}
+
+static struct llama_model_name model_name(const char *name)
+{
+	return (struct llama_model_name) { .name = (uintptr_t)name, .name_len = strlen(name) };
+}
+
+TEST(bad_names_of_models_are_refused)
+{
+	struct llama_model_name bad = model_name("x");
+	char name[LLAMA_MODEL_NAME_MAX + 2] = "";
+	unsigned long smaller = _IOC(_IOC_WRITE, LLAMA_IOC_MAGIC, 8, sizeof(bad) - 8);
+	int fd = open(DEVICE, O_RDWR);
+
+	ASSERT_LE(0, fd);
+	while (state_is("loading"))
+		sleep_ms(10);
+	bad.flags = 1;
+	EXPECT_EQ(model_refusal(fd, bad), EINVAL);
+	bad = model_name("x");
+	bad.reserved = 1;
+	EXPECT_EQ(model_refusal(fd, bad), EINVAL);
+	EXPECT_EQ(refusal(fd, smaller, &bad), EINVAL);
+	bad = model_name("x");
+	bad.name = bad_address;
+	bad.name_len = 8;
+	EXPECT_EQ(model_refusal(fd, bad), EFAULT);
+	EXPECT_EQ(refusal(fd, LLAMA_IOC_MODEL, (void *)bad_address), EFAULT);
+	memset(name, 'a', LLAMA_MODEL_NAME_MAX);
+	EXPECT_EQ(model_refusal(fd, model_name(name)), ENOENT);
+	name[LLAMA_MODEL_NAME_MAX] = 'a';
+	EXPECT_EQ(model_refusal(fd, model_name(name)), ENAMETOOLONG);
+	EXPECT_EQ(model_refusal(fd, model_name("there is none")), ENOENT);
+	EXPECT_EQ(model_refusal(fd, model_name("a\xff/../b")), ENOENT);
+	/* The default may be chosen before there is one. */
+	EXPECT_EQ(model_refusal(fd, model_name("")), 0);
+	EXPECT_EQ(model_refusal(fd, (struct llama_model_name) { 0 }), 0);
 	close(fd);
 }
 

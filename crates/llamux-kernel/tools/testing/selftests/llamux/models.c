@@ -1029,4 +1029,137 @@ TEST_F(models, conversation_stays_with_its_model)
 	close(fd);
 }
 
+/* The errno of choosing a model by its name; 0 if it was chosen. */
+static int choose(int fd, const char *name)
+{
+	struct llama_model_name model = { .name = (uintptr_t)name, .name_len = strlen(name) };
+
+	return ioctl(fd, LLAMA_IOC_MODEL, &model) ? errno : 0;
+}
+
+/* Whether it is the model of this name that answers in a session. */
+static bool is_model_of(int fd, const char *name)
+{
+	char text[300] = "";
+	struct llama_session session = { .name = (uintptr_t)text, .name_len = sizeof(text) - 1 };
+
+	if (ioctl(fd, LLAMA_IOC_INFO, &session) || session.name_len != strlen(name))
+		return false;
+	return !strcmp(text, name);
+}
+
+static void hear(int fd, char *text, size_t size)
+{
+	size_t len = 0;
+	ssize_t got;
+
+	while (len < size - 1 && (got = read(fd, text + len, size - 1 - len)) > 0)
+		len += got;
+	text[len] = '\0';
+}
+
+TEST_F(models, each_session_chooses_its_own)
+{
+	struct answer *first = &self->answers[0], *second = &self->answers[1];
+	struct llama_options options = {
+		.flags = LLAMA_OPTION_RAW | LLAMA_OPTION_GREEDY,
+		.max_tokens = 16, .repeat_penalty_milli = 1000,
+	};
+	int fds[2] = { open("/dev/llama", O_RDWR), open("/dev/llama", O_RDWR) };
+	struct llama_command command = question(16);
+	char text[4096];
+	int copy;
+
+	ASSERT_EQ(put("load", self->second), 0);
+	ASSERT_TRUE(becomes(self->second, "ready"));
+	ask(16, first);
+	ASSERT_EQ(put("default", self->second), 0);
+	ask(16, second);
+	ASSERT_EQ(put("default", self->first), 0);
+	ASSERT_STRNE(first->text, second->text);
+	for (int i = 0; i < 2; i++) {
+		ASSERT_LE(0, fds[i]);
+		ASSERT_EQ(ioctl(fds[i], LLAMA_IOC_SET, &options), 0);
+		ASSERT_EQ(choose(fds[i], i ? self->second : self->first), 0);
+		EXPECT_TRUE(is_model_of(fds[i], i ? self->second : self->first));
+	}
+	/* Both at the same time. */
+	ASSERT_LT(0, write(fds[0], COUNT, strlen(COUNT)));
+	ASSERT_LT(0, write(fds[1], COUNT, strlen(COUNT)));
+	EXPECT_EQ(choose(fds[1], self->first), EBUSY);
+	hear(fds[0], text, sizeof(text));
+	EXPECT_STREQ(text, first->text);
+	hear(fds[1], text, sizeof(text));
+	EXPECT_STREQ(text, second->text);
+
+	/* A conversation stays with the model that began it, a copy of it as well. */
+	EXPECT_EQ(choose(fds[1], self->first), EBUSY);
+	EXPECT_EQ(choose(fds[1], self->second), EBUSY);
+	EXPECT_EQ(choose(fds[1], ""), EBUSY);
+	copy = ioctl(fds[1], LLAMA_IOC_FORK, O_CLOEXEC);
+	ASSERT_LE(0, copy);
+	EXPECT_TRUE(is_model_of(copy, self->second));
+	/* What was chosen outlives it. */
+	ASSERT_EQ(ioctl(fds[1], LLAMA_IOC_RESET, 0), 0);
+	EXPECT_TRUE(is_model_of(fds[1], self->second));
+	command.flags |= LLAMA_SESSION;
+	command.session = fds[1];
+	command.response = (uintptr_t)text;
+	command.response_len = sizeof(text);
+	memset(text, 0, sizeof(text));
+	ASSERT_LT(0, syscall(__NR_llama_command, &command, sizeof(command)));
+	EXPECT_STREQ(text, second->text);
+
+	ASSERT_EQ(ioctl(fds[0], LLAMA_IOC_RESET, 0), 0);
+	ASSERT_EQ(choose(fds[0], ""), 0);
+	EXPECT_TRUE(is_model_of(fds[0], self->first));
+	ASSERT_EQ(put("default", self->second), 0);
+	EXPECT_TRUE(is_model_of(fds[0], self->second));
+	ASSERT_EQ(put("default", self->first), 0);
+
+	ASSERT_EQ(ioctl(fds[1], LLAMA_IOC_RESET, 0), 0);
+	ASSERT_EQ(put("unload", self->second), 0);
+	ASSERT_TRUE(vanishes(self->second));
+	EXPECT_EQ(choose(fds[0], self->second), ENOENT);
+	EXPECT_EQ(talk(fds[1], COUNT), -ENODEV);
+	EXPECT_TRUE(is_model_of(fds[1], ""));
+	EXPECT_EQ(choose(fds[1], ""), 0);
+	EXPECT_LT(0, talk(fds[1], COUNT));
+	EXPECT_EQ(talk(copy, COUNT), -ENODEV);
+	close(copy);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+TEST_F(models, a_model_that_is_being_loaded_can_be_waited_for)
+{
+	int fds[2] = {
+		open("/dev/llama", O_RDWR), open("/dev/llama", O_RDWR | O_NONBLOCK),
+	};
+	bool waited = false;
+
+	ASSERT_LE(0, fds[0]);
+	ASSERT_LE(0, fds[1]);
+	for (int i = 0; i < 100 && !waited; i++) {
+		int err;
+
+		ASSERT_EQ(put("load", self->second), 0);
+		err = choose(fds[1], self->second);
+		ASSERT_TRUE(!err || err == EAGAIN) TH_LOG("%s", strerror(err));
+		waited = err == EAGAIN;
+		EXPECT_EQ(choose(fds[0], self->second), 0);
+		EXPECT_TRUE(is(self->second, "ready"));
+		EXPECT_TRUE(is_model_of(fds[0], self->second));
+		ASSERT_EQ(put("unload", self->second), 0);
+		ASSERT_TRUE(vanishes(self->second));
+	}
+	EXPECT_TRUE(waited);
+	/* One that cannot be loaded is none. */
+	ASSERT_TRUE(copy(self->second, "selftest-short", 100));
+	ASSERT_EQ(put("load", "selftest-short"), 0);
+	EXPECT_EQ(choose(fds[0], "selftest-short"), ENOENT);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 TEST_HARNESS_MAIN
