@@ -121,6 +121,7 @@ const STEPS: &[(&str, Level, Step)] = &[
     ),
     ("x86_64: build and object check", Level::Full, build_x86_64),
     ("x86_64: haiku at the end", Level::Full, haiku_x86_64),
+    ("x86_64: last words", Level::Full, last_words),
     (
         "x86_64: answer of the host engine",
         Level::Full,
@@ -671,7 +672,6 @@ fn answers(
     Ok(found)
 }
 
-fn same(asked: &Asked, expected: &Generated) -> Result<()> {
 /// Has the booted kernel and the host engine make vectors of the same texts.
 fn embeddings(lab: &Lab<'_>, model: &Model) -> Result<Found> {
     let texts = PROMPTS.map(quoted).join(" ");
@@ -717,6 +717,7 @@ fn embeddings(lab: &Lab<'_>, model: &Model) -> Result<Found> {
     Ok(found)
 }
 
+fn same(asked: &Asked, expected: &Generated) -> Result<()> {
     if asked.prompt_tokens != expected.prompt_tokens.len() as u64 {
         bail!(
             "{} prompt tokens, the host engine has {}",
@@ -1340,15 +1341,134 @@ fn one_haiku(log: &[String], first: &str, wanted: usize) -> Result<()> {
     }
 }
 
+/// Oopses that the system survives, in turn: what provokes each, and the function where it is.
+const OOPSES: &[(&str, &str)] = &[("EXCEPTION", "lkdtm_EXCEPTION"), ("BUG", "lkdtm_BUG")];
+
+/// What the model says after oopses that the system survived.
+fn last_words(lab: &Lab<'_>) -> Result<Found> {
+    let model = model::find(lab.cx, None)?;
+    let mut script = "mount -t debugfs none /sys/kernel/debug\n\
+                      llama --max-tokens 1 Hello >/dev/null || exit\n"
+        .to_owned();
+    for (number, (what, _)) in OOPSES.iter().enumerate() {
+        // The shell that writes it is killed.
+        script += &format!(
+            "(echo {what} >/sys/kernel/debug/provoke-crash/DIRECT)\n\
+             i=0; while [ $(dmesg | grep -c 'llamux: a guess:') -le {number} ] && [ $i -lt 900 ]\n\
+             do sleep 1; i=$((i + 1)); done\n"
+        );
+    }
+    script += "cat /proc/llamux/status\n";
+    let boot = |script: &str, words: &str| {
+        let mut boot = Boot::new(Target::X86_64, lab.source, script);
+        boot.model = Some(&model);
+        boot.append
+            .push("llamux.greeting=0 llamux.idle=0".to_owned());
+        boot.append.push(words.to_owned());
+        // Software emulation of a processor is slow.
+        boot.timeout = Some(Duration::from_secs(2400));
+        let outcome = boot.run(lab.cx)?;
+        outcome.status()?;
+        Ok::<_, anyhow::Error>(outcome)
+    };
+    let mut found = Found::default();
+    let outcome = boot(&script, "llamux.last_words=1")?;
+    let mut rest = outcome.log.as_slice();
+    for (what, function) in OOPSES {
+        let explained = explained(&mut rest, function);
+        found.test(&format!("a guess at {what}"), explained);
+    }
+    found.test(
+        "as many guesses as oopses",
+        match outcome
+            .log
+            .iter()
+            .filter(|line| line.contains(GUESS))
+            .count()
+        {
+            count if count == OOPSES.len() => Ok(()),
+            count => Err(anyhow::anyhow!("there are {count}")),
+        },
+    );
+    // It is nobody's request: there was one.
+    found.test(
+        "it is not counted",
+        match outcome.output.contains("requests_served: 1\n") {
+            true => Ok(()),
+            false => Err(anyhow::anyhow!("{}", outcome.output)),
+        },
+    );
+    let script = "mount -t debugfs none /sys/kernel/debug\n\
+                  llama --max-tokens 1 Hello >/dev/null || exit\n\
+                  (echo BUG >/sys/kernel/debug/provoke-crash/DIRECT); sleep 60\n";
+    let silent = boot(script, "llamux.last_words=0")?;
+    found.test(
+        "llamux.last_words=0",
+        match silent.log.iter().any(|line| line.contains(GUESS)) {
+            true => Err(anyhow::anyhow!("there is a guess")),
+            false => Ok(()),
+        },
+    );
+    Ok(found)
+}
+
+/// What marks a guess.
+const GUESS: &str = "] llamux: a guess: ";
+
+/// Looks for an oops in a function and for the guess at it, which is marked as one, later, about this
+/// function and more than its name. What is behind it is left.
+fn explained(log: &mut &[String], function: &str) -> Result<()> {
+    let place = format!("RIP: 0010:{function}+");
+    let begin = log.iter().position(|line| line.contains(&place));
+    let begin = begin.with_context(|| format!("no oops is in {function}"))?;
+    let end = log[begin..]
+        .iter()
+        .position(|line| line.contains("---[ end trace"));
+    let end = begin + end.context("the oops has no end")?;
+    let early = log[..end].iter().any(|line| line.contains(GUESS));
+    let guess = log[end..].iter().position(|line| line.contains(GUESS));
+    let guess = end + guess.context("there is no guess after it")?;
+    let line = &log[guess];
+    *log = &log[guess + 1..];
+    let (_, text) = line.split_once(GUESS).unwrap_or_default();
+    let words = text.strip_prefix(function).unwrap_or_default();
+    let words = words.strip_prefix(" failed because").unwrap_or_default();
+    let words = words.split(" (\"").next().unwrap_or_default();
+    let good = !early && words.trim().len() >= 12 && text.contains("\", pid ");
+    if !good || !text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+        bail!("not a guess at {function}: {line}");
+    }
+    Ok(())
+}
+
 /// What the model says of its own: a greeting, and haiku that replace those that are built in.
 fn voice(lab: &Lab<'_>) -> Result<Found> {
+    let mut found = voice_of(lab, "the first model", "", "")?;
+    let model = model::find(lab.cx, None)?;
+    let load = format!(
+        "while grep -q 'state: loading' /proc/llamux/status; do sleep 0.1; done\n\
+         echo {} >/sys/kernel/llamux/load\n",
+        model.name
+    );
+    found.add(voice_of(
+        lab,
+        "a model that is loaded later",
+        &load,
+        "llamux.model=there-is-none",
+    )?);
+    Ok(found)
+}
+
+fn voice_of(lab: &Lab<'_>, whose: &str, first: &str, words: &str) -> Result<Found> {
     let model = model::find(lab.cx, None)?;
     let mut found = Found::default();
     // The first haiku is about a NULL pointer.
     let script = concat!("sleep 40; cat /proc/llamux/status; ", provoke!("EXCEPTION"));
-    let mut boot = Boot::new(Target::Uml, lab.source, script);
+    let script = format!("{first}{script}");
+    let mut boot = Boot::new(Target::Uml, lab.source, &script);
     boot.model = Some(&model);
     boot.append.push("llamux.idle=1".to_owned());
+    boot.append.push(words.to_owned());
     let outcome = boot.run(lab.cx)?;
     let built_in = |text: &str| {
         let mut kinds = llamux_engine::haiku::Kind::ALL.into_iter();
@@ -1357,9 +1477,12 @@ fn voice(lab: &Lab<'_>) -> Result<Found> {
     let said = |line: &String| Some(line.split_once("] llamux: ")?.1.to_owned());
     let lines: Vec<_> = outcome.log.iter().filter_map(said).collect();
     let last = lines[lines.len().saturating_sub(3)..].join("\n");
-    found.test("a haiku of its own", one_haiku(&outcome.log, LKDTM, 1));
     found.test(
-        "it is none of those that are built in",
+        &format!("a haiku of {whose}"),
+        one_haiku(&outcome.log, LKDTM, 1),
+    );
+    found.test(
+        &format!("it is none of those that are built in, of {whose}"),
         if built_in(&last) {
             Err(anyhow::anyhow!("it is: {last:?}"))
         } else {
@@ -1371,7 +1494,7 @@ fn voice(lab: &Lab<'_>) -> Result<Found> {
         .iter()
         .filter(|line| line.ends_with(['.', '!', '?']) && !line.contains('/'));
     found.test(
-        "one greeting at most",
+        &format!("one greeting at most, of {whose}"),
         match greetings.count() {
             0 | 1 => Ok(()),
             n => Err(anyhow::anyhow!("there are {n}: {lines:?}")),
@@ -1386,7 +1509,7 @@ fn voice(lab: &Lab<'_>) -> Result<Found> {
     ] {
         let zero = format!("{key}: 0\n");
         found.test(
-            key,
+            &format!("{key}, of {whose}"),
             match outcome.output.contains(&zero) {
                 true => Ok(()),
                 false => Err(anyhow::anyhow!("not 0: {}", outcome.output)),
@@ -1542,6 +1665,40 @@ mod tests {
         assert_eq!((found.passed, found.failed), (2, 1));
         assert_eq!(found.skipped, ["g.d: why"]);
         assert!(SelfTests::default().found().is_err());
+    }
+
+    #[test]
+    fn a_guess_is_behind_its_oops_and_about_it() {
+        let log = |guess: &str| -> Vec<String> {
+            let lines = [
+                "[ 1.0] RIP: 0010:lkdtm_BUG+0x5/0x10",
+                "[ 1.0] ---[ end trace 0000000000000000 ]---",
+                guess,
+                "[ 3.0] the end",
+            ];
+            lines.map(str::to_owned).into()
+        };
+        let good = "[ 2.0] llamux: a guess: lkdtm_BUG failed because it wanted to. (\"sh\", pid 9)";
+        let lines = log(good);
+        let mut rest = lines.as_slice();
+        explained(&mut rest, "lkdtm_BUG").unwrap();
+        assert_eq!(rest, ["[ 3.0] the end"]);
+        assert!(explained(&mut lines.as_slice(), "lkdtm_EXCEPTION").is_err());
+        for bad in [
+            "[ 2.0] llamux: lkdtm_BUG failed because it wanted to. (\"sh\", pid 9)",
+            "[ 2.0] llamux: a guess: something went wrong somewhere. (\"sh\", pid 9)",
+            "[ 2.0] llamux: a guess: lkdtm_BUG failed because. (\"sh\", pid 9)",
+            "[ 2.0] llamux: a guess: lkdtm_BUG failed because it \x1b[31mwanted to. (\"sh\", pid 9)",
+        ] {
+            assert!(
+                explained(&mut log(bad).as_slice(), "lkdtm_BUG").is_err(),
+                "{bad}"
+            );
+        }
+        let mut early = lines.clone();
+        early.swap(0, 2);
+        early.insert(0, lines[0].clone());
+        assert!(explained(&mut early.as_slice(), "lkdtm_BUG").is_err());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use kernel::sync::atomic::{ordering::Full, ordering::Relaxed, Atomic};
 use kernel::sync::SetOnce;
 use llamux_engine::haiku::{self, Kind, MAX_BYTES};
 
-use crate::{module_parameters, sys};
+use crate::{module_parameters, oops, sys};
 
 /// Places of each kind.
 const PLACES: usize = 4;
@@ -142,6 +142,7 @@ unsafe extern "C" fn llamux_panic(message: *const c_char) {
 /// Called by page_fault_oops(), with the lock of all oopses held.
 #[no_mangle]
 extern "C" fn llamux_oops_address(address: usize) {
+    oops::fault(address);
     if address < PAGE_SIZE {
         set_oops_kind(Kind::Null);
     } else {

@@ -27,6 +27,7 @@ mod limits;
 mod load;
 mod model;
 mod models;
+mod oops;
 mod pool;
 mod prompt;
 mod region;
@@ -95,6 +96,10 @@ module! {
             default: 60,
             description: "Seconds without a question after which the model writes haiku; 0 for never",
         },
+        last_words: bool {
+            default: true,
+            description: "Let the model guess in the log what an oops was about",
+        },
     },
 }
 
@@ -121,6 +126,7 @@ impl kernel::Module for Llamux {
                 greeting: module_parameters::greeting.value(),
                 haiku: module_parameters::haiku.value(),
                 idle: module_parameters::idle.value(),
+                last_words: module_parameters::last_words.value(),
             },
         )?;
         SERVICE.populate(service);

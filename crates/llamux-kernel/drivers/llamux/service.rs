@@ -19,6 +19,7 @@ use llamux_engine::MAX_SEQUENCES;
 use crate::latency::Latency;
 use crate::load::{reason, Reason};
 use crate::models::{Directory, ModelId, State, MAX_MODELS};
+use crate::oops;
 use crate::pool::Pool;
 use crate::region::Region;
 use crate::request::{Deadline, Request};
@@ -327,6 +328,8 @@ impl Service {
     pub(crate) fn changed(&self) {
         self.loaded.notify_all();
         self.ring();
+        // There may be a model to greet, and write.
+        oops::call();
     }
 
     /// Starts what computes, has the first model loaded, and answers for ever. Comes back only with the

@@ -725,7 +725,7 @@ pub(crate) fn state(inner: &Mutex<Inner>) -> State {
         unread: inner.unread(),
         rated: inner.rated.len(),
         last: inner.last,
-        model: inner.model,
+        model: inner.model(),
         idle_s: u64::try_from(inner.used.elapsed().as_nanos() / 1_000_000_000).unwrap_or(0),
     }
 }

@@ -86,6 +86,24 @@ void llamux_trace_request(u64 owner, u32 prompt_tokens, u32 tokens, int error, u
 void llamux_trace_token(u64 owner, u32 count);
 void llamux_trace_fpu_section(u32 thread, u32 operation, u64 ns);
 
+/* shim_voice.c */
+#define LLAMUX_OOPSES		4	/* of a boot, that are explained */
+#define LLAMUX_OOPS_ENTRIES	6	/* of a trace, that are noted */
+/* The same as in oops.rs. */
+struct llamux_oops {
+	char kind[64];
+	char comm[16];
+	char trace[LLAMUX_OOPS_ENTRIES][128];
+	u32 pid;
+	u32 entries;
+	u32 filled;
+};
+void llamux_voice_call(void);
+bool llamux_voice_wait(u32 ms);
+int llamux_oops_watch(void);
+void llamux_oops_fault(unsigned long address);
+const struct llamux_oops *llamux_oops_get(u32 number);
+
 /* reserve.c */
 void *llamux_reserved(size_t *size);
 
