@@ -148,7 +148,11 @@ fn arguments(what: What) -> Option<Vec<String>> {
             arguments
         }
         What::Load => of(1, 0, 0),
-        What::LongestSection | What::LongSections | What::Idle | What::Wakeups => return None,
+        What::FirstStreamed
+        | What::LongestSection
+        | What::LongSections
+        | What::Idle
+        | What::Wakeups => return None,
     })
 }
 
@@ -165,7 +169,11 @@ fn value(what: What, report: &Report, seconds: f64) -> Option<f64> {
         What::FirstCached => report.cached_first_token.map(|seconds| 1000.0 * seconds),
         What::Sessions(_) => report.sessions_tokens_per_second,
         What::Load => Some(1000.0 * seconds),
-        What::LongestSection | What::LongSections | What::Idle | What::Wakeups => None,
+        What::FirstStreamed
+        | What::LongestSection
+        | What::LongSections
+        | What::Idle
+        | What::Wakeups => None,
     }
 }
 

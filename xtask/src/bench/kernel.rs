@@ -11,7 +11,7 @@ use anyhow::{bail, Result};
 use serde::Deserialize;
 
 use super::host::Host;
-use super::what::{What, BUSY_DECODED, DECODED, IDLE, PREFIX, QUESTION, SESSION_DECODED};
+use super::what::{What, BUSY_DECODED, DECODED, IDLE, PREFIX, QUESTION, SESSION_DECODED, STREAMED};
 use super::Sample;
 use crate::context::Context;
 use crate::kernel::{Source, Target};
@@ -47,6 +47,7 @@ struct Answer {
     prompt_tokens: u32,
     tokens: u32,
     seconds: f64,
+    first_seconds: Option<f64>,
 }
 
 impl<'a> Kernel<'a> {
@@ -139,6 +140,13 @@ impl<'a> Kernel<'a> {
                 What::FirstCold | What::FirstCached => {
                     let text = words(PREFIX + QUESTION)?;
                     format!("{}{}", question(1, &text), question(1, &turned(&text)))
+                }
+                What::FirstStreamed => {
+                    // Through the device: that is what naming a model does.
+                    let ask = "llama --json --temperature 0 --max-tokens 8 \
+                               --model \"$(cat /sys/kernel/llamux/default)\" --";
+                    let ask = |question| format!("{ask} {}\n", quoted(question));
+                    STREAMED.map(ask).concat()
                 }
                 What::Sessions(count) => {
                     let mut body = "now\n".to_owned();
@@ -239,6 +247,7 @@ impl<'a> Parts<'a> {
                 let whole = answer.prompt_tokens == PREFIX + QUESTION;
                 whole.then_some(1000.0 * answer.seconds)
             }
+            What::FirstStreamed => Some(1000.0 * answers.get(1)?.first_seconds?),
             What::Sessions(count) => {
                 let [begin, end] = numbers("uptime")[..] else {
                     return None;
@@ -368,6 +377,25 @@ mod tests {
         assert_eq!(of(&fewer, What::Sessions(2)), None);
         let gone = RECORDED.replacen("se.sum_exec_runtime", "", 1);
         assert_eq!(of(&gone, What::Idle), None);
+    }
+
+    #[test]
+    fn the_first_token_of_a_stream_is_the_second_answers() {
+        let sums = RECORDED
+            .lines()
+            .skip(1)
+            .take_while(|line| !line.starts_with('{'));
+        let sums = sums.collect::<Vec<_>>().join("\n");
+        let answer = |first| {
+            format!("{{\"text\":\"\",\"prompt_tokens\":9,\"tokens\":8,\"seconds\":0.4{first}}}\n")
+        };
+        let output = |second| {
+            let (name, first) = (What::FirstStreamed.name(), answer(",\"first_seconds\":0.5"));
+            format!("{MARK}{name}\n{sums}\n{first}{}{sums}\n", answer(second))
+        };
+        let value = of(&output(",\"first_seconds\":0.0625"), What::FirstStreamed);
+        assert_eq!(value, Some(62.5));
+        assert_eq!(of(&output(""), What::FirstStreamed), None);
     }
 
     #[test]

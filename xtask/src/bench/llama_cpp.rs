@@ -13,7 +13,7 @@ use anyhow::{bail, Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::what::{What, BUSY_DECODED, DECODED, PREFIX, QUESTION, SESSION_DECODED};
-use super::Sample;
+use super::{server, Sample};
 use crate::context::Context;
 use crate::model::{self, Model};
 use crate::{lock, setup, sh};
@@ -141,6 +141,10 @@ impl LlamaCpp {
         setting: Setting,
     ) -> Result<Option<f64>> {
         let mut bench = match what {
+            What::FirstStreamed => {
+                let server = self.programs.join(server::PROGRAM);
+                return server::first_token(&server, model, threads, |it| setting.apply(it));
+            }
             What::Sessions(count) => {
                 let mut bench = sh::cmd(self.programs.join("llama-batched-bench"));
                 bench.args(["-npp", "16", "-ntg", &SESSION_DECODED.to_string()]);

@@ -11,6 +11,7 @@ mod llama_cpp;
 mod load;
 mod plot;
 mod report;
+mod server;
 mod what;
 
 use std::collections::BTreeMap;

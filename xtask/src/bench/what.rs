@@ -12,6 +12,8 @@ pub(super) const SESSION_DECODED: u32 = 32;
 pub(super) const PREFIX: u32 = 800;
 /// Tokens of the question behind it; `llamux-host bench` takes as many.
 pub(super) const QUESTION: u32 = 16;
+/// The short questions that are streamed: the first makes the other one's beginning known.
+pub(super) const STREAMED: [&str; 2] = ["What is a kernel?", "Why is the sky blue?"];
 /// Seconds that an idle kernel is watched.
 pub(super) const IDLE: u32 = 5;
 
@@ -28,6 +30,9 @@ pub(super) enum What {
     FirstCold,
     /// The same with the prefix in the cache.
     FirstCached,
+    /// The first token of an answer that is streamed, from the question to the reader, with the system prompt
+    /// in the cache.
+    FirstStreamed,
     /// So many sessions together.
     Sessions(u32),
     /// From the start to where the first token can be computed.
@@ -64,6 +69,7 @@ pub(super) const GROUPS: &[&[What]] = &[
     &[What::Decode(0)],
     &[What::Decode(512), What::Decode(2048)],
     &[What::FirstCold, What::FirstCached],
+    &[What::FirstStreamed],
     &[
         What::Sessions(1),
         What::Sessions(2),
@@ -90,6 +96,7 @@ impl What {
             Self::Busy => "decode beside a compile".to_owned(),
             Self::FirstCold => "first token, cold".to_owned(),
             Self::FirstCached => format!("first token, {PREFIX} cached"),
+            Self::FirstStreamed => "first token of a stream, system prompt cached".to_owned(),
             Self::Sessions(1) => "1 session".to_owned(),
             Self::Sessions(count) => format!("{count} sessions together"),
             Self::Load => "load".to_owned(),
@@ -105,7 +112,9 @@ impl What {
             Self::Prefill(_) | Self::Decode(_) | Self::Busy | Self::Sessions(_) => {
                 ("tokens/s", true)
             }
-            Self::FirstCold | Self::FirstCached | Self::Load | Self::Idle => ("ms", false),
+            Self::FirstCold | Self::FirstCached | Self::FirstStreamed | Self::Load | Self::Idle => {
+                ("ms", false)
+            }
             Self::LongestSection => ("µs", false),
             Self::LongSections => ("%", false),
             Self::Wakeups => ("times", false),
@@ -122,6 +131,7 @@ impl What {
             Self::LongestSection | Self::LongSections | Self::Idle | Self::Wakeups => {
                 contestant == Contestant::Kernel
             }
+            Self::FirstStreamed => contestant != Contestant::Host,
             _ => true,
         }
     }
@@ -140,7 +150,7 @@ impl What {
             Self::FirstCold => PREFIX / 5 + 5,
             Self::FirstCached => PREFIX / 5 + 5,
             Self::Sessions(count) => SESSION_DECODED * (count / 2 + 1) + 5,
-            Self::Load => 10,
+            Self::Load | Self::FirstStreamed => 10,
             Self::LongestSection | Self::LongSections | Self::Idle | Self::Wakeups => 0,
         }
     }
@@ -183,5 +193,6 @@ mod tests {
             assert!(what.of(Contestant::Kernel));
             assert!(!what.of(Contestant::Host) && !what.of(Contestant::LlamaCpp));
         }
+        assert!(!What::FirstStreamed.of(Contestant::Host));
     }
 }

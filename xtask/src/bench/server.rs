@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! llama.cpp's server: how soon it streams the first token of an answer.
+//!
+//! It is measured where it was built beside llama-bench, which takes as long as that again.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, Context as _, Result};
+use serde_json::{json, Value};
+
+use super::what::STREAMED;
+use crate::model::Model;
+use crate::sh;
+
+/// Its name.
+pub(super) const PROGRAM: &str = "llama-server";
+
+/// For loading, and for an answer.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Milliseconds from the question to the first part of its answer, if there is a server.
+pub(super) fn first_token(
+    program: &Path,
+    model: &Model,
+    threads: usize,
+    apply: impl FnOnce(&mut Command),
+) -> Result<Option<f64>> {
+    if !program.exists() {
+        eprintln!(
+            "bench: skipped: there is no {PROGRAM} beside {} (build it there to compare)",
+            program.with_file_name("llama-bench").display()
+        );
+        return Ok(None);
+    }
+    let server = Server::start(program, model, threads, apply)?;
+    let mut first = None;
+    for question in STREAMED {
+        first = Some(server.ask(question)?);
+    }
+    Ok(first.map(|first| 1000.0 * first.as_secs_f64()))
+}
+
+/// One that runs until this is dropped.
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start(
+        program: &Path,
+        model: &Model,
+        threads: usize,
+        apply: impl FnOnce(&mut Command),
+    ) -> Result<Self> {
+        // Free now, and not likely to be taken until the server does.
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+            .local_addr()?
+            .port();
+        let mut command = sh::cmd(program);
+        command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
+        // One conversation at a time, as in the kernel.
+        command.args(["-np", "1", "-c", "2048", "-t", &threads.to_string(), "-m"]);
+        command.arg(&model.file);
+        apply(&mut command);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        sh::announce(&command);
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot run {}", program.display()))?;
+        let mut server = Self { child, port };
+        let begin = Instant::now();
+        while !server.is_ready() {
+            if let Some(status) = server.child.try_wait()? {
+                bail!("{PROGRAM} ended: {status}");
+            }
+            if begin.elapsed() > PATIENCE {
+                bail!("{PROGRAM} does not come up");
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(server)
+    }
+
+    fn connect(&self) -> Result<TcpStream> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(stream)
+    }
+
+    /// Whether it has loaded its model.
+    fn is_ready(&self) -> bool {
+        let ready = || {
+            let mut stream = self.connect()?;
+            let request = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+            stream.write_all(request.as_bytes())?;
+            let mut line = String::new();
+            BufReader::new(stream).read_line(&mut line)?;
+            anyhow::Ok(line.contains(" 200 "))
+        };
+        ready().unwrap_or(false)
+    }
+
+    /// Asks, and reads the answer to its end. How long it took until the first part of it was there.
+    fn ask(&self, question: &str) -> Result<Duration> {
+        let body = json!({
+            "messages": [{ "role": "user", "content": question }],
+            "stream": true,
+            "cache_prompt": true,
+            "temperature": 0,
+            "max_tokens": 8,
+        });
+        let body = body.to_string();
+        let mut stream = self.connect()?;
+        let request = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let begin = Instant::now();
+        stream.write_all(request.as_bytes())?;
+        let mut first = None;
+        for line in BufReader::new(stream).lines() {
+            if is_part(&line?) {
+                first = first.or_else(|| Some(begin.elapsed()));
+            }
+        }
+        first.with_context(|| format!("{PROGRAM} has not answered"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether a line of the stream has a part of the answer's text. The first ones have a role alone.
+fn is_part(line: &str) -> bool {
+    let event = line.strip_prefix("data: ");
+    let event: Option<Value> = event.and_then(|event| serde_json::from_str(event).ok());
+    let text = event.as_ref().and_then(|event| {
+        let choice = event.get("choices")?.get(0)?;
+        choice.get("delta")?.get("content")?.as_str()
+    });
+    text.is_some_and(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_the_text_are_told_from_other_events() {
+        let data =
+            |delta: &str| format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{delta}}}]}}");
+        assert!(is_part(&data("{\"content\":\"The\"}")));
+        for other in [
+            &data("{\"role\":\"assistant\",\"content\":null}"),
+            &data("{\"content\":\"\"}"),
+            &data("{}"),
+            "data: [DONE]",
+            "data: {\"choices\":[]}",
+            "HTTP/1.1 200 OK",
+            "1f",
+            "",
+        ] {
+            assert!(!is_part(other), "{other}");
+        }
+    }
+}
