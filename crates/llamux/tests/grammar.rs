@@ -685,7 +685,7 @@ fn each_fault_of_a_table_has_its_error() {
 fn the_kernels_self_tests_have_this_compilers_tables() {
     const SOURCE: &str = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../llamux-kernel/tools/testing/selftests/llamux/llama_command.c"
+        "/../llamux-kernel/tools/testing/selftests/llamux/grammars.h"
     );
     let source = std::fs::read_to_string(SOURCE).unwrap();
     for (name, text) in [

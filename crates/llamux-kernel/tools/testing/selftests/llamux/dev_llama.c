@@ -8,122 +8,29 @@
  */
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/llamux.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 
 #include "kselftest_harness.h"
-#include "proc_llamux.h"
-
-#ifndef __NR_llama_command
-#define __NR_llama_command 600
-#endif
+#include "common.h"
+#include "grammars.h"
+#include "session.h"
 
 /* In seconds, for each test: a debug kernel is slow. */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT 900
 
-#define DEVICE		"/dev/llama"
-#define PATIENCE_MS	60000	/* for anything that should happen at once */
 #define DRAIN_MS	7000	/* until what kvfree_rcu() was given is free */
-
-/* Goes on for as long as it may. */
-#define COUNT		"1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,"
-#define FOREVER		1000000
-
-/* root ::= "é漢🦙", as in llama_command.c. */
-static const unsigned char long_characters[] = {
-	0x4c, 0x58, 0x47, 0x52, 0x01, 0x00, 0x00, 0x00, 0xd0, 0x00, 0x00, 0x00,
-	0x0a, 0x00, 0x00, 0x00, 0x09, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x03, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x04, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x05, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x06, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x07, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x09, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x01, 0x00, 0x09, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0xc3, 0xc3, 0x01, 0x00, 0xa9, 0xa9, 0x02, 0x00,
-	0xe6, 0xe6, 0x03, 0x00, 0xbc, 0xbc, 0x04, 0x00, 0xa2, 0xa2, 0x05, 0x00,
-	0xf0, 0xf0, 0x06, 0x00, 0x9f, 0x9f, 0x07, 0x00, 0xa6, 0xa6, 0x08, 0x00,
-	0x99, 0x99, 0x09, 0x00,
-};
-#define LONG_TEXT	"\xc3\xa9\xe6\xbc\xa2\xf0\x9f\xa6\x99"
 
 /* Nothing is there; the compiler does not know. */
 static volatile uintptr_t bad_address = 1;
-
-/* The same answer each time, and not a long one. */
-static struct llama_options options(void)
-{
-	return (struct llama_options) {
-		.flags = LLAMA_OPTION_RAW | LLAMA_OPTION_GREEDY,
-		.max_tokens = 8,
-		.repeat_penalty_milli = 1000,
-	};
-}
-
-static int open_with(struct llama_options options, int flags)
-{
-	int fd = open(DEVICE, O_RDWR | O_CLOEXEC | flags);
-
-	if (fd >= 0 && ioctl(fd, LLAMA_IOC_SET, &options)) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-static int open_session(void)
-{
-	return open_with(options(), 0);
-}
-
-static bool say(int fd, const char *text)
-{
-	return write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-}
-
-/* Reads an answer in pieces of @piece bytes; its length, or -1. */
-static ssize_t read_answer(int fd, char *text, size_t size, size_t piece)
-{
-	size_t len = 0;
-
-	for (;;) {
-		size_t room = size - 1 - len < piece ? size - 1 - len : piece;
-		ssize_t got = read(fd, text + len, room);
-
-		if (got < 0)
-			return -1;
-		len += got;
-		text[len] = '\0';
-		if (!got || len == size - 1)
-			return len;
-	}
-}
-
-static struct llama_session info(int fd)
-{
-	struct llama_session session = { 0 };
-
-	if (ioctl(fd, LLAMA_IOC_INFO, &session))
-		session.state = UINT_MAX;
-	return session;
-}
 
 /* The errno of an ioctl that should fail, 0 if it does not. */
 static int refusal(int fd, unsigned long cmd, const void *arg)
@@ -146,18 +53,6 @@ static struct llama_turn turn(const char *text)
 	return (struct llama_turn) { .text = (uintptr_t)text, .text_len = strlen(text) };
 }
 
-static bool becomes(const char *key, long long number)
-{
-	uint64_t end = now_ms() + PATIENCE_MS;
-
-	while (number_of(STATUS, key) != number) {
-		if (now_ms() > end)
-			return false;
-		sleep_ms(2);
-	}
-	return true;
-}
-
 static bool is_utf8(const char *text, size_t len)
 {
 	size_t i = 0;
@@ -174,32 +69,6 @@ static bool is_utf8(const char *text, size_t len)
 		i += more + 1;
 	}
 	return true;
-}
-
-static int wait_status(pid_t pid)
-{
-	uint64_t end = now_ms() + PATIENCE_MS;
-	int status;
-
-	for (;;) {
-		pid_t done = waitpid(pid, &status, WNOHANG);
-
-		if (done == pid)
-			return status;
-		if (done < 0 || now_ms() > end)
-			return -1;
-		sleep_ms(2);
-	}
-}
-
-static bool killed(pid_t pid)
-{
-	int status;
-
-	if (kill(pid, SIGKILL))
-		return false;
-	status = wait_status(pid);
-	return status >= 0 && WIFSIGNALED(status);
 }
 
 /* One line of what the kernel says of a descriptor. */
@@ -505,13 +374,13 @@ FIXTURE(model)
 
 FIXTURE_SETUP(model)
 {
-	uint64_t end = now_ms() + 10 * PATIENCE_MS;
+	uint64_t end = now_ms() + 5 * PATIENCE_MS;
 
 	while (state_is("loading") && now_ms() < end)
 		sleep_ms(10);
 	if (!state_is("ready"))
 		SKIP(return, "there is no model");
-	ASSERT_TRUE(becomes("sessions_active", 0));
+	ASSERT_TRUE(status_becomes("sessions_active", 0));
 	self->fd = open_session();
 	ASSERT_LE(0, self->fd);
 }
@@ -520,8 +389,8 @@ FIXTURE_TEARDOWN(model)
 {
 	close(self->fd);
 	/* Nobody is served who is gone. */
-	EXPECT_TRUE(becomes("requests_waiting", 0));
-	EXPECT_TRUE(becomes("sessions_active", 0));
+	EXPECT_TRUE(status_becomes("requests_waiting", 0));
+	EXPECT_TRUE(status_becomes("sessions_active", 0));
 }
 
 TEST_F(model, answers_what_is_written)
@@ -1071,7 +940,7 @@ TEST_F(model, who_does_not_read_holds_nobody_up)
 	/* Eight that nobody reads, of which four are answered at once. */
 	ASSERT_TRUE(say(self->fd, COUNT));
 	EXPECT_LT(0, read_answer(self->fd, self->text, sizeof(self->text), 4096));
-	ASSERT_TRUE(becomes("sessions_active", 0));
+	ASSERT_TRUE(status_becomes("sessions_active", 0));
 	for (int i = 0; i < 8; i++) {
 		EXPECT_EQ(info(fds[i]).state, LLAMA_STATE_ANSWERED);
 		close(fds[i]);
@@ -1094,7 +963,7 @@ TEST_F(model, closing_while_it_answers_ends_the_answer)
 			ASSERT_LT(0, read(fd, self->text, 2));
 		close(fd);
 	}
-	EXPECT_TRUE(becomes("sessions_active", 0));
+	EXPECT_TRUE(status_becomes("sessions_active", 0));
 }
 
 TEST_F(model, a_reset_while_it_answers_is_an_end)
@@ -1138,7 +1007,7 @@ TEST_F(model, killed_readers_and_writers_leave_nothing_behind)
 		sleep_ms(i % 8 * 7);
 		EXPECT_TRUE(killed(pid));
 	}
-	EXPECT_TRUE(becomes("sessions_active", 0));
+	EXPECT_TRUE(status_becomes("sessions_active", 0));
 	ASSERT_TRUE(say(self->fd, COUNT));
 	EXPECT_LT(0, read_answer(self->fd, self->text, sizeof(self->text), 4096));
 }
@@ -1245,27 +1114,11 @@ TEST_F(model, threads_share_a_descriptor)
 	for (int i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);
 	ASSERT_EQ(ioctl(self->fd, LLAMA_IOC_RESET, 0), 0);
-	ASSERT_TRUE(becomes("sessions_active", 0));
-	ASSERT_TRUE(becomes("requests_waiting", 0));
+	ASSERT_TRUE(status_becomes("sessions_active", 0));
+	ASSERT_TRUE(status_becomes("requests_waiting", 0));
 	ASSERT_EQ(fcntl(self->fd, F_SETFL, 0), 0);
 	ASSERT_TRUE(say(self->fd, COUNT));
 	EXPECT_LT(0, read_answer(self->fd, self->text, sizeof(self->text), 4096));
-}
-
-/* Kilobytes of the kernel that can not be given back. */
-static long unreclaimable_kb(void)
-{
-	char line[256];
-	long kb, sum = 0;
-	FILE *file = fopen("/proc/meminfo", "r");
-
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "SUnreclaim: %ld", &kb) == 1 ||
-		    sscanf(line, "VmallocUsed: %ld", &kb) == 1)
-			sum += kb;
-	if (file)
-		fclose(file);
-	return sum;
 }
 
 TEST_F(model, opening_a_thousand_times_takes_no_memory)
@@ -1295,7 +1148,7 @@ TEST_F(model, opening_a_thousand_times_takes_no_memory)
 			before = unreclaimable_kb();
 		}
 	}
-	ASSERT_TRUE(becomes("sessions_active", 0));
+	ASSERT_TRUE(status_becomes("sessions_active", 0));
 	sleep_ms(DRAIN_MS);
 	/* A page for each of 1000 times would be 4000. */
 	EXPECT_GT(before + 1000, unreclaimable_kb());

@@ -16,27 +16,14 @@
 #include <time.h>
 
 #include "kselftest_harness.h"
-#include "proc_llamux.h"
-
-#ifndef __NR_llama_command
-#define __NR_llama_command 600
-#endif
+#include "common.h"
+#include "grammars.h"
 
 /* In seconds, for each test: a debug kernel is slow. */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT 900
 
-#define PATIENCE_MS	60000	/* for anything that should happen at once */
 #define FILL		0xa5	/* bytes that nobody should have written */
-
-/* Goes on for as long as it may. */
-#define COUNT		"1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,"
-#define FOREVER		1000000
-
-static long llama_command(struct llama_command *command, size_t size)
-{
-	return syscall(__NR_llama_command, command, size);
-}
 
 /* A valid question without a buffer for the answer. */
 static struct llama_command question(const char *prompt)
@@ -55,43 +42,6 @@ static struct llama_command not_utf8(void)
 {
 	return question("\xff");
 }
-
-/* root ::= "yes" | "no", compiled by the crate llamux, whose tests compare. */
-static const unsigned char yes_or_no[] = {
-	0x4c, 0x58, 0x47, 0x52, 0x01, 0x00, 0x00, 0x00, 0x84, 0x00, 0x00, 0x00,
-	0x05, 0x00, 0x00, 0x00, 0x05, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x03, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x04, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x01, 0x00, 0x04, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x05, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x6e, 0x6e, 0x04, 0x00, 0x79, 0x79, 0x01, 0x00,
-	0x65, 0x65, 0x02, 0x00, 0x73, 0x73, 0x03, 0x00, 0x6f, 0x6f, 0x03, 0x00,
-};
-
-/* root ::= "é漢🦙", characters of two, three and four bytes, likewise. */
-static const unsigned char long_characters[] = {
-	0x4c, 0x58, 0x47, 0x52, 0x01, 0x00, 0x00, 0x00, 0xd0, 0x00, 0x00, 0x00,
-	0x0a, 0x00, 0x00, 0x00, 0x09, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x03, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x04, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x05, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x06, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x07, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x09, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x01, 0x00, 0x09, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0xc3, 0xc3, 0x01, 0x00, 0xa9, 0xa9, 0x02, 0x00,
-	0xe6, 0xe6, 0x03, 0x00, 0xbc, 0xbc, 0x04, 0x00, 0xa2, 0xa2, 0x05, 0x00,
-	0xf0, 0xf0, 0x06, 0x00, 0x9f, 0x9f, 0x07, 0x00, 0xa6, 0xa6, 0x08, 0x00,
-	0x99, 0x99, 0x09, 0x00,
-};
 
 static struct llama_command constrained(const char *prompt, const void *grammar, size_t size)
 {
@@ -130,19 +80,6 @@ static long long status_number(const char *key)
 	return number_of(STATUS, key);
 }
 
-/* Waits until a number of the status is this one. */
-static bool becomes(const char *key, long long number)
-{
-	uint64_t end = now_ms() + PATIENCE_MS;
-
-	while (status_number(key) != number) {
-		if (now_ms() > end)
-			return false;
-		sleep_ms(2);
-	}
-	return true;
-}
-
 static long mem_available_kb(void)
 {
 	char line[256];
@@ -174,40 +111,6 @@ static pid_t ask_in_child(struct llama_command command, struct answer *answer)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	ask(command, answer);
 	_exit(0);
-}
-
-/* Waits for a child for a limited time; its wait status, or -1. */
-static int reap(pid_t pid)
-{
-	uint64_t end = now_ms() + PATIENCE_MS;
-	int wait_status;
-	pid_t done;
-
-	for (;;) {
-		done = waitpid(pid, &wait_status, WNOHANG);
-		if (done == pid)
-			return wait_status;
-		if (done < 0 || now_ms() > end)
-			return -1;
-		sleep_ms(2);
-	}
-}
-
-static bool killed(pid_t pid)
-{
-	int wait_status;
-
-	if (kill(pid, SIGKILL))
-		return false;
-	wait_status = reap(pid);
-	return wait_status >= 0 && WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL;
-}
-
-static bool exited(pid_t pid)
-{
-	int wait_status = reap(pid);
-
-	return wait_status >= 0 && WIFEXITED(wait_status) && !WEXITSTATUS(wait_status);
 }
 
 /*
@@ -703,8 +606,8 @@ static bool occupy(FIXTURE_DATA(model) *self)
 		if (pid < 0)
 			return false;
 		self->busy[self->busy_count++] = pid;
-		if (!becomes("requests_waiting", i == room) ||
-		    !becomes("sessions_active", i < room ? i + 1 : room))
+		if (!status_becomes("requests_waiting", i == room) ||
+		    !status_becomes("sessions_active", i < room ? i + 1 : room))
 			return false;
 	}
 	sleep_ms(self->first_token_ms + 20);
@@ -714,7 +617,7 @@ static bool occupy(FIXTURE_DATA(model) *self)
 /* Waits until so many callers are in the queue behind those of occupy(). */
 static bool waiting_becomes(long long callers)
 {
-	return becomes("requests_waiting", callers + 1);
+	return status_becomes("requests_waiting", callers + 1);
 }
 
 /* Whether those who are being answered are still there. */
@@ -1094,11 +997,11 @@ TEST_F(model, timeout_counts_the_time_in_the_queue)
 	EXPECT_TRUE(waiting_becomes(0));
 	/* The one that is next, too. */
 	ASSERT_TRUE(killed(self->busy[--self->busy_count]));
-	EXPECT_TRUE(becomes("requests_waiting", 0));
+	EXPECT_TRUE(status_becomes("requests_waiting", 0));
 	command.max_tokens = FOREVER;
 	ask(command, a);
 	EXPECT_EQ(a->err, ETIMEDOUT);
-	EXPECT_TRUE(becomes("requests_waiting", 0));
+	EXPECT_TRUE(status_becomes("requests_waiting", 0));
 	EXPECT_TRUE(occupied(self));
 	EXPECT_TRUE(leave(self));
 }
@@ -1241,7 +1144,7 @@ TEST_F(model, callers_are_served_in_order)
 	for (int i = 0; i < ARRAY_SIZE(pids); i++) {
 		int left = ARRAY_SIZE(pids) - i, room = longest_at_once();
 
-		ASSERT_TRUE(becomes("requests_waiting", left > room ? left - room : 0));
+		ASSERT_TRUE(status_becomes("requests_waiting", left > room ? left - room : 0));
 		/* One who was not begun with gets EINTR. */
 		sleep_ms(4 * self->first_token_ms + 100);
 		ASSERT_EQ(kill(pids[i], SIGUSR1), 0);
@@ -1286,7 +1189,7 @@ TEST_F(model, callers_are_answered_together)
 		EXPECT_STREQ(alone->text, a[i].text);
 		EXPECT_LE(status_number("sessions_active"), together());
 	}
-	EXPECT_TRUE(becomes("sessions_active", 0));
+	EXPECT_TRUE(status_becomes("sessions_active", 0));
 	steps = status_number("steps") - steps;
 	tokens = status_number("step_tokens") - tokens;
 	EXPECT_LE(48 * together(), tokens);
@@ -1330,14 +1233,14 @@ TEST_F(model, killed_caller_stops_costing_tokens)
 	ASSERT_EQ(alone->err, 0);
 	command.max_tokens = 200;
 	leaves = ask_in_child(command, &a[1]);
-	ASSERT_TRUE(becomes("sessions_active", 1));
+	ASSERT_TRUE(status_becomes("sessions_active", 1));
 	command.max_tokens = 24;
 	stays = ask_in_child(command, &a[0]);
 	EXPECT_TRUE(killed(leaves));
 	EXPECT_TRUE(exited(stays));
 	EXPECT_EQ(a[0].err, 0);
 	EXPECT_STREQ(alone->text, a[0].text);
-	EXPECT_TRUE(becomes("sessions_active", 0));
+	EXPECT_TRUE(status_becomes("sessions_active", 0));
 	tokens = status_number("step_tokens");
 	sleep_ms(100);
 	EXPECT_EQ(tokens, status_number("step_tokens"));
@@ -1522,8 +1425,8 @@ TEST_F(model, refused_and_killed_callers_leave_no_memory_behind)
 			ASSERT_TRUE(killed(pids[i]));
 		}
 		ASSERT_TRUE(leave(self));
-		ASSERT_TRUE(becomes("requests_waiting", 0));
-		ASSERT_TRUE(becomes("sessions_active", 0));
+		ASSERT_TRUE(status_becomes("requests_waiting", 0));
+		ASSERT_TRUE(status_becomes("sessions_active", 0));
 		leaked = before - mem_available_kb();
 	}
 	EXPECT_LT(leaked, 10 * 1024) TH_LOG("%ld KiB are gone", leaked);

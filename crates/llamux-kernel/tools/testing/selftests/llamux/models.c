@@ -8,34 +8,20 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/llamux.h>
-#include <signal.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "kselftest_harness.h"
-#include "proc_llamux.h"
-
-#ifndef __NR_llama_command
-#define __NR_llama_command 600
-#endif
+#include "common.h"
+#include "sysfs_llamux.h"
 
 /* In seconds, for each test: a debug kernel is slow. */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT 900
-
-#define PATIENCE_MS	120000
-
-#define SYSFS		"/sys/kernel/llamux/"
-#define FIRMWARE	"/lib/firmware/llamux/"
-#define COUNT		"1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,"
 
 #define TURNS		50	/* of loading and unloading */
 #define ASKERS		4
@@ -47,134 +33,15 @@ struct answer {
 	char text[4096];
 };
 
-/* Writes to one of the files; 0 or the errno. */
-static int put_bytes(const char *file, const void *text, size_t len)
-{
-	char path[64];
-	int fd, err;
-
-	snprintf(path, sizeof(path), SYSFS "%s", file);
-	fd = open(path, O_WRONLY);
-	if (fd < 0)
-		return errno;
-	err = write(fd, text, len) < 0 ? errno : 0;
-	close(fd);
-	return err;
-}
-
-static int put(const char *file, const char *text)
-{
-	return put_bytes(file, text, strlen(text));
-}
-
-/* Reads one of the files as text. */
-static void get(const char *file, char *text, size_t size)
-{
-	char path[64];
-	ssize_t len;
-	int fd;
-
-	snprintf(path, sizeof(path), SYSFS "%s", file);
-	fd = open(path, O_RDONLY);
-	len = fd < 0 ? -1 : read(fd, text, size - 1);
-	text[len > 0 ? len : 0] = '\0';
-	if (fd >= 0)
-		close(fd);
-}
-
-/* Copies what the list of models says of one; false if it is not on the list. */
-static bool field_of(const char *name, const char *key, char *value, size_t size)
-{
-	char list[8192], wanted[300], *line, *rest = list;
-
-	get("models", list, sizeof(list));
-	snprintf(wanted, sizeof(wanted), "name=%s ", name);
-	while ((line = strsep(&rest, "\n"))) {
-		char *at;
-
-		if (strncmp(line, wanted, strlen(wanted)))
-			continue;
-		snprintf(wanted, sizeof(wanted), " %s=", key);
-		at = strstr(line, wanted);
-		if (!at)
-			return false;
-		at += strlen(wanted);
-		/* The reason is last, and goes to the end of the line. */
-		if (strcmp(key, "reason"))
-			at[strcspn(at, " ")] = '\0';
-		snprintf(value, size, "%s", at);
-		return true;
-	}
-	return false;
-}
-
-static bool is(const char *name, const char *state)
-{
-	char value[64];
-
-	return field_of(name, "state", value, sizeof(value)) && !strcmp(value, state);
-}
-
-static bool listed(const char *name)
-{
-	char value[64];
-
-	return field_of(name, "state", value, sizeof(value));
-}
-
-static bool becomes(const char *name, const char *state)
-{
-	uint64_t end = now_ms() + PATIENCE_MS;
-
-	while (!is(name, state)) {
-		if (now_ms() > end || (is(name, "failed") && strcmp(state, "failed")))
-			return false;
-		sleep_ms(2);
-	}
-	return true;
-}
-
-static bool vanishes(const char *name)
-{
-	uint64_t end = now_ms() + PATIENCE_MS;
-
-	while (listed(name)) {
-		if (now_ms() > end)
-			return false;
-		sleep_ms(2);
-	}
-	return true;
-}
-
-static long long free_memory(void)
-{
-	return number_of(SYSFS "memory", "free");
-}
-
-static bool is_reserved(void)
-{
-	return number_of(SYSFS "memory", "reserved") > 0;
-}
-
-static struct llama_command question(unsigned int max_tokens)
-{
-	return (struct llama_command) {
-		.flags = LLAMA_RAW | LLAMA_GREEDY,
-		.prompt = (uintptr_t)COUNT,
-		.prompt_len = strlen(COUNT),
-		.max_tokens = max_tokens,
-		.repeat_penalty_milli = 1000,
-	};
-}
-
 static void ask(unsigned int max_tokens, struct answer *answer)
 {
-	struct llama_command command = question(max_tokens);
+	struct llama_command command = counting(max_tokens);
 
+	command.flags &= ~LLAMA_WAIT;
 	memset(answer, 0, sizeof(*answer));
 	command.response = (uintptr_t)answer->text;
 	command.response_len = sizeof(answer->text) - 1;
-	answer->ret = syscall(__NR_llama_command, &command, sizeof(command));
+	answer->ret = llama_command(&command, sizeof(command));
 	answer->err = answer->ret < 0 ? errno : 0;
 	answer->tokens = command.response_tokens;
 }
@@ -188,34 +55,6 @@ static pid_t ask_in_child(unsigned int max_tokens, struct answer *answer)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	ask(max_tokens, answer);
 	_exit(0);
-}
-
-static bool exited(pid_t pid)
-{
-	uint64_t end = now_ms() + PATIENCE_MS;
-	int wait_status;
-
-	for (;;) {
-		pid_t done = waitpid(pid, &wait_status, WNOHANG);
-
-		if (done == pid)
-			return WIFEXITED(wait_status) && !WEXITSTATUS(wait_status);
-		if (done < 0 || now_ms() > end)
-			return false;
-		sleep_ms(2);
-	}
-}
-
-static bool status_becomes(const char *key, long long number)
-{
-	uint64_t end = now_ms() + PATIENCE_MS;
-
-	while (number_of(STATUS, key) != number) {
-		if (now_ms() > end)
-			return false;
-		sleep_ms(2);
-	}
-	return true;
 }
 
 static void path_of(const char *name, char *path, size_t size)
@@ -380,27 +219,6 @@ FIXTURE(models)
 	struct answer *answers;		/* ASKERS + 2, shared with children */
 	long long free;
 };
-
-/* The last file that is neither the default model's nor made by a test. */
-static bool find_second(const char *first, char *second, size_t size)
-{
-	DIR *dir = opendir(FIRMWARE);
-	struct dirent *entry;
-
-	*second = '\0';
-	while (dir && (entry = readdir(dir))) {
-		char *suffix = strstr(entry->d_name, ".gguf");
-
-		if (!suffix || suffix[5] || !strncmp(entry->d_name, "selftest-", 9))
-			continue;
-		*suffix = '\0';
-		if (strcmp(entry->d_name, first) && strcmp(entry->d_name, second) > 0)
-			snprintf(second, size, "%s", entry->d_name);
-	}
-	if (dir)
-		closedir(dir);
-	return *second;
-}
 
 FIXTURE_SETUP(models)
 {

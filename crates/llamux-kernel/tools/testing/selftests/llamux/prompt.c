@@ -5,12 +5,9 @@
  * The tests of the fixture "model" need a loaded model, the others none.
  */
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "kselftest_harness.h"
-#include "proc_llamux.h"
+#include "common.h"
 
 /* In seconds, for each test: a debug kernel is slow. */
 #undef TEST_TIMEOUT_DEFAULT

@@ -5,18 +5,11 @@
  * The tests of the fixture "model" need a loaded model, the others do not.
  */
 #include <fcntl.h>
-#include <linux/llamux.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "kselftest_harness.h"
-#include "proc_llamux.h"
-
-#ifndef __NR_llama_command
-#define __NR_llama_command 600
-#endif
+#include "common.h"
 
 /* In seconds, for each test: a debug kernel is slow. */
 #undef TEST_TIMEOUT_DEFAULT
@@ -27,19 +20,11 @@
 #define EVENTS		TRACEFS "/events/llamux/enable"
 #define TOKENS		8
 
-/* Goes on for as long as it may. */
 static long count_on(unsigned int tokens)
 {
-	static const char prompt[] = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,";
-	struct llama_command command = {
-		.flags = LLAMA_RAW | LLAMA_GREEDY | LLAMA_WAIT,
-		.prompt = (uintptr_t)prompt,
-		.prompt_len = strlen(prompt),
-		.max_tokens = tokens,
-		.repeat_penalty_milli = 1000,
-	};
+	struct llama_command command = counting(tokens);
 
-	return syscall(__NR_llama_command, &command, sizeof(command));
+	return llama_command(&command, sizeof(command));
 }
 
 /* All classes of a histogram together; -1 if there is none. */

@@ -9,16 +9,10 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/llamux.h>
-#include <sys/syscall.h>
 #include <time.h>
 
 #include "kselftest_harness.h"
-#include "proc_llamux.h"
-
-#ifndef __NR_llama_command
-#define __NR_llama_command 600
-#endif
+#include "common.h"
 
 /* In seconds, for each test: a debug kernel is slow. */
 #undef TEST_TIMEOUT_DEFAULT
@@ -61,19 +55,12 @@ static bool parameter(const char *name, char *value, size_t size)
 /* Asks for so many tokens; whether there was an answer. */
 static bool ask(unsigned int tokens)
 {
-	static const char prompt[] = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,";
+	struct llama_command command = counting(tokens);
 	char text[4096];
-	struct llama_command command = {
-		.flags = LLAMA_RAW | LLAMA_GREEDY | LLAMA_WAIT,
-		.prompt = (uintptr_t)prompt,
-		.prompt_len = strlen(prompt),
-		.response = (uintptr_t)text,
-		.response_len = sizeof(text),
-		.max_tokens = tokens,
-		.repeat_penalty_milli = 1000,
-	};
 
-	return syscall(__NR_llama_command, &command, sizeof(command)) > 0;
+	command.response = (uintptr_t)text;
+	command.response_len = sizeof(text);
+	return llama_command(&command, sizeof(command)) > 0;
 }
 
 /* The file's numbers. */

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What several of the tests need: to ask, and to wait for the driver and for children.
+ */
+#ifndef _SELFTESTS_LLAMUX_COMMON_H
+#define _SELFTESTS_LLAMUX_COMMON_H
+
+#include <linux/llamux.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "proc_llamux.h"
+
+#ifndef __NR_llama_command
+#define __NR_llama_command 600
+#endif
+
+#define PATIENCE_MS	120000	/* for anything that should happen at once */
+
+/* Goes on for as long as it may. */
+#define COUNT		"1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,"
+#define FOREVER		1000000
+
+static inline long llama_command(struct llama_command *command, size_t size)
+{
+	return syscall(__NR_llama_command, command, size);
+}
+
+/* A question with the same answer each time, so many tokens long, and no buffer for it. */
+static inline struct llama_command counting(unsigned int tokens)
+{
+	return (struct llama_command) {
+		.flags = LLAMA_RAW | LLAMA_GREEDY | LLAMA_WAIT,
+		.prompt = (uintptr_t)COUNT,
+		.prompt_len = strlen(COUNT),
+		.max_tokens = tokens,
+		.repeat_penalty_milli = 1000,
+	};
+}
+
+/* Waits until a number of the status is this one. */
+static inline bool status_becomes(const char *key, long long number)
+{
+	uint64_t end = now_ms() + PATIENCE_MS;
+
+	while (number_of(STATUS, key) != number) {
+		if (now_ms() > end)
+			return false;
+		sleep_ms(2);
+	}
+	return true;
+}
+
+/* Waits for a child for a limited time; its wait status, or -1. */
+static inline int reap(pid_t pid)
+{
+	uint64_t end = now_ms() + PATIENCE_MS;
+	int wait_status;
+
+	for (;;) {
+		pid_t done = waitpid(pid, &wait_status, WNOHANG);
+
+		if (done == pid)
+			return wait_status;
+		if (done < 0 || now_ms() > end)
+			return -1;
+		sleep_ms(2);
+	}
+}
+
+/* Kills a child; whether that is what it died of. */
+static inline bool killed(pid_t pid)
+{
+	int wait_status;
+
+	if (kill(pid, SIGKILL))
+		return false;
+	wait_status = reap(pid);
+	return wait_status >= 0 && WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL;
+}
+
+/* Waits until a child has ended, and well. */
+static inline bool exited(pid_t pid)
+{
+	int wait_status = reap(pid);
+
+	return wait_status >= 0 && WIFEXITED(wait_status) && !WEXITSTATUS(wait_status);
+}
+
+/* Kilobytes of the kernel that can not be given back. */
+static inline long unreclaimable_kb(void)
+{
+	char line[256];
+	long kb, sum = 0;
+	FILE *file = fopen("/proc/meminfo", "r");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "SUnreclaim: %ld", &kb) == 1 ||
+		    sscanf(line, "VmallocUsed: %ld", &kb) == 1)
+			sum += kb;
+	if (file)
+		fclose(file);
+	return sum;
+}
+
+#endif /* _SELFTESTS_LLAMUX_COMMON_H */
