@@ -156,7 +156,7 @@ impl Prompt {
             former.cancel(service);
         }
         if let Err(error) = service.submit(queued, None) {
-            // For those who wait for the answer.
+            // The model was unloaded just now. Who reads is told, and does not wait.
             request.finish(Err(error));
             return Err(error);
         }

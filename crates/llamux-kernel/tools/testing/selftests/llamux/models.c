@@ -780,6 +780,28 @@ TEST_F(models, unloading_lets_running_answers_end_and_sends_others_away)
 	EXPECT_EQ(self->answers[0].err, 0);
 }
 
+TEST_F(models, a_question_that_comes_too_late_has_an_end)
+{
+	char byte;
+	int fd;
+
+	ASSERT_EQ(put("load", self->second), 0);
+	ASSERT_TRUE(becomes(self->second, "ready"));
+	ASSERT_EQ(put("default", self->second), 0);
+	fd = open("/proc/llamux/prompt", O_WRONLY);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(write(fd, "Hi", 2), 2);
+	ASSERT_EQ(put("unload", self->second), 0);
+	ASSERT_TRUE(vanishes(self->second));
+	/* It is asked now. */
+	close(fd);
+	fd = open("/proc/llamux/prompt", O_RDONLY | O_NONBLOCK);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(read(fd, &byte, 1), -1);
+	EXPECT_EQ(errno, ENODEV);
+	close(fd);
+}
+
 TEST_F(models, unloading_again_and_again_loses_no_memory)
 {
 	long long before = 0, after;
