@@ -88,7 +88,7 @@ pub(crate) fn bytes_from_user(address: u64, len: u64) -> Result<KVVec<u8>> {
         UserPtr::from_addr(usize::try_from(address)?),
         usize::try_from(len)?,
     )
-    .read_all(&mut bytes, GFP_KERNEL_ACCOUNT)?;
+    .read_all(&mut bytes, sys::on_account())?;
     Ok(bytes)
 }
 

@@ -77,7 +77,7 @@ impl MiscDevice for Session {
             return Err(EMSGSIZE);
         }
         let mut text = KVVec::new();
-        if iov.copy_from_iter_vec(&mut text, GFP_KERNEL_ACCOUNT)? != len {
+        if iov.copy_from_iter_vec(&mut text, sys::on_account())? != len {
             return Err(EFAULT);
         }
         let block = blocks(sys::file_of(&kiocb));

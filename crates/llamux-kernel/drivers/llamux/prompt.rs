@@ -104,14 +104,14 @@ impl Prompt {
             return Err(EMSGSIZE);
         }
         let mut more = KVVec::new();
-        UserSlice::new(from, len).read_all(&mut more, GFP_KERNEL_ACCOUNT)?;
+        UserSlice::new(from, len).read_all(&mut more, sys::on_account())?;
         let mut open = self.open.lock();
         let written = &mut open.written;
         if written.len() + len > PROMPT_MAX {
             return Err(EMSGSIZE);
         }
         let before = written.len();
-        written.extend_from_slice(&more, GFP_KERNEL_ACCOUNT)?;
+        written.extend_from_slice(&more, sys::on_account())?;
         // A character may be cut in two by the end of a write, and be completed by the next.
         let broken = core::str::from_utf8(written).is_err_and(|error| error.error_len().is_some());
         if broken {

@@ -244,7 +244,7 @@ impl From<Wait> for Error {
 impl Request {
     /// A request whose answer can be `response_max` bytes long.
     pub(crate) fn new(response_max: usize, question: Question) -> Result<ListArc<Self>> {
-        let response = KVVec::with_capacity(response_max, GFP_KERNEL_ACCOUNT)?;
+        let response = KVVec::with_capacity(response_max, sys::on_account())?;
         let vector = KVVec::with_capacity(usize::try_from(question.embed)?, GFP_KERNEL_ACCOUNT)?;
         ListArc::pin_init(
             try_pin_init!(Self {

@@ -184,7 +184,7 @@ impl Inner {
             return Err(EMSGSIZE);
         }
         self.said.reserve(1, GFP_KERNEL_ACCOUNT)?;
-        self.text.extend_from_slice(text, GFP_KERNEL_ACCOUNT)?;
+        self.text.extend_from_slice(text, sys::on_account())?;
         let said = Said {
             role,
             len: text.len(),
@@ -202,7 +202,7 @@ impl Inner {
         }
         match self.said.last_mut() {
             Some(last) if last.role == Role::User => {
-                self.text.extend_from_slice(text, GFP_KERNEL_ACCOUNT)?;
+                self.text.extend_from_slice(text, sys::on_account())?;
                 last.len += text.len();
                 Ok(())
             }
@@ -284,9 +284,9 @@ impl Session {
         copy.said
             .extend_from_slice(&inner.said, GFP_KERNEL_ACCOUNT)?;
         copy.text
-            .extend_from_slice(&inner.text, GFP_KERNEL_ACCOUNT)?;
+            .extend_from_slice(&inner.text, sys::on_account())?;
         let tokens = &mut copy.talk.tokens;
-        tokens.extend_from_slice(&inner.talk.tokens, GFP_KERNEL_ACCOUNT)?;
+        tokens.extend_from_slice(&inner.talk.tokens, sys::on_account())?;
         drop(inner);
         Self::with(self.owner, self.service.clone(), copy)
     }
@@ -436,7 +436,7 @@ impl Session {
             max_tokens = 0;
         }
         let mut prompt = KVVec::new();
-        prompt.extend_from_slice(&inner.text, GFP_KERNEL_ACCOUNT)?;
+        prompt.extend_from_slice(&inner.text, sys::on_account())?;
         let mut said = KVec::new();
         said.extend_from_slice(&inner.said, GFP_KERNEL_ACCOUNT)?;
         let mut turn = Turn {
@@ -450,7 +450,7 @@ impl Session {
         let question = match question {
             Some(mut question) => {
                 let len = question.prompt.len();
-                prompt.extend_from_slice(&question.prompt, GFP_KERNEL_ACCOUNT)?;
+                prompt.extend_from_slice(&question.prompt, sys::on_account())?;
                 let role = Role::User;
                 turn.said.push(Said { role, len }, GFP_KERNEL_ACCOUNT)?;
                 (question.prompt, question.turn) = (prompt, Some(turn));
@@ -476,12 +476,12 @@ impl Session {
         let request = queued.clone_arc();
         let more = context.saturating_sub(inner.talk.tokens.len());
         let before = inner.talk.tokens.len();
-        inner.talk.tokens.reserve(more, GFP_KERNEL_ACCOUNT)?;
+        inner.talk.tokens.reserve(more, sys::on_account())?;
         {
             let mut progress = request.progress.lock();
             if rated {
                 let most = usize::try_from(max_tokens)?.min(context.max(4096));
-                progress.rated.reserve(most, GFP_KERNEL_ACCOUNT)?;
+                progress.rated.reserve(most, sys::on_account())?;
             }
             progress.talk = core::mem::take(&mut inner.talk);
         }

@@ -9,6 +9,7 @@
 
 use core::ptr::NonNull;
 
+use kernel::alloc::Flags;
 use kernel::bindings;
 use kernel::error::{from_err_ptr, to_result};
 use kernel::ffi::{c_int, c_void};
@@ -20,6 +21,12 @@ use kernel::task::Kuid;
 use kernel::types::ForeignOwnable;
 use kernel::uapi;
 use llamux_engine::math::{FpuSection, Kernels};
+
+/// For memory of a size that callers choose: on the account of their control group, and where there is not
+/// so much, they are told and not the log.
+pub(crate) fn on_account() -> Flags {
+    GFP_KERNEL_ACCOUNT | __GFP_NOWARN
+}
 
 mod shim {
     use super::*;
