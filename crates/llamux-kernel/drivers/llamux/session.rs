@@ -149,9 +149,8 @@ impl Inner {
         self.rated = core::mem::take(&mut progress.rated);
         drop(progress);
         current.settled = true;
-        // It may be as large as a context; where that fails, it stays so.
-        let _ = self.talk.tokens.shrink_to(0, GFP_KERNEL_ACCOUNT);
-        let _ = self.rated.shrink_to(0, GFP_KERNEL_ACCOUNT);
+        fit(&mut self.talk.tokens);
+        fit(&mut self.rated);
         self.last = match result {
             Ok(finish) => Last {
                 prompt_tokens: finish.prompt_tokens,
@@ -208,6 +207,17 @@ impl Inner {
             }
             _ => self.hold(Role::User, text),
         }
+    }
+}
+
+/// Gives back what a vector has room for and does not use, which may be a whole context; where there is no
+/// memory to do it, it stays so. `shrink_to()` would leave what kmalloc() gave as it is.
+fn fit<T: Copy>(vector: &mut KVVec<T>) {
+    let mut fitted = KVVec::new();
+    if vector.len() < vector.capacity()
+        && fitted.extend_from_slice(vector, sys::on_account()).is_ok()
+    {
+        *vector = fitted;
     }
 }
 
