@@ -14,6 +14,8 @@ use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 
+use crate::models::MAX_MODELS;
+
 /// The reserved memory.
 ///
 /// # Invariants
@@ -38,12 +40,14 @@ impl Region {
     pub(crate) fn new(memory: &'static mut [u8]) -> Result<Arc<Self>> {
         let bytes = memory.len() / PAGE_SIZE * PAGE_SIZE;
         let base = NonNull::from(memory).cast();
+        // Two for each model, so that who finds no gap has not only found no memory for the list.
+        let pieces = KVec::with_capacity(2 * MAX_MODELS, GFP_KERNEL)?;
         // INVARIANT: The memory is borrowed for ever, and nothing of it is taken.
         Arc::pin_init(
             pin_init!(Self {
                 base,
                 bytes,
-                taken <- new_mutex!(Taken(KVec::new()), "llamux_region"),
+                taken <- new_mutex!(Taken(pieces), "llamux_region"),
             }),
             GFP_KERNEL,
         )
