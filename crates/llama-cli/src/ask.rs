@@ -75,7 +75,8 @@ pub(crate) fn session_with(model: &str, wait: bool) -> Result<Session, Error> {
 /// Asks, and prints the answer as it comes.
 pub(crate) fn stream(session: &Session, command: &Command) -> Result<Answer, Failure> {
     let mut out = output::Stream::default();
-    let answer = session.ask(command, |text| out.part(text));
+    // A signal may also come while a part is written, where it interrupts nothing.
+    let answer = session.ask(command, |text| out.part(text) && !interrupt::happened());
     out.finish()?;
     Ok(answer?)
 }
