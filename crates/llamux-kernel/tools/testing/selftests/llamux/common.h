@@ -5,6 +5,8 @@
 #ifndef _SELFTESTS_LLAMUX_COMMON_H
 #define _SELFTESTS_LLAMUX_COMMON_H
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <linux/llamux.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -87,6 +89,36 @@ static inline bool exited(pid_t pid)
 	int wait_status = reap(pid);
 
 	return wait_status >= 0 && WIFEXITED(wait_status) && !WEXITSTATUS(wait_status);
+}
+
+/* Has slabs give back what is free in them, and KASAN what it keeps to see who uses it. */
+static inline void shrink_slabs(void)
+{
+	DIR *slabs = opendir("/sys/kernel/slab");
+	struct dirent *entry;
+
+	while (slabs && (entry = readdir(slabs))) {
+		char path[300];
+		int fd;
+
+		snprintf(path, sizeof(path), "/sys/kernel/slab/%s/shrink", entry->d_name);
+		fd = entry->d_name[0] == '.' ? -1 : open(path, O_WRONLY);
+		if (fd < 0)
+			continue;
+		/* Those that cannot are none of ours. */
+		if (write(fd, "1", 1) < 0)
+			errno = 0;
+		close(fd);
+	}
+	if (slabs)
+		closedir(slabs);
+}
+
+/* Waits until what was freed is free: what kvfree_rcu() was given, for seconds. */
+static inline void drain(void)
+{
+	sleep_ms(6500);
+	shrink_slabs();
 }
 
 /* Kilobytes of the kernel that can not be given back. */

@@ -5,6 +5,7 @@
  * The tests of the fixture "model" need a loaded model, the others none.
  */
 #include <fcntl.h>
+#include <sys/prctl.h>
 
 #include "kselftest_harness.h"
 #include "common.h"
@@ -296,6 +297,33 @@ TEST_F(model, signal_ends_the_wait)
 	/* The answer is still coming, if only its line feed. */
 	EXPECT_LT(0, answer(fd, self->text, sizeof(self->text), 4096));
 	close(fd);
+}
+
+/* Whoever asks and waits, at many points of that. */
+TEST_F(model, killed_readers_and_writers_leave_nothing_behind)
+{
+	for (int i = 0; i < 16; i++) {
+		pid_t pid = fork();
+		ssize_t len;
+
+		if (!pid) {
+			int fd = open(PROMPT, O_RDWR);
+
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			len = long_question(self->text, sizeof(self->text));
+			if (write(fd, self->text, len) == len && i % 4 == 3)
+				close(fd);
+			answer(fd, self->text, sizeof(self->text), 4096);
+			pause();
+		}
+		ASSERT_LT(0, pid);
+		sleep_ms(i % 8 * 5);
+		EXPECT_TRUE(killed(pid));
+	}
+	ASSERT_EQ(ask("Say hello.\n"), 0);
+	EXPECT_LT(1, hear(self->text, sizeof(self->text)));
+	EXPECT_TRUE(status_becomes("sessions_active", 0));
+	EXPECT_TRUE(status_becomes("requests_waiting", 0));
 }
 
 TEST_F(model, nobody_reads_what_another_user_asked)
