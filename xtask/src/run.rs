@@ -291,8 +291,20 @@ fn programs(cx: &Context, tree: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(programs)
 }
 
-/// `llama`, linked statically: the initramfs has no libraries.
+/// `llama`, for systems without libraries.
 fn llama(cx: &Context) -> Result<PathBuf> {
+    let release = linked_statically(cx, &["--package", "llama-cli"])?;
+    Ok(release.join("llama"))
+}
+
+/// Has the model asked by many at once, for a test; see there.
+pub(crate) fn soak(cx: &Context) -> Result<PathBuf> {
+    let release = linked_statically(cx, &["--package", "llamux", "--example", "soak"])?;
+    Ok(release.join("examples/soak"))
+}
+
+/// Builds a program of the workspace that needs no libraries. Returns the directory of what was built.
+fn linked_statically(cx: &Context, what: &[&str]) -> Result<PathBuf> {
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let target_dir = cx.target_dir().join("static");
     let mut cargo = sh::cmd("cargo");
@@ -300,19 +312,12 @@ fn llama(cx: &Context) -> Result<PathBuf> {
         .current_dir(&cx.root)
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         // Naming the target keeps the flag away from build scripts and procedural macros.
-        .args([
-            "build",
-            "--quiet",
-            "--release",
-            "--package",
-            "llama-cli",
-            "--target",
-            &triple,
-            "--target-dir",
-        ])
+        .args(["build", "--quiet", "--release", "--target", &triple])
+        .args(what)
+        .arg("--target-dir")
         .arg(&target_dir);
     sh::run(&mut cargo)?;
-    Ok(target_dir.join(triple).join("release/llama"))
+    Ok(target_dir.join(triple).join("release"))
 }
 
 /// The self-tests of `tools/testing/selftests/llamux`, built by their own Makefile, statically.

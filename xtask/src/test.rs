@@ -17,7 +17,7 @@ use crate::kernel::{build, prepare, Flavour, Source, Target, Variant};
 use crate::machine::Outcome;
 use crate::model::{self, Model};
 use crate::progress::human_time;
-use crate::run::{quoted, Boot};
+use crate::run::{self, quoted, Boot};
 use crate::toolchain::Toolchain;
 use crate::{initramfs, lock, series, setup, sh};
 
@@ -108,6 +108,7 @@ const STEPS: &[(&str, Level, Step)] = &[
     ("uml: build and object check", Level::Full, build_uml),
     ("uml: KUnit", Level::Full, kunit),
     ("uml: self-tests", Level::Full, selftests),
+    ("uml soak: many clients at once", Level::Full, soak),
     ("uml: answers of the host engine", Level::Full, answers_uml),
     ("uml: models that are refused", Level::Full, refusals),
     ("uml: signatures", Level::Full, signatures),
@@ -492,6 +493,36 @@ fn selftests(lab: &Lab<'_>) -> Result<Found> {
             },
         );
     }
+    Ok(found)
+}
+
+/// Clients of all kinds for a minute; with everything, for half an hour, and under the kernel's own checks.
+fn soak(lab: &Lab<'_>) -> Result<Found> {
+    let long = lab.level == Level::All;
+    let seconds = if long { 1800 } else { 60 };
+    let model = model::find(lab.cx, None)?;
+    let overlay = lab.cx.root.join("target/llamux/soak");
+    made_up(lab, &overlay.join("lib/firmware/llamux/second.gguf"), 1)?;
+    fs::create_dir_all(overlay.join("usr/bin"))?;
+    fs::copy(run::soak(lab.cx)?, overlay.join("usr/bin/soak"))?;
+    let command = format!("soak {seconds}");
+    let mut boot = Boot::new(Target::Uml, lab.source, &command);
+    boot.debug = long;
+    boot.model = Some(&model);
+    boot.overlay = Some(&overlay);
+    boot.timeout = Some(Duration::from_secs(seconds + 600));
+    let outcome = boot.run(lab.cx)?;
+    let mut results = SelfTests::default();
+    results.add(&outcome)?;
+    let mut found = results.found()?;
+    found.test(
+        "its end",
+        match outcome.status()? {
+            0 => Ok(()),
+            status => Err(anyhow::anyhow!("status {status}: {}", outcome.output)),
+        },
+    );
+    found.test("a clean log", unclean(&outcome.log));
     Ok(found)
 }
 
