@@ -154,7 +154,7 @@ fn ask(service: &Service, question: Question) -> Result<Answer> {
 
 /// Waits for the answer to a request that was submitted.
 pub(crate) fn answer(service: &Service, request: Arc<Request>) -> Result<Answer> {
-    if let Err(wait) = request.wait() {
+    if let Err(wait) = request.wait(true) {
         request.cancel();
         if service.withdraw(&request) {
             // Nobody had begun with it.

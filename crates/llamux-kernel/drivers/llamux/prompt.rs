@@ -174,7 +174,7 @@ impl Prompt {
         if nonblock && request.progress.lock().result.is_none() {
             return Err(EAGAIN);
         }
-        request.wait().map_err(|wait| match wait {
+        request.wait(false).map_err(|wait| match wait {
             Wait::Signal => ERESTARTSYS,
             Wait::Timeout => ETIMEDOUT,
         })?;

@@ -126,21 +126,27 @@ impl Deadline {
     }
 
     /// Waits for a notification, with the lock released meanwhile. Whether something else ended it.
+    ///
+    /// When the system is suspended, who is `frozen` stays here until it goes on, and holds no other lock.
+    /// Everybody else is interrupted.
     pub(crate) fn wait<T: ?Sized, B: Backend>(
         &self,
         condition: &CondVar,
         guard: &mut Guard<'_, T, B>,
+        frozen: bool,
     ) -> Result<(), Wait> {
         let signal = match self.left() {
+            None if frozen => condition.wait_interruptible_freezable(guard),
             None => condition.wait_interruptible(guard),
             Some(0) => return Err(Wait::Timeout),
             Some(left) => {
                 // One more, so that the time is up when the wait is.
                 let jiffies = msecs_to_jiffies(left).saturating_add(1);
-                matches!(
-                    condition.wait_interruptible_timeout(guard, jiffies),
-                    CondVarTimeoutResult::Signal { .. }
-                )
+                let end = match frozen {
+                    true => condition.wait_interruptible_freezable_timeout(guard, jiffies),
+                    false => condition.wait_interruptible_timeout(guard, jiffies),
+                };
+                matches!(end, CondVarTimeoutResult::Signal { .. })
             }
         };
         if signal {
@@ -361,11 +367,13 @@ impl Request {
         }
     }
 
-    /// Waits until the answer is complete, a signal arrives, or the time is up.
-    pub(crate) fn wait(&self) -> Result<(), Wait> {
+    /// Waits until the answer is complete, a signal arrives, or the time is up. `frozen` is as in
+    /// [`Deadline::wait`].
+    pub(crate) fn wait(&self, frozen: bool) -> Result<(), Wait> {
         let mut progress = self.progress.lock();
         while progress.result.is_none() {
-            self.question.deadline.wait(&self.finished, &mut progress)?;
+            let deadline = &self.question.deadline;
+            deadline.wait(&self.finished, &mut progress, frozen)?;
         }
         Ok(())
     }

@@ -191,7 +191,7 @@ impl Service {
                 State::Ready(_) => return Ok(()),
                 State::Unloading | State::Unavailable(_) => return Err(ENODEV),
                 State::Loading if !wait => return Err(EAGAIN),
-                State::Loading => deadline.wait(&self.loaded, &mut models)?,
+                State::Loading => deadline.wait(&self.loaded, &mut models, false)?,
             }
         }
     }
@@ -207,7 +207,7 @@ impl Service {
         let mut models = self.models.lock();
         loop {
             match models.wanted(name) {
-                Err(EAGAIN) if wait => deadline.wait(&self.loaded, &mut models)?,
+                Err(EAGAIN) if wait => deadline.wait(&self.loaded, &mut models, false)?,
                 found => return found,
             }
         }

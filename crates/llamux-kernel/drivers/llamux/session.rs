@@ -544,7 +544,7 @@ impl Session {
         }
         let request = self.begin(&mut inner, false, None)?;
         drop(inner);
-        if request.wait().is_err() {
+        if request.wait(true).is_err() {
             self.stop(&request);
             request.wait_for_end();
             self.put_away(&request);

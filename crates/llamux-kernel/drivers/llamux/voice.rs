@@ -218,7 +218,7 @@ impl Voice {
         if !self.service.submit_own(queued) {
             return Err(Silence::Busy);
         }
-        if request.wait().is_err() {
+        if request.wait(false).is_err() {
             request.cancel();
             request.wait_for_end();
         }
