@@ -686,7 +686,8 @@ impl Service {
                 reason(fmt!("{}: no thread to load it", line.name)),
             );
         }
-        started
+        // Which may be EAGAIN as well, as for fork().
+        started.map_err(|_| ENOMEM)
     }
 }
 
