@@ -906,7 +906,7 @@ TEST_F(models, each_session_chooses_its_own)
 		.max_tokens = 16, .repeat_penalty_milli = 1000,
 	};
 	int fds[2] = { open("/dev/llama", O_RDWR), open("/dev/llama", O_RDWR) };
-	struct llama_command command = question(16);
+	struct llama_command command = counting(16);
 	char text[4096];
 	int copy;
 
