@@ -6,25 +6,16 @@
  * not. Nothing is expected of the model but that texts of the same words are
  * nearer to each other than to others.
  */
-#include <fcntl.h>
-#include <linux/llamux.h>
-#include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "kselftest_harness.h"
-#include "proc_llamux.h"
+#include "session.h"
 
 /* In seconds, for each test: a debug kernel is slow. */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT 900
 
-#define DEVICE		"/dev/llama"
-#define PATIENCE_MS	60000
 #define COLUMNS_MAX	65536
-#define COUNT		"1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,"
 
 /* Nothing is there; the compiler does not know. */
 static volatile uintptr_t bad_address = 1;
@@ -57,27 +48,6 @@ static double product(const float *a, const float *b, int columns)
 	for (int i = 0; i < columns; i++)
 		sum += (double)a[i] * b[i];
 	return sum;
-}
-
-static struct llama_session info(int fd)
-{
-	struct llama_session session = { 0 };
-
-	if (ioctl(fd, LLAMA_IOC_INFO, &session))
-		session.state = 99;
-	return session;
-}
-
-static bool becomes(const char *key, long long number)
-{
-	uint64_t end = now_ms() + PATIENCE_MS;
-
-	while (number_of(STATUS, key) != number) {
-		if (now_ms() > end)
-			return false;
-		sleep_ms(2);
-	}
-	return true;
 }
 
 TEST(structures_have_the_documented_sizes)
@@ -161,7 +131,7 @@ FIXTURE_SETUP(model)
 		sleep_ms(10);
 	if (!state_is("ready"))
 		SKIP(return, "there is no model");
-	ASSERT_TRUE(becomes("sessions_active", 0));
+	ASSERT_TRUE(status_becomes("sessions_active", 0));
 	self->fd = open(DEVICE, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, self->fd);
 	self->columns = info(self->fd).embedding;
@@ -173,8 +143,8 @@ FIXTURE_TEARDOWN(model)
 {
 	close(self->fd);
 	/* Nobody is served who is gone. */
-	EXPECT_TRUE(becomes("requests_waiting", 0));
-	EXPECT_TRUE(becomes("sessions_active", 0));
+	EXPECT_TRUE(status_becomes("requests_waiting", 0));
+	EXPECT_TRUE(status_becomes("sessions_active", 0));
 }
 
 TEST_F(model, a_text_becomes_a_vector_of_length_one)
@@ -311,8 +281,8 @@ TEST_F(model, who_is_killed_leaves_nothing_behind)
 		sleep_ms(i * 3);
 		EXPECT_EQ(kill(pid, SIGKILL), 0);
 		EXPECT_EQ(waitpid(pid, &status, 0), pid);
-		EXPECT_TRUE(becomes("sessions_active", 0));
-		EXPECT_TRUE(becomes("requests_waiting", 0));
+		EXPECT_TRUE(status_becomes("sessions_active", 0));
+		EXPECT_TRUE(status_becomes("requests_waiting", 0));
 	}
 }
 

@@ -6,24 +6,14 @@
  * not. All want to be root, and so several users.
  */
 #include <ctype.h>
-#include <fcntl.h>
-#include <linux/llamux.h>
-#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "kselftest_harness.h"
-#include "proc_llamux.h"
-
-#ifndef __NR_llama_command
-#define __NR_llama_command 600
-#endif
+#include "common.h"
 
 /* In seconds, for each test: a debug kernel is slow. */
 #undef TEST_TIMEOUT_DEFAULT
@@ -35,16 +25,11 @@
 #define SESSIONS	"/proc/llamux/sessions"
 #define LIMITS		"/sys/kernel/llamux/limits"
 #define DEFAULTS	"default sessions=64 queued=16 tokens_per_minute=0 context=0\n"
-#define PATIENCE_MS	60000	/* for anything that should happen at once */
-#define FOREVER		1000000
 #define TOKENS		8
 #define EXCEPTIONS	32
 
 /* Users, each with an account of its own that no other test looks at. */
 enum { OPENER = 60101, ASKER, OTHER, HOSTILE, VICTIM, HASTY, NICE };
-
-/* Goes on for as long as it may. */
-#define COUNT		"1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,"
 
 static struct llama_command question(const char *text, unsigned int tokens)
 {
@@ -62,7 +47,7 @@ static int ask(const char *text, unsigned int tokens)
 {
 	struct llama_command command = question(text, tokens);
 
-	return syscall(__NR_llama_command, &command, sizeof(command)) < 0 ? errno : 0;
+	return llama_command(&command, sizeof(command)) < 0 ? errno : 0;
 }
 
 /* The same with words that nobody has asked before. */

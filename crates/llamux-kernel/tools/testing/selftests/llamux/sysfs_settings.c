@@ -3,62 +3,17 @@
  * What is set in /sys/kernel/llamux.
  */
 #include <ctype.h>
-#include <dirent.h>
-#include <fcntl.h>
-#include <linux/llamux.h>
 #include <stdint.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "kselftest_harness.h"
-#include "proc_llamux.h"
-
-#ifndef __NR_llama_command
-#define __NR_llama_command 600
-#endif
+#include "sysfs_llamux.h"
 
 /* In seconds, for each test: a debug kernel is slow. */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT 600
 
-#define SYSFS		"/sys/kernel/llamux/"
 #define SYSTEM_MAX	1024
-
-/* Writes to one of the files; 0 or the errno. */
-static int put_bytes(const char *file, const void *text, size_t len)
-{
-	char path[64];
-	int fd, err;
-
-	snprintf(path, sizeof(path), SYSFS "%s", file);
-	fd = open(path, O_WRONLY);
-	if (fd < 0)
-		return errno;
-	err = write(fd, text, len) < 0 ? errno : 0;
-	close(fd);
-	return err;
-}
-
-static int put(const char *file, const char *text)
-{
-	return put_bytes(file, text, strlen(text));
-}
-
-/* Reads one of the files as text. */
-static void get(const char *file, char *text, size_t size)
-{
-	char path[64];
-	ssize_t len;
-	int fd;
-
-	snprintf(path, sizeof(path), SYSFS "%s", file);
-	fd = open(path, O_RDONLY);
-	len = fd < 0 ? -1 : read(fd, text, size - 1);
-	text[len > 0 ? len : 0] = '\0';
-	if (fd >= 0)
-		close(fd);
-}
 
 static bool wait_for_model(void)
 {
@@ -81,7 +36,7 @@ static int ask(uint64_t flags, const char *prompt, char *text, size_t size,
 	long len;
 
 	memset(text, 0, size);
-	len = syscall(__NR_llama_command, &command, sizeof(command));
+	len = llama_command(&command, sizeof(command));
 	if (prompt_tokens)
 		*prompt_tokens = command.prompt_tokens;
 	return len < 0 ? -1 : (int)command.response_tokens;
