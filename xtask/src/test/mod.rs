@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! `cargo xtask test`: everything that can go wrong, and how much of it did.
+
+mod answers;
+mod ends;
+mod host;
+mod kernel;
+mod loading;
+mod selftests;
+
+use std::fs;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{bail, Context as _, Result};
+
+use crate::context::Context;
+use crate::kernel::Source;
+use crate::model::{self, Model};
+use crate::progress::human_time;
+use crate::{setup, sh};
+use answers::{answers_uml, answers_x86_64};
+use ends::{ends, haiku_uml, haiku_x86_64, last_words, voice};
+use host::{clippy, format, fuzz, host, patch_series};
+use kernel::{build_uml, build_x86_64, clippy_driver, kunit, without};
+use loading::{in_place_uml, in_place_x86_64, refusals, signatures};
+use selftests::{debug_uml, debug_x86_64, selftests, soak};
+
+/// Run all tests: the host's, and those of a booted system.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Leave out what builds or boots a kernel.
+    #[arg(long, conflicts_with = "all")]
+    quick: bool,
+    /// Also what takes long: the x86_64 debug kernel, a kernel without Llamux, the larger model.
+    #[arg(long)]
+    all: bool,
+    /// Only the steps whose name contains this.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// What a step found.
+#[derive(Default)]
+struct Found {
+    passed: u64,
+    failed: u64,
+    /// What did not pass, and how.
+    failures: Vec<String>,
+    /// What was not tried, and why.
+    skipped: Vec<String>,
+}
+
+impl Found {
+    fn passed(n: u64) -> Result<Self> {
+        Ok(Self {
+            passed: n,
+            ..Self::default()
+        })
+    }
+
+    fn skipped(reason: &str) -> Result<Self> {
+        Ok(Self {
+            skipped: vec![reason.to_owned()],
+            ..Self::default()
+        })
+    }
+
+    /// One test more.
+    fn test(&mut self, name: &str, result: Result<()>) {
+        match result {
+            Ok(()) => self.passed += 1,
+            Err(error) => {
+                self.failed += 1;
+                self.failures.push(format!("{name}: {error:#}"));
+            }
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.failures.extend(other.failures);
+        self.skipped.extend(other.skipped);
+    }
+}
+
+/// When a step is done.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Quick,
+    Full,
+    All,
+}
+
+/// What the steps work with.
+struct Lab<'a> {
+    cx: &'a Context,
+    source: &'a Source,
+    level: Level,
+}
+
+type Step = fn(&Lab<'_>) -> Result<Found>;
+
+const STEPS: &[(&str, Level, Step)] = &[
+    ("format", Level::Quick, format),
+    ("clippy", Level::Quick, clippy),
+    ("host tests", Level::Quick, host),
+    ("patch series", Level::Quick, patch_series),
+    ("fuzzing", Level::Full, fuzz),
+    ("uml: build and object check", Level::Full, build_uml),
+    ("uml: KUnit", Level::Full, kunit),
+    ("uml: self-tests", Level::Full, selftests),
+    ("uml soak: many clients at once", Level::Full, soak),
+    ("uml: answers of the host engine", Level::Full, answers_uml),
+    ("uml: models that are refused", Level::Full, refusals),
+    ("uml: signatures", Level::Full, signatures),
+    ("uml: a model in place", Level::Full, in_place_uml),
+    ("uml: ends of a boot", Level::Full, ends),
+    ("uml: haiku at the end", Level::Full, haiku_uml),
+    (
+        "uml: the model's own haiku and greeting",
+        Level::Full,
+        voice,
+    ),
+    ("x86_64: build and object check", Level::Full, build_x86_64),
+    ("x86_64: haiku at the end", Level::Full, haiku_x86_64),
+    ("x86_64: last words", Level::Full, last_words),
+    (
+        "x86_64: answer of the host engine",
+        Level::Full,
+        answers_x86_64,
+    ),
+    ("x86_64: a model in place", Level::Full, in_place_x86_64),
+    ("uml debug: KUnit and self-tests", Level::Full, debug_uml),
+    ("clippy on the driver", Level::Full, clippy_driver),
+    (
+        "x86_64 debug: KUnit and self-tests",
+        Level::All,
+        debug_x86_64,
+    ),
+    ("uml without Llamux: build", Level::All, without),
+];
+
+/// The command.
+pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
+    setup::ensure(cx)?;
+    let level = match (args.quick, args.all) {
+        (true, _) => Level::Quick,
+        (_, true) => Level::All,
+        _ => Level::Full,
+    };
+    // The tests of the engine leave out what they find no model for.
+    model::find(cx, None)?;
+    let lab = Lab {
+        cx,
+        source: &args.source,
+        level,
+    };
+    let mut all = Found::default();
+    let started = Instant::now();
+    for (name, needed, step) in STEPS {
+        if *needed > level
+            || args
+                .only
+                .as_ref()
+                .is_some_and(|only| !name.contains(only.as_str()))
+        {
+            continue;
+        }
+        eprintln!("\n== {name}");
+        let start = Instant::now();
+        // A step that panics is a failed one, and the others still run.
+        let found = catch_unwind(AssertUnwindSafe(|| step(&lab)))
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("panicked")));
+        let found = found.unwrap_or_else(|error| {
+            let mut found = Found::default();
+            found.test("it", Err(error));
+            found
+        });
+        for failure in &found.failures {
+            eprintln!("FAILED {name}: {failure}");
+        }
+        for reason in &found.skipped {
+            eprintln!("skipped {name}: {reason}");
+        }
+        eprintln!(
+            "== {name}: {} passed, {} failed, {}",
+            found.passed,
+            found.failed,
+            human_time(start.elapsed())
+        );
+        let labelled = |list: Vec<String>| {
+            list.into_iter()
+                .map(|what| format!("{name}: {what}"))
+                .collect()
+        };
+        all.add(Found {
+            failures: labelled(found.failures),
+            skipped: labelled(found.skipped),
+            ..found
+        });
+    }
+    eprintln!("\n{} in all", human_time(started.elapsed()));
+    for failure in &all.failures {
+        println!("failed: {failure}");
+    }
+    for reason in &all.skipped {
+        println!("skipped: {reason}");
+    }
+    let skipped = match all.skipped.len() {
+        0 => String::new(),
+        n => format!(", {n} skipped"),
+    };
+    println!("{} passed, {} failed{skipped}", all.passed, all.failed);
+    Ok(if all.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// `llamux-host`, built.
+pub(crate) fn host_engine(cx: &Context) -> Result<PathBuf> {
+    sh::run(sh::cmd("cargo").current_dir(&cx.root).args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "llamux-host",
+    ]))?;
+    Ok(cx.target_dir().join("release/llamux-host"))
+}
+
+/// A model with the default one's vocabulary and few made-up weights, for an emulated processor.
+fn small_model(lab: &Lab<'_>) -> Result<Model> {
+    let file = lab.cx.root.join("target/llamux/small.gguf");
+    made_up(lab, &file, 0)?;
+    model::of_file(&file)
+}
+
+/// Makes such a model; each seed gives other weights.
+fn made_up(lab: &Lab<'_>, file: &Path, seed: u64) -> Result<()> {
+    fs::create_dir_all(file.parent().context("no directory")?)?;
+    let mut synth = sh::cmd(host_engine(lab.cx)?);
+    synth.args(["synth", "--arch", "smollm2", "--type", "q4_1", "--vocab"]);
+    synth.arg(model::find(lab.cx, None)?.file);
+    synth.args(["--layers", "4", "--embedding", "128", "--context", "8192"]);
+    synth.args(["--seed", &seed.to_string()]);
+    sh::run(synth.arg("--output").arg(file))
+}
+
+/// A directory to lay over a system, with a second model that can be loaded there.
+fn second_model(lab: &Lab<'_>) -> Result<PathBuf> {
+    let overlay = lab.cx.root.join("target/llamux/second");
+    made_up(lab, &overlay.join("lib/firmware/llamux/second.gguf"), 1)?;
+    Ok(overlay)
+}
+
+/// An error with the first complaint of the kernel about itself, if its log has one. What it says when it kills
+/// for lack of memory is none: a test wants that.
+fn unclean(log: &[String]) -> Result<()> {
+    const COMPLAINTS: &[&str] = &[
+        "BUG:",
+        "WARNING:",
+        "KASAN:",
+        "UBSAN:",
+        "INFO: task",
+        "INFO: rcu",
+        "possible circular locking",
+        "possible recursive locking",
+        "inconsistent lock state",
+        "suspicious RCU usage",
+        "bad unlock balance",
+        "sleeping function called",
+        "scheduling while atomic",
+        "Oops",
+        "general protection fault",
+        "Call Trace:",
+        "ODEBUG:",
+        "soft lockup",
+        "kernel stack overflow",
+    ];
+    let wanted = |line: &String| {
+        line.contains(" invoked oom-killer: ")
+            || line.contains(" pressure: page allocation failure: ")
+    };
+    let complains = |at: usize| {
+        let line = &log[at];
+        // Theirs is the next trace.
+        let excused =
+            line.contains("Call Trace:") && log[at.saturating_sub(12)..at].iter().any(wanted);
+        !excused && COMPLAINTS.iter().any(|complaint| line.contains(complaint))
+    };
+    let at = (0..log.len()).find(|&at| complains(at));
+    match at {
+        None => Ok(()),
+        Some(at) => bail!(
+            "the kernel complains:\n{}",
+            log[at..]
+                .iter()
+                .take(30)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join("\n")
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaints_are_found_in_a_log() {
+        let log = |line: &str| ["[ 0.1] llamux: ready".to_owned(), line.to_owned()];
+        unclean(&log("[ 0.2] Run /init as init process")).unwrap();
+        unclean(&log(
+            "[ 0.2] BUG: sleeping function called from invalid context",
+        ))
+        .unwrap_err();
+        unclean(&log(
+            "[ 0.2] WARNING: possible circular locking dependency detected",
+        ))
+        .unwrap_err();
+        let mut oom = vec![
+            "[ 1.1] hog invoked oom-killer: gfp_mask=0x140cca".to_owned(),
+            "[ 1.1] Call Trace:".to_owned(),
+            "[ 1.1] Out of memory: Killed process 42 (hog)".to_owned(),
+        ];
+        unclean(&oom).unwrap();
+        oom.extend((0..12).map(|n| format!("[ 1.{n}] something else")));
+        oom.push("[ 1.9] Call Trace:".to_owned());
+        unclean(&oom).unwrap_err();
+    }
+}
