@@ -143,7 +143,8 @@ impl LlamaCpp {
         let mut bench = match what {
             What::FirstStreamed => {
                 let server = self.programs.join(server::PROGRAM);
-                return server::first_token(&server, model, threads, |it| setting.apply(it));
+                let apply = |it: &mut _| setting.apply(it);
+                return server::first_token(&server, model, threads, apply).map(Some);
             }
             What::Sessions(count) => {
                 let mut bench = sh::cmd(self.programs.join("llama-batched-bench"));
@@ -256,7 +257,7 @@ fn value(what: What, text: &str, seconds: f64) -> Result<f64> {
 
 /// The directory with the programs, which are built on first use.
 fn programs(cx: &Context) -> Result<PathBuf> {
-    const PROGRAMS: [&str; 2] = ["llama-bench", "llama-batched-bench"];
+    const PROGRAMS: [&str; 3] = ["llama-bench", "llama-batched-bench", server::PROGRAM];
     let dir = cx.cache_dir("llama.cpp")?;
     let _lock = lock::take(&dir.join("lock"))?;
     let programs = dir.join("build/bin");
@@ -278,14 +279,14 @@ fn programs(cx: &Context) -> Result<PathBuf> {
     if !source.join("CMakeLists.txt").exists() {
         bail!("{RELEASE} has no llama.cpp/CMakeLists.txt");
     }
-    eprintln!("bench: building llama.cpp, some ten minutes of processor time");
+    eprintln!("bench: building llama.cpp, some twenty minutes of processor time");
     let mut cmake = sh::cmd(tools.join("cmake"));
     cmake.args(["-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release"]);
     for (option, on) in [
         ("GGML_NATIVE", true),
         ("LLAMA_CURL", false),
         ("LLAMA_OPENSSL", false),
-        ("LLAMA_BUILD_SERVER", false),
+        ("LLAMA_BUILD_SERVER", true),
         ("LLAMA_BUILD_TESTS", false),
         ("LLAMA_BUILD_EXAMPLES", false),
         ("LLAMA_BUILD_UI", false),
