@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// Leave out what builds or boots a kernel.
     #[arg(long, conflicts_with = "all")]
     quick: bool,
-    /// Also what takes long: the x86_64 debug kernel, a kernel without Llamux, the larger model.
+    /// Also what takes long: the x86_64 debug kernel, a kernel without Llamux, the larger model, guesses at oopses.
     #[arg(long)]
     all: bool,
     /// Only the steps whose name contains this.
@@ -130,7 +130,7 @@ const STEPS: &[(&str, Level, Step)] = &[
     ),
     ("x86_64: build and object check", Level::Full, build_x86_64),
     ("x86_64: haiku at the end", Level::Full, haiku_x86_64),
-    ("x86_64: last words", Level::Full, last_words),
+    ("x86_64: last words", Level::All, last_words),
     (
         "x86_64: answer of the host engine",
         Level::Full,
