@@ -5,6 +5,7 @@
 #ifndef _SELFTESTS_LLAMUX_COMMON_H
 #define _SELFTESTS_LLAMUX_COMMON_H
 
+#include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/llamux.h>
@@ -53,6 +54,47 @@ static inline bool status_becomes(const char *key, long long number)
 		sleep_ms(2);
 	}
 	return true;
+}
+
+/* Waits until the first model is loaded or is known not to come; whether it can be asked. */
+static inline bool model_is_ready(void)
+{
+	while (state_is("loading"))
+		sleep_ms(10);
+	return state_is("ready");
+}
+
+/* Writes to a file, instead of what was there; whether it took it. */
+static inline bool put_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	bool done = fd >= 0 && write(fd, text, strlen(text)) == strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+/*
+ * The next task among those of @proc whose name begins with the driver's, and its name. Closes @proc
+ * and returns 0 when there is none.
+ */
+static inline int next_thread(DIR *proc, char name[64])
+{
+	struct dirent *entry;
+
+	while (proc && (entry = readdir(proc))) {
+		char path[300];
+
+		if (!isdigit(entry->d_name[0]))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/status", entry->d_name);
+		if (value_of(path, "Name", name, 64) && !strncmp(name, "llamux", 6))
+			return atoi(entry->d_name);
+	}
+	if (proc)
+		closedir(proc);
+	return 0;
 }
 
 /* Waits for a child for a limited time; its wait status, or -1. */

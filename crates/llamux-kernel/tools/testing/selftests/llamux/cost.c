@@ -25,16 +25,6 @@
 #define OPEN		64
 #define ACTIVE		8
 
-static bool put_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-	bool done = fd >= 0 && write(fd, text, strlen(text)) == strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
-
 static uint64_t now_us(void)
 {
 	struct timespec now;
@@ -57,9 +47,7 @@ FIXTURE(cost)
 
 FIXTURE_SETUP(cost)
 {
-	while (state_is("loading"))
-		sleep_ms(10);
-	if (!state_is("ready"))
+	if (!model_is_ready())
 		SKIP(return, "there is no model");
 	if (geteuid())
 		SKIP(return, "wants to be root");

@@ -127,9 +127,7 @@ FIXTURE(model)
 
 FIXTURE_SETUP(model)
 {
-	while (state_is("loading"))
-		sleep_ms(10);
-	if (!state_is("ready"))
+	if (!model_is_ready())
 		SKIP(return, "there is no model");
 	ASSERT_TRUE(status_becomes("sessions_active", 0));
 	self->fd = open(DEVICE, O_RDWR | O_CLOEXEC);

@@ -7,7 +7,6 @@
  * and FAULT_INJECTION_USERCOPY, root, and a loaded model; those that load another
  * one want its file in /lib/firmware/llamux.
  */
-#include <ctype.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -39,16 +38,6 @@ static const struct {
 	{ "fail_page_alloc", "30" },
 	{ "fail_usercopy", "5" },
 };
-
-static bool put_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool done = fd >= 0 && write(fd, text, strlen(text)) == strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
 
 static bool set(const char *kind, const char *file, const char *text)
 {
@@ -328,9 +317,7 @@ FIXTURE_SETUP(faults)
 		mount("none", DEBUGFS, "debugfs", 0, NULL);
 	if (!prepare())
 		SKIP(return, "this kernel injects no faults");
-	while (state_is("loading"))
-		sleep_ms(10);
-	if (!state_is("ready"))
+	if (!model_is_ready())
 		SKIP(return, "there is no model");
 	get("default", self->first, sizeof(self->first));
 	self->first[strcspn(self->first, "\n")] = '\0';
@@ -505,22 +492,13 @@ TEST_F(faults, many_may_fail_at_random)
 static bool threads_fail(const char *yes)
 {
 	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-	int threads = 0;
+	char path[64], name[64];
+	int pid, threads = 0;
 
-	while (proc && (entry = readdir(proc))) {
-		char path[300], name[64];
-
-		if (!isdigit(entry->d_name[0]))
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/status", entry->d_name);
-		if (!value_of(path, "Name", name, sizeof(name)) || strncmp(name, "llamux", 6))
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/make-it-fail", entry->d_name);
+	while ((pid = next_thread(proc, name))) {
+		snprintf(path, sizeof(path), "/proc/%d/make-it-fail", pid);
 		threads += put_file(path, yes);
 	}
-	if (proc)
-		closedir(proc);
 	return threads > 0 && put_file("/proc/" KTHREADD "/make-it-fail", yes);
 }
 

@@ -23,16 +23,6 @@
 #define HOGS		1	/* that have to be killed */
 #define ANSWERS		20	/* that have to come meanwhile */
 
-static bool put_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool done = fd >= 0 && write(fd, text, strlen(text)) == strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
-
 /* An answer of so many tokens; 0 or the errno. */
 static int ask(unsigned int tokens, char *text, size_t size)
 {
@@ -64,9 +54,7 @@ FIXTURE(pressure)
 
 FIXTURE_SETUP(pressure)
 {
-	while (state_is("loading"))
-		sleep_ms(10);
-	if (!state_is("ready"))
+	if (!model_is_ready())
 		SKIP(return, "there is no model");
 	if (geteuid())
 		SKIP(return, "wants to be root");

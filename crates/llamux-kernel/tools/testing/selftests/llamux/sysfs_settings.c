@@ -15,13 +15,6 @@
 
 #define SYSTEM_MAX	1024
 
-static bool wait_for_model(void)
-{
-	while (state_is("loading"))
-		sleep_ms(10);
-	return state_is("ready");
-}
-
 /* Asks with all that is 0 left to the settings; the tokens of the answer, or -1. */
 static int ask(uint64_t flags, const char *prompt, char *text, size_t size,
 	       unsigned int *prompt_tokens)
@@ -119,7 +112,7 @@ TEST(threads_and_processors_are_those_that_compute)
 
 	get("cpus", cpus, sizeof(cpus));
 	EXPECT_TRUE(isdigit(cpus[0])) TH_LOG("%s", cpus);
-	if (!wait_for_model())
+	if (!model_is_ready())
 		SKIP(return, "there is no model");
 	get("threads", threads, sizeof(threads));
 	EXPECT_EQ(atoll(threads), number_of(STATUS, "threads"));
@@ -129,23 +122,14 @@ TEST(threads_and_processors_are_those_that_compute)
 static bool all_have(int nice)
 {
 	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-	bool all = proc;
-	int count = 0;
+	bool all = true;
+	char name[64];
+	int pid, count = 0;
 
-	while (proc && (entry = readdir(proc))) {
-		char path[300], name[64];
-
-		if (!isdigit(entry->d_name[0]))
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/status", entry->d_name);
-		if (!value_of(path, "Name", name, sizeof(name)) || strncmp(name, "llamux", 6))
-			continue;
-		all &= getpriority(PRIO_PROCESS, atoi(entry->d_name)) == nice;
+	while ((pid = next_thread(proc, name))) {
+		all &= getpriority(PRIO_PROCESS, pid) == nice;
 		count++;
 	}
-	if (proc)
-		closedir(proc);
 	return all && count;
 }
 
@@ -185,7 +169,7 @@ TEST(callers_who_say_nothing_get_what_was_set)
 
 	if (geteuid())
 		SKIP(return, "wants to be root");
-	if (!wait_for_model())
+	if (!model_is_ready())
 		SKIP(return, "there is no model");
 	ASSERT_EQ(put("sampling/max_tokens", "24"), 0);
 	ASSERT_EQ(put("sampling/temperature_milli", "0"), 0);
@@ -239,7 +223,7 @@ TEST(questions_begin_with_the_system_prompt)
 
 	if (geteuid())
 		SKIP(return, "wants to be root");
-	if (!wait_for_model())
+	if (!model_is_ready())
 		SKIP(return, "there is no model");
 	ASSERT_EQ(put("sampling/max_tokens", "2"), 0);
 	ASSERT_LE(0, ask(0, QUESTION, text, sizeof(text), &plain));

@@ -54,9 +54,7 @@ FIXTURE_SETUP(terminal)
 {
 	if (access(LLAMA, X_OK))
 		SKIP(return, "there is no " LLAMA);
-	while (state_is("loading"))
-		sleep_ms(10);
-	if (!state_is("ready"))
+	if (!model_is_ready())
 		SKIP(return, "there is no model");
 	if (geteuid())
 		SKIP(return, "wants to be root");

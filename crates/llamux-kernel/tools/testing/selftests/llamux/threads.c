@@ -6,8 +6,6 @@
  * the threads should be is read from the command line, so that it may say what
  * it likes.
  */
-#include <ctype.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <time.h>
 
@@ -98,22 +96,13 @@ static struct latency latency(void)
 static int threads(int pids[MAX_THREADS])
 {
 	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-	int count = 0;
+	int pid, count = 0;
+	char name[64];
 
-	while (proc && (entry = readdir(proc))) {
-		char path[300], name[64];
-
-		if (!isdigit(entry->d_name[0]))
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/status", entry->d_name);
-		if (value_of(path, "Name", name, sizeof(name)) &&
-		    (!strcmp(name, "llamux") || !strcmp(name, "llamux_helper")) &&
+	while ((pid = next_thread(proc, name)))
+		if ((!strcmp(name, "llamux") || !strcmp(name, "llamux_helper")) &&
 		    count < MAX_THREADS)
-			pids[count++] = atoi(entry->d_name);
-	}
-	if (proc)
-		closedir(proc);
+			pids[count++] = pid;
 	return count;
 }
 
