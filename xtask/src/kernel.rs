@@ -56,6 +56,9 @@ struct BuildArgs {
     /// With CONFIG_LLAMUX off: the series must not matter then.
     #[arg(long, conflicts_with = "debug")]
     without_llamux: bool,
+    /// With the drivers of real machines, as packages and images have them (x86_64).
+    #[arg(long, conflicts_with_all = ["debug", "without_llamux"])]
+    pc: bool,
     /// Compile the kernel's Rust code with clippy, where there is one for its compiler.
     #[arg(long)]
     clippy: bool,
@@ -103,6 +106,8 @@ pub(crate) enum Flavour {
     Plain,
     Debug,
     WithoutLlamux,
+    /// With the drivers of real machines.
+    Pc,
     /// As plain, but compiled by clippy; its objects are thrown away.
     Clippy,
 }
@@ -125,6 +130,7 @@ impl Variant {
             Flavour::Plain => "",
             Flavour::Debug => "-debug",
             Flavour::WithoutLlamux => "-without",
+            Flavour::Pc => "-pc",
             Flavour::Clippy => "-clippy",
         };
         format!("{}{suffix}", self.target.name())
@@ -172,14 +178,16 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
 
 impl BuildArgs {
     fn variant(&self) -> Variant {
-        let flavour = match (self.debug, self.without_llamux, self.clippy) {
+        let flavour = match (self.debug, self.without_llamux, self.pc, self.clippy) {
             (true, ..) => Flavour::Debug,
-            (_, true, _) => Flavour::WithoutLlamux,
+            (_, true, ..) => Flavour::WithoutLlamux,
+            (.., true, _) => Flavour::Pc,
             (.., true) => Flavour::Clippy,
             _ => Flavour::Plain,
         };
         Variant {
-            target: self.target,
+            // No other target has real machines.
+            target: if self.pc { Target::X86_64 } else { self.target },
             flavour,
         }
     }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The kernel's configuration: `allnoconfig`, the fragments of `configs/`, and a check that each
-//! requested option really is as requested.
+//! The kernel's configuration: a base, the fragments of `configs/`, and a check that each requested option really
+//! is as requested. The base is `allnoconfig`, and for PCs the kernel's own configuration of them.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::iter;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -57,6 +58,11 @@ impl Build {
     }
 }
 
+/// The configuration in the kernel's tree that a variant begins with, if it is not `allnoconfig`.
+fn base(variant: Variant) -> Option<&'static str> {
+    (variant.flavour == Flavour::Pc).then_some("arch/x86/configs/x86_64_defconfig")
+}
+
 /// The fragments of a variant in the order in which they count.
 fn fragments(variant: Variant) -> Vec<String> {
     let target = variant.target.name();
@@ -67,6 +73,7 @@ fn fragments(variant: Variant) -> Vec<String> {
             names.extend(["debug.config".to_owned(), format!("debug-{target}.config")])
         }
         Flavour::WithoutLlamux => names.push("without-llamux.config".to_owned()),
+        Flavour::Pc => names.push("pc.config".to_owned()),
     }
     names
 }
@@ -81,8 +88,18 @@ pub(crate) fn configure(cx: &Context, tree: &Tree, variant: Variant) -> Result<B
         texts.push(fs::read_to_string(&path).with_context(|| format!("no {}", path.display()))?);
     }
     let wanted = merge(texts.iter().map(String::as_str))?;
+    let (goal, requested) = match base(variant) {
+        None => ("allnoconfig", wanted.clone()),
+        Some(base) => {
+            let path = tree.dir.join(base);
+            let base =
+                fs::read_to_string(&path).with_context(|| format!("no {}", path.display()))?;
+            let all = iter::once(&base).chain(&texts);
+            ("alldefconfig", merge(all.map(String::as_str))?)
+        }
+    };
 
-    let key = format!("{}\n{identity}\n{wanted:?}", tree.pristine.id);
+    let key = format!("{}\n{identity}\n{requested:?}", tree.pristine.id);
     let name = format!(
         "{}-{}",
         variant.name(),
@@ -105,14 +122,14 @@ pub(crate) fn configure(cx: &Context, tree: &Tree, variant: Variant) -> Result<B
     {
         return Ok(build);
     }
-    let requested = build.dir.join(".llamux-requested");
-    let lines: String = wanted
+    let file = build.dir.join(".llamux-requested");
+    let lines: String = requested
         .iter()
         .map(|(name, value)| line(name, value))
         .collect();
-    fs::write(&requested, lines)?;
+    fs::write(&file, lines)?;
     let mut make = build.make();
-    make.arg("allnoconfig").env("KCONFIG_ALLCONFIG", &requested);
+    make.arg(goal).env("KCONFIG_ALLCONFIG", &file);
     sh::announce(&make);
     sh::read(&mut make)?;
     let made = fs::read_to_string(build.dir.join(".config"))?;
