@@ -7,7 +7,7 @@ pub(super) const DECODED: u32 = 64;
 /// Tokens that are decoded beside a compile, where some need a second for each.
 pub(super) const BUSY_DECODED: u32 = 32;
 /// Tokens that each of several sessions gets.
-pub(super) const SESSION_DECODED: u32 = 32;
+pub(super) const SESSION_DECODED: u32 = 128;
 /// Tokens of the prefix that the cache has.
 pub(super) const PREFIX: u32 = 800;
 /// Tokens of the question behind it; `llamux-host bench` takes as many.
