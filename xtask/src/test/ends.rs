@@ -280,7 +280,11 @@ fn voice_of(lab: &Lab<'_>, whose: &str, first: &str, words: &str) -> Result<Foun
     let model = model::find(lab.cx, None)?;
     let mut found = Found::default();
     // The first haiku is about a NULL pointer.
-    let script = concat!("sleep 40; cat /proc/llamux/status; ", provoke!("EXCEPTION"));
+    let script = concat!(
+        "for n in $(seq 300); do grep -q '^haiku: [1-9]' /proc/llamux/stats && break; sleep 0.4; done\n",
+        "cat /proc/llamux/status; ",
+        provoke!("EXCEPTION")
+    );
     let script = format!("{first}{script}");
     let mut boot = Boot::new(Target::Uml, lab.source, &script);
     boot.model = Some(&model);

@@ -53,6 +53,11 @@ fn kept(kind: Kind) -> impl Iterator<Item = &'static str> {
     places.iter().filter_map(SetOnce::as_ref).map(Haiku::text)
 }
 
+/// How many haiku the model has written, of all kinds.
+pub(crate) fn written() -> usize {
+    Kind::ALL.into_iter().map(|kind| kept(kind).count()).sum()
+}
+
 /// All haiku of a kind.
 pub(crate) fn all(kind: Kind) -> impl Iterator<Item = &'static str> {
     Iterator::chain(haiku::built_in(kind).iter().copied(), kept(kind))

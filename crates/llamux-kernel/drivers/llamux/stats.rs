@@ -10,7 +10,7 @@ use kernel::seq_file::{seq_print, SeqFile};
 use kernel::sync::atomic::{ordering::Relaxed, Atomic};
 use llamux_engine::generate::Stop;
 
-use crate::SERVICE;
+use crate::{haiku, SERVICE};
 
 /// Classes of a histogram: less than 1, less than 2, less than 4, and so on, and one for all that is more.
 const CLASSES: usize = 18;
@@ -123,6 +123,7 @@ unsafe extern "C" fn llamux_stats_show(m: *mut bindings::seq_file, _v: *mut c_vo
     if let Some(latency) = service.latency.as_ref() {
         latency.show_classes(m, "fpu_section_");
     }
+    seq_print!(m, "haiku: {}\n", haiku::written());
     0
 }
 

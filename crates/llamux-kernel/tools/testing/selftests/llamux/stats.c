@@ -78,6 +78,7 @@ TEST_F(global, stats_has_its_counters_and_nobody_can_write_it)
 	EXPECT_LE(0, total("queue"));
 	EXPECT_LE(0, total("first_token"));
 	EXPECT_LE(0, total("tokens_per_second"));
+	EXPECT_LE(0, number_of(STATS, "haiku"));
 	EXPECT_EQ(-1, total("nothing"));
 }
 
