@@ -145,7 +145,7 @@ pub(super) fn fuzz(lab: &Lab<'_>) -> Result<Found> {
         .arg(&target_dir);
     sh::run(&mut build)?;
     let mut found = Found::default();
-    let seconds = if lab.level == Level::All { 300 } else { 20 };
+    let seconds = if lab.level == Level::All { 300 } else { 10 };
     let mut targets: Vec<_> = fs::read_dir(dir.join("fuzz_targets"))?
         .flatten()
         .filter_map(|entry| Some(entry.path().file_stem()?.to_string_lossy().into_owned()))

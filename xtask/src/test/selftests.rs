@@ -63,10 +63,10 @@ pub(super) fn selftests(lab: &Lab<'_>) -> Result<Found> {
     Ok(found)
 }
 
-/// Clients of all kinds for a minute; with everything, for half an hour, and under the kernel's own checks.
+/// Clients of all kinds for half a minute; with everything, for half an hour, and under the kernel's own checks.
 pub(super) fn soak(lab: &Lab<'_>) -> Result<Found> {
     let long = lab.level == Level::All;
-    let seconds = if long { 1800 } else { 60 };
+    let seconds = if long { 1800 } else { 30 };
     let model = model::find(lab.cx, None)?;
     let overlay = lab.cx.root.join("target/llamux/soak");
     made_up(lab, &overlay.join("lib/firmware/llamux/second.gguf"), 1)?;
