@@ -6,20 +6,18 @@
  * not. All want to be root, and so several users.
  */
 #include <ctype.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "kselftest_harness.h"
-#include "common.h"
+#include "session.h"
 
 /* In seconds, for each test: a debug kernel is slow. */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT 900
 
-#define DEVICE		"/dev/llama"
 #define PROMPT		"/proc/llamux/prompt"
 #define USAGE		"/proc/llamux/usage"
 #define SESSIONS	"/proc/llamux/sessions"
@@ -31,22 +29,13 @@
 /* Users, each with an account of its own that no other test looks at. */
 enum { OPENER = 60101, ASKER, OTHER, HOSTILE, VICTIM, HASTY, NICE };
 
-static struct llama_command question(const char *text, unsigned int tokens)
-{
-	return (struct llama_command) {
-		.flags = LLAMA_RAW | LLAMA_GREEDY | LLAMA_WAIT,
-		.prompt = (uintptr_t)text,
-		.prompt_len = strlen(text),
-		.max_tokens = tokens,
-		.repeat_penalty_milli = 1000,
-	};
-}
-
 /* Asks and throws the answer away; 0 or an errno. */
 static int ask(const char *text, unsigned int tokens)
 {
-	struct llama_command command = question(text, tokens);
+	struct llama_command command = counting(tokens);
 
+	command.prompt = (uintptr_t)text;
+	command.prompt_len = strlen(text);
 	return llama_command(&command, sizeof(command)) < 0 ? errno : 0;
 }
 
@@ -66,26 +55,12 @@ static int ask_anew(unsigned int words, unsigned int tokens)
 }
 
 /* A session that goes on for so many tokens with what it is told. */
-static int open_session(unsigned int tokens)
+static int open_for(unsigned int tokens)
 {
-	struct llama_options options = {
-		.flags = LLAMA_OPTION_RAW | LLAMA_OPTION_GREEDY,
-		.max_tokens = tokens,
-		.repeat_penalty_milli = 1000,
-	};
-	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+	struct llama_options longer = options();
 
-	if (fd >= 0 && ioctl(fd, LLAMA_IOC_SET, &options)) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-/* 0 or an errno. */
-static int say(int fd, const char *text)
-{
-	return write(fd, text, strlen(text)) < 0 ? errno : 0;
+	longer.max_tokens = tokens;
+	return open_with(longer, 0);
 }
 
 static bool hear(int fd)
@@ -510,12 +485,12 @@ static int fill_the_queue(void)
 	char byte;
 
 	for (int i = 0; i < 4; i++) {
-		fds[i] = open_session(FOREVER);
+		fds[i] = open_for(FOREVER);
 		if (fds[i] < 0)
 			return 10 + i;
 	}
 	for (int i = 0; i < 3; i++) {
-		if (say(fds[i], COUNT))
+		if (!say(fds[i], COUNT))
 			return 20 + i;
 		/* The first one leaves the queue as soon as it can. */
 		for (uint64_t end = now_ms() + PATIENCE_MS; !i;) {
@@ -529,17 +504,17 @@ static int fill_the_queue(void)
 			sleep_ms(2);
 		}
 	}
-	if (say(fds[3], COUNT) != EDQUOT)
+	if (say(fds[3], COUNT) || errno != EDQUOT)
 		return 40;
 	if (ask(COUNT, 1) != EDQUOT)
 		return 41;
 	prompt = open(PROMPT, O_RDWR);
-	if (prompt < 0 || say(prompt, COUNT))
+	if (prompt < 0 || !say(prompt, COUNT))
 		return 42;
 	if (read(prompt, &byte, 1) >= 0 || errno != EDQUOT)
 		return 43;
 	/* Somebody waits no more, and so there is a place. */
-	if (ioctl(fds[1], LLAMA_IOC_CANCEL, 0) || say(fds[3], COUNT))
+	if (ioctl(fds[1], LLAMA_IOC_CANCEL, 0) || !say(fds[3], COUNT))
 		return 44;
 	return ask(COUNT, 1) == EDQUOT ? 0 : 45;
 }
@@ -629,10 +604,10 @@ TEST_F(model, root_asks_beyond_all_limits)
 TEST_F(model, sessions_tell_nothing_of_what_was_said)
 {
 	char text[8192], wanted[256], *line;
-	int fd = open_session(TOKENS);
+	int fd = open_for(TOKENS);
 
 	ASSERT_LE(0, fd);
-	ASSERT_EQ(0, say(fd, "zebra 1, 2, 3, 4, 5,"));
+	ASSERT_TRUE(say(fd, "zebra 1, 2, 3, 4, 5,"));
 	ASSERT_TRUE(hear(fd));
 	snprintf(wanted, sizeof(wanted), " user=0 pid=%d comm=", getpid());
 	read_all(SESSIONS, text, sizeof(text));
