@@ -756,7 +756,7 @@ TEST_F(models, unloading_lets_running_answers_end_and_sends_others_away)
 	ASSERT_TRUE(becomes(self->second, "ready"));
 	ASSERT_EQ(put("default", self->second), 0);
 	for (int i = 0; i < ARRAY_SIZE(pids); i++)
-		pids[i] = ask_in_child(1000, &self->answers[i]);
+		pids[i] = ask_in_child(300, &self->answers[i]);
 	while (number_of(STATUS, "sessions_active") < 1)
 		sleep_ms(1);
 	ASSERT_EQ(put("unload", self->second), 0);
