@@ -57,8 +57,11 @@ struct BuildArgs {
     #[arg(long, conflicts_with = "debug")]
     without_llamux: bool,
     /// With the drivers of real machines, as packages and images have them (x86_64).
-    #[arg(long, conflicts_with_all = ["debug", "without_llamux"])]
+    #[arg(long, conflicts_with_all = ["debug", "without_llamux", "clippy"])]
     pc: bool,
+    /// The modules as well, which packages have and live images do without.
+    #[arg(long, requires = "pc")]
+    modules: bool,
     /// Compile the kernel's Rust code with clippy, where there is one for its compiler.
     #[arg(long)]
     clippy: bool,
@@ -113,6 +116,12 @@ pub(crate) enum Flavour {
 }
 
 impl Variant {
+    /// What packages and images boot.
+    pub(crate) const PC: Self = Self {
+        target: Target::X86_64,
+        flavour: Flavour::Pc,
+    };
+
     pub(crate) fn new(target: Target, debug: bool) -> Self {
         Self {
             target,
@@ -170,7 +179,11 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
             eprintln!("kernel: configured {}", build.dir.display());
         }
         Step::Build(args) => {
-            build::build(cx, &args.source, args.variant())?;
+            if args.modules {
+                build::modules(cx, &args.source)?;
+            } else {
+                build::build(cx, &args.source, args.variant())?;
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -178,16 +191,16 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
 
 impl BuildArgs {
     fn variant(&self) -> Variant {
-        let flavour = match (self.debug, self.without_llamux, self.pc, self.clippy) {
+        let flavour = match (self.debug, self.without_llamux, self.clippy) {
+            // No other target has real machines.
+            _ if self.pc => return Variant::PC,
             (true, ..) => Flavour::Debug,
-            (_, true, ..) => Flavour::WithoutLlamux,
-            (.., true, _) => Flavour::Pc,
+            (_, true, _) => Flavour::WithoutLlamux,
             (.., true) => Flavour::Clippy,
             _ => Flavour::Plain,
         };
         Variant {
-            // No other target has real machines.
-            target: if self.pc { Target::X86_64 } else { self.target },
+            target: self.target,
             flavour,
         }
     }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 
 use anyhow::{bail, Context as _, Result};
@@ -13,7 +13,10 @@ use anyhow::{bail, Context as _, Result};
 use super::{config, objects, prepare, Flavour, Pinned, Source, Target, Variant};
 use crate::context::Context;
 use crate::progress::Progress;
-use crate::{download, sh};
+use crate::{disk, download, sh};
+
+/// Bytes that a build takes, rounded up.
+const ROOM: u64 = 2_000_000_000;
 
 /// A kernel that can be booted.
 pub(crate) struct Kernel {
@@ -25,7 +28,8 @@ pub(crate) struct Kernel {
     pub(crate) build: PathBuf,
 }
 
-/// Fetches, prepares, configures, builds and checks; what is done already is not done again.
+/// Fetches, prepares, configures, builds and checks; what is done already is not done again. Of a kernel with modules
+/// this is the image: [`modules`] builds the rest.
 pub(crate) fn build(cx: &Context, source: &Source, variant: Variant) -> Result<Kernel> {
     let tree = prepare::tree(cx, source)?;
     let build = config::configure(cx, &tree, variant)?;
@@ -57,26 +61,13 @@ pub(crate) fn build(cx: &Context, source: &Source, variant: Variant) -> Result<K
     }
     let _ = fs::remove_file(&stamp);
 
-    let pinned: Pinned = cx.config("kernel.toml")?;
     let mut make = build.make();
-    make.arg(format!("-j{}", jobs()));
-    if variant.flavour == Flavour::Clippy {
-        make.args(["CLIPPY=1", "drivers/llamux/"]);
-    }
-    let log = build.dir.join("llamux-build.log");
-    let known = build.dir.join(".llamux-steps");
-    // The first attempt in this directory; how much a later one has to do, only make knows.
-    let whole = !log.exists();
-    let total = match fs::read_to_string(&known) {
-        _ if !whole => None,
-        Ok(text) => text.trim().parse().ok(),
-        Err(_) => pinned.steps.get(&variant.name()).copied(),
+    match variant.flavour {
+        Flavour::Clippy => make.args(["CLIPPY=1", "drivers/llamux/"]),
+        Flavour::Pc => make.arg("bzImage"),
+        _ => &mut make,
     };
-    let steps = watch(make, &format!("building {}", variant.name()), total, &log)?;
-    if whole {
-        fs::write(&known, steps.to_string())?;
-    }
-
+    let log = run(cx, &build, make, "build", &variant.name())?;
     if variant.flavour == Flavour::Clippy {
         complaints(&log)?;
     } else {
@@ -90,6 +81,60 @@ pub(crate) fn build(cx: &Context, source: &Source, variant: Variant) -> Result<K
         tree: tree.dir,
         build: build.dir,
     })
+}
+
+/// Builds the kernel for PCs and its modules, of which packages have all, and images that boot by themselves none.
+pub(crate) fn modules(cx: &Context, source: &Source) -> Result<Kernel> {
+    let variant = Variant::PC;
+    let kernel = build(cx, source, variant)?;
+    let tree = prepare::tree(cx, source)?;
+    let build = config::configure(cx, &tree, variant)?;
+    let state = state(cx, &tree, variant)?;
+    let stamp = build.dir.join(".llamux-modules-built");
+    if fs::read_to_string(&stamp).is_ok_and(|before| before == state) {
+        return Ok(kernel);
+    }
+    let _ = fs::remove_file(&stamp);
+    let mut make = build.make();
+    make.arg("modules");
+    run(
+        cx,
+        &build,
+        make,
+        "modules",
+        &format!("{}-modules", variant.name()),
+    )?;
+    fs::write(&stamp, state)?;
+    Ok(kernel)
+}
+
+/// Runs make for a stage of a build, and says how far it is. Returns the stage's log.
+pub(crate) fn run(
+    cx: &Context,
+    build: &config::Build,
+    mut make: Command,
+    stage: &str,
+    what: &str,
+) -> Result<PathBuf> {
+    let pinned: Pinned = cx.config("kernel.toml")?;
+    make.arg(format!("-j{}", jobs()));
+    let log = build.dir.join(format!("llamux-{stage}.log"));
+    if !log.exists() {
+        disk::need(&build.dir, ROOM, &format!("building {what}"))?;
+    }
+    let known = build.dir.join(format!(".llamux-{stage}-steps"));
+    // The first attempt in this directory; how much a later one has to do, only make knows.
+    let whole = !log.exists();
+    let total = match fs::read_to_string(&known) {
+        _ if !whole => None,
+        Ok(text) => text.trim().parse().ok(),
+        Err(_) => pinned.steps.get(what).copied(),
+    };
+    let steps = watch(make, &format!("building {what}"), total, &log)?;
+    if whole {
+        fs::write(&known, steps.to_string())?;
+    }
+    Ok(log)
 }
 
 /// Changes when anything does that a build is made of and that its directory's name does not say.
@@ -119,12 +164,7 @@ fn jobs() -> usize {
 }
 
 /// Runs make, counts the lines of its targets, and keeps all that it says in a log.
-fn watch(
-    mut make: std::process::Command,
-    what: &str,
-    total: Option<u64>,
-    log: &Path,
-) -> Result<u64> {
+fn watch(mut make: Command, what: &str, total: Option<u64>, log: &Path) -> Result<u64> {
     sh::announce(&make);
     let mut child = make
         .stdin(Stdio::null())
