@@ -10,8 +10,9 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
-use anyhow::{Context as _, Result};
+use anyhow::{bail, Context as _, Result};
 use cpio::newc;
 
 use crate::context::Context;
@@ -20,6 +21,17 @@ use crate::{setup, sh};
 
 const INIT: &str = include_str!("../assets/init");
 const MOTD: &str = include_str!("../assets/motd");
+
+const LIVE_INIT: &str = include_str!("../assets/live/init");
+const LIVE_MOTD: &str = include_str!("../assets/live/motd");
+const LIVE_PROFILE: &str = include_str!("../assets/live/profile");
+/// What the live image's first program starts.
+const LIVE_SCRIPTS: [(&str, &str); 4] = [
+    ("shell", include_str!("../assets/live/shell")),
+    ("network", include_str!("../assets/live/network")),
+    ("udhcpc", include_str!("../assets/live/udhcpc")),
+    ("medium", include_str!("../assets/live/medium")),
+];
 
 const DIR: u32 = 0o040_755;
 const LINK: u32 = 0o120_777;
@@ -137,6 +149,60 @@ pub(crate) fn write(cx: &Context, content: &Content<'_>, to: &Path) -> Result<()
         io::copy(&mut File::open(part)?, &mut out)?;
     }
     let mut archive = Archive::new(BufWriter::new(out));
+    system(&mut archive, INIT, MOTD, "PS1='llamux:\\w# '\n")?;
+    for (path, file) in content.files {
+        archive.file(path, file)?;
+    }
+    if let Some(dir) = content.overlay {
+        overlay(&mut archive, dir, dir)?;
+    }
+    if let Some(command) = content.command {
+        let script = format!("#!/bin/sh\n{command}\n");
+        archive.bytes("run/llamux/command", 0o100_755, script.as_bytes())?;
+    }
+    archive.finish()?.flush()?;
+    Ok(())
+}
+
+/// Writes the system of the live image, without its model, to `to`. A model that is not in the initrd is `from_medium`.
+pub(crate) fn live(
+    files: &[(String, PathBuf)],
+    from_medium: Option<&str>,
+    to: &Path,
+) -> Result<()> {
+    let out = File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
+    // Without a date and a name, so that the same content gives the same bytes.
+    let mut gzip = sh::cmd("gzip")
+        .args(["-n", "-9"])
+        .stdin(Stdio::piped())
+        .stdout(out)
+        .spawn()
+        .context("cannot run gzip")?;
+    let input = gzip.stdin.take().context("gzip's input is piped")?;
+    let mut archive = Archive::new(BufWriter::new(input));
+    system(&mut archive, LIVE_INIT, LIVE_MOTD, LIVE_PROFILE)?;
+    for dir in ["mnt", "media"] {
+        archive.dir(dir)?;
+    }
+    for (name, script) in LIVE_SCRIPTS {
+        let path = format!("usr/lib/llamux/{name}");
+        archive.bytes(&path, 0o100_755, script.as_bytes())?;
+    }
+    if let Some(model) = from_medium {
+        archive.bytes("etc/llamux-model", 0o100_644, model.as_bytes())?;
+    }
+    for (path, file) in files {
+        archive.file(path, file)?;
+    }
+    drop(archive.finish()?.into_inner()?);
+    if !gzip.wait()?.success() {
+        bail!("gzip failed");
+    }
+    Ok(())
+}
+
+/// What every system has: directories, busybox, and its own first program, greeting and profile.
+fn system<W: Write>(archive: &mut Archive<W>, init: &str, motd: &str, profile: &str) -> Result<()> {
     for dir in [
         "dev", "proc", "sys", "tmp", "root", "run", "usr/bin", "usr/sbin",
     ] {
@@ -153,27 +219,15 @@ pub(crate) fn write(cx: &Context, content: &Content<'_>, to: &Path) -> Result<()
             archive.bytes(&format!("usr/bin/{applet}"), LINK, b"busybox")?;
         }
     }
-    archive.bytes("init", 0o100_755, INIT.as_bytes())?;
-    archive.bytes("etc/motd", 0o100_644, MOTD.as_bytes())?;
+    archive.bytes("init", 0o100_755, init.as_bytes())?;
+    archive.bytes("etc/motd", 0o100_644, motd.as_bytes())?;
     archive.bytes(
         "etc/passwd",
         0o100_644,
         b"root::0:0:root:/root:/bin/sh\nnobody::65534:65534:nobody:/:/bin/sh\n",
     )?;
     archive.bytes("etc/group", 0o100_644, b"root:x:0:\nnogroup:x:65534:\n")?;
-    archive.bytes("etc/profile", 0o100_644, b"PS1='llamux:\\w# '\n")?;
-    for (path, file) in content.files {
-        archive.file(path, file)?;
-    }
-    if let Some(dir) = content.overlay {
-        overlay(&mut archive, dir, dir)?;
-    }
-    if let Some(command) = content.command {
-        let script = format!("#!/bin/sh\n{command}\n");
-        archive.bytes("run/llamux/command", 0o100_755, script.as_bytes())?;
-    }
-    archive.finish()?.flush()?;
-    Ok(())
+    archive.bytes("etc/profile", 0o100_644, profile.as_bytes())
 }
 
 fn overlay<W: Write>(archive: &mut Archive<W>, base: &Path, dir: &Path) -> Result<()> {

@@ -96,6 +96,16 @@ pub(crate) fn kvm() -> bool {
             .is_ok()
 }
 
+/// QEMU's options for the fastest processor that it can be here.
+pub(crate) fn accelerator() -> [&'static str; 4] {
+    if kvm() {
+        return ["-accel", "kvm", "-cpu", "host"];
+    }
+    // An interrupt during identify_cpu(), which clears the feature bits for a while, finds
+    // pgtable_l5_enabled() false, and KASAN then takes all addresses for wild ones.
+    ["-accel", "tcg", "-cpu", "max,la57=off"]
+}
+
 impl Machine<'_> {
     /// Boots it and waits for its end, which comes: by itself, by a panic, or by the time limit.
     pub(crate) fn run(&self) -> Result<Outcome> {
@@ -254,13 +264,7 @@ impl Machine<'_> {
     fn qemu(&self) -> Command {
         let mut qemu = sh::cmd("qemu-system-x86_64");
         qemu.args(["-M", "q35", "-nodefaults", "-no-user-config", "-no-reboot"]);
-        if kvm() {
-            qemu.args(["-accel", "kvm", "-cpu", "host"]);
-        } else {
-            // An interrupt during identify_cpu(), which clears the feature bits for a while, finds
-            // pgtable_l5_enabled() false, and KASAN then takes all addresses for wild ones.
-            qemu.args(["-accel", "tcg", "-cpu", "max,la57=off"]);
-        }
+        qemu.args(accelerator());
         qemu.arg("-smp")
             .arg(self.cpus.to_string())
             .arg("-m")

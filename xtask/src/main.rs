@@ -10,6 +10,7 @@ mod context;
 mod disk;
 mod download;
 mod initramfs;
+mod iso;
 mod kernel;
 mod lock;
 mod machine;
@@ -48,6 +49,7 @@ enum Task {
     Series(series::Args),
     Test(test::Args),
     Bench(bench::Args),
+    Iso(iso::Args),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Task::Series(args) => series::main(&cx, &args),
         Task::Test(args) => test::main(&cx, &args),
         Task::Bench(args) => bench::main(&cx, &args),
+        Task::Iso(args) => iso::main(&cx, &args),
     });
     match done {
         Ok(code) => code,

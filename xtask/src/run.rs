@@ -12,10 +12,12 @@ use anyhow::{bail, Context as _, Result};
 
 use crate::context::Context;
 use crate::initramfs::{self, Content};
+use crate::iso::live;
 use crate::kernel::{build, Source, Target, Variant};
 use crate::machine::{self, Console, Machine, Outcome};
 use crate::model::{self, Model};
-use crate::{lock, setup, sh};
+use crate::setup::{self, Purpose};
+use crate::{lock, sh};
 
 /// Boot Llamux and ask it a question, or have a shell in it.
 #[derive(clap::Args)]
@@ -58,6 +60,12 @@ pub(crate) struct Args {
     /// Boot the debug kernel.
     #[arg(long)]
     debug: bool,
+    /// Boot the live image in QEMU, with its serial line here (Ctrl-A X ends it).
+    #[arg(long, conflicts_with_all = [
+        "question", "target", "threads", "max_tokens", "temperature", "append", "verbose", "exec", "overlay",
+        "in_place", "debug", "timeout",
+    ])]
+    iso: bool,
     /// The longest that the system may run, in seconds; 0 for ever [default: 600, for the shell 0].
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
@@ -188,7 +196,7 @@ impl<'a> Boot<'a> {
 }
 
 /// What to reserve for a model: the file if it is copied, the tables made of it, and room to think.
-fn reserved_mb(model: &Model, in_place: bool) -> u64 {
+pub(crate) fn reserved_mb(model: &Model, in_place: bool) -> u64 {
     let file = model.bytes.div_ceil(1 << 20);
     let room = if file < 512 { 192 } else { 512 };
     if in_place {
@@ -207,6 +215,10 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
         Target::Uml
     });
     let model = model::find(cx, args.model.as_deref())?;
+    if args.iso {
+        setup::ensure_for(cx, Purpose::Images)?;
+        return live::run(cx, &args.source, &model, args.memory);
+    }
     let command = match (&args.exec, &args.question) {
         (Some(exec), _) => Some(exec.clone()),
         (None, Some(question)) => Some(ask(args, question)?),
@@ -292,7 +304,7 @@ fn programs(cx: &Context, tree: &Path) -> Result<Vec<(String, PathBuf)>> {
 }
 
 /// `llama`, for systems without libraries.
-fn llama(cx: &Context) -> Result<PathBuf> {
+pub(crate) fn llama(cx: &Context) -> Result<PathBuf> {
     let release = linked_statically(cx, &["--package", "llama-cli"])?;
     Ok(release.join("llama"))
 }
@@ -311,6 +323,8 @@ fn linked_statically(cx: &Context, what: &[&str]) -> Result<PathBuf> {
     cargo
         .current_dir(&cx.root)
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        // Most of the file otherwise, and nothing there reads it.
+        .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
         // Naming the target keeps the flag away from build scripts and procedural macros.
         .args(["build", "--quiet", "--release", "--target", &triple])
         .args(what)

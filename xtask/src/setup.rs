@@ -15,7 +15,9 @@ use crate::toolchain::{self, Toolchain};
 
 const BINDGEN_VERSION: &str = "0.72.1";
 
-/// Find or install what is missing on this machine.
+/// Find or install what is missing on this machine, for all commands.
+///
+/// They do so themselves, each for what it needs.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only report what is missing; exits with a failure if something is.
@@ -161,6 +163,44 @@ const NEEDS: &[Need] = &[
     ),
 ];
 
+/// What only some commands need.
+#[derive(Clone, Copy)]
+pub(crate) enum Purpose {
+    /// Images that boot by themselves, and trying them.
+    Images,
+}
+
+impl Purpose {
+    const ALL: [Self; 1] = [Self::Images];
+
+    const fn needs(self) -> &'static [Need] {
+        match self {
+            Self::Images => FOR_IMAGES,
+        }
+    }
+}
+
+const FOR_IMAGES: &[Need] = &[
+    need(
+        "xorriso, mtools and GRUB, for BIOS and for UEFI",
+        |_| crate::iso::has_tools(),
+        &[
+            "xorriso",
+            "mtools",
+            "grub-common",
+            "grub-pc-bin",
+            "grub-efi-amd64-bin",
+        ],
+        &["libisoburn", "mtools", "grub"],
+    ),
+    need(
+        "UEFI for QEMU",
+        |_| crate::iso::has_uefi(),
+        &["ovmf"],
+        &["edk2-ovmf"],
+    ),
+];
+
 /// The systems that packages are known for.
 #[derive(Clone, Copy)]
 enum System {
@@ -171,7 +211,8 @@ enum System {
 
 /// The command.
 pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
-    let missing: Vec<_> = NEEDS.iter().filter(|need| !(need.found)(cx)).collect();
+    let more = Purpose::ALL.into_iter().flat_map(Purpose::needs);
+    let missing = missing(cx, NEEDS.iter().chain(more));
     if missing.is_empty() {
         report(cx)?;
         return Ok(ExitCode::SUCCESS);
@@ -189,12 +230,25 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
 
 /// Called by whatever builds: installs what is missing, and is silent if nothing is.
 pub(crate) fn ensure(cx: &Context) -> Result<()> {
-    let missing: Vec<_> = NEEDS.iter().filter(|need| !(need.found)(cx)).collect();
+    ensure_all(cx, &missing(cx, NEEDS))
+}
+
+/// The same for what a purpose needs besides.
+pub(crate) fn ensure_for(cx: &Context, purpose: Purpose) -> Result<()> {
+    ensure_all(cx, &missing(cx, NEEDS.iter().chain(purpose.needs())))
+}
+
+fn ensure_all(cx: &Context, missing: &[&Need]) -> Result<()> {
     if missing.is_empty() {
         Ok(())
     } else {
-        install(cx, &missing)
+        install(cx, missing)
     }
+}
+
+fn missing(cx: &Context, needs: impl IntoIterator<Item = &'static Need>) -> Vec<&'static Need> {
+    let needs = needs.into_iter();
+    needs.filter(|need| !(need.found)(cx)).collect()
 }
 
 fn install(cx: &Context, missing: &[&Need]) -> Result<()> {
@@ -236,7 +290,7 @@ fn install(cx: &Context, missing: &[&Need]) -> Result<()> {
     if toolchain::bindgen(cx).is_none() {
         install_bindgen(cx)?;
     }
-    let left: Vec<_> = NEEDS
+    let left: Vec<_> = missing
         .iter()
         .filter(|need| !(need.found)(cx))
         .map(|need| need.what)
@@ -358,7 +412,8 @@ mod tests {
 
     #[test]
     fn every_need_can_be_installed_everywhere() {
-        for need in NEEDS {
+        let more = Purpose::ALL.into_iter().flat_map(Purpose::needs);
+        for need in NEEDS.iter().chain(more) {
             assert!(
                 !need.debian13.is_empty() && !need.arch.is_empty(),
                 "{}",

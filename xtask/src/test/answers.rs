@@ -65,16 +65,7 @@ fn answers(
     prompts: &[&str],
     tokens: u32,
 ) -> Result<Found> {
-    let script: String = prompts
-        .iter()
-        .map(|prompt| {
-            format!(
-                "llama --json --raw --temperature 0 --max-tokens {tokens} -- {} || exit\n",
-                quoted(prompt)
-            )
-        })
-        .collect();
-    let script = script + "sed -n 's/^kernels: //p' /proc/llamux/status\n";
+    let script = script(prompts, tokens);
     let mut boot = Boot::new(target, lab.source, &script);
     boot.model = Some(model);
     // Software emulation of a processor is slow.
@@ -84,11 +75,29 @@ fn answers(
     if status != 0 {
         bail!("llama failed with status {status}: {}", outcome.output);
     }
+    compare(lab, model, (prompts, tokens), &outcome.output)
+}
+
+/// A command that asks all of this, and ends with the name of the kernels that computed it.
+pub(super) fn script(prompts: &[&str], tokens: u32) -> String {
+    let ask = "llama --json --raw --temperature 0 --max-tokens";
+    let asked = prompts
+        .iter()
+        .map(|prompt| format!("{ask} {tokens} -- {} && ", quoted(prompt)));
+    asked.collect::<String>() + "sed -n 's/^kernels: //p' /proc/llamux/status"
+}
+
+/// Compares what that command printed with what the host engine says.
+pub(super) fn compare(
+    lab: &Lab<'_>,
+    model: &Model,
+    (prompts, tokens): (&[&str], u32),
+    output: &str,
+) -> Result<Found> {
     // An emulated processor has not all instructions of the host's. Other ones add in another order, and
     // between two words that are about as likely this decides.
-    let (answers, kernels) = outcome
-        .output
-        .trim_end()
+    let (answers, kernels) = output
+        .trim()
         .rsplit_once('\n')
         .context("there are no answers")?;
     let mut lines = answers.lines();

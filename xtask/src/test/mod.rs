@@ -5,6 +5,7 @@
 mod answers;
 mod ends;
 mod host;
+mod image;
 mod kernel;
 mod loading;
 mod selftests;
@@ -25,6 +26,7 @@ use crate::{setup, sh};
 use answers::{answers_uml, answers_x86_64};
 use ends::{ends, haiku_uml, haiku_x86_64, last_words, voice};
 use host::{clippy, format, fuzz, host, patch_series};
+use image::live_image;
 use kernel::{build_uml, build_x86_64, clippy_driver, kunit, without};
 use loading::{in_place_uml, in_place_x86_64, refusals, signatures};
 use selftests::{debug_uml, debug_x86_64, selftests, soak};
@@ -35,7 +37,8 @@ pub(crate) struct Args {
     /// Leave out what builds or boots a kernel.
     #[arg(long, conflicts_with = "all")]
     quick: bool,
-    /// Also what takes long: the x86_64 debug kernel, a kernel without Llamux, the larger model, guesses at oopses.
+    /// Also what takes long: the x86_64 debug kernel, a kernel without Llamux, the larger model, guesses at oopses,
+    /// the live image.
     #[arg(long)]
     all: bool,
     /// Only the steps whose name contains this.
@@ -144,6 +147,7 @@ const STEPS: &[(&str, Level, Step)] = &[
         Level::All,
         debug_x86_64,
     ),
+    ("live image", Level::All, live_image),
     ("uml without Llamux: build", Level::All, without),
 ];
 
