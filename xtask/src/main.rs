@@ -7,6 +7,7 @@
 
 mod bench;
 mod context;
+mod deb;
 mod disk;
 mod download;
 mod initramfs;

@@ -168,14 +168,17 @@ const NEEDS: &[Need] = &[
 pub(crate) enum Purpose {
     /// Images that boot by themselves, and trying them.
     Images,
+    /// Debian packages, and trying them.
+    Debian,
 }
 
 impl Purpose {
-    const ALL: [Self; 1] = [Self::Images];
+    const ALL: [Self; 2] = [Self::Images, Self::Debian];
 
     const fn needs(self) -> &'static [Need] {
         match self {
             Self::Images => FOR_IMAGES,
+            Self::Debian => FOR_DEBIAN,
         }
     }
 }
@@ -198,6 +201,22 @@ const FOR_IMAGES: &[Need] = &[
         |_| crate::iso::has_uefi(),
         &["ovmf"],
         &["edk2-ovmf"],
+    ),
+];
+
+const FOR_DEBIAN: &[Need] = &[
+    need(
+        "dpkg-buildpackage and debhelper",
+        programs!("dpkg-buildpackage", "dh_builddeb"),
+        &["dpkg-dev", "debhelper"],
+        &["dpkg", "debhelper"],
+    ),
+    need("zstd", programs!("zstd"), &["zstd"], &["zstd"]),
+    need(
+        "debootstrap and mke2fs",
+        programs!("debootstrap", "mke2fs"),
+        &["debootstrap", "e2fsprogs"],
+        &["debootstrap", "e2fsprogs"],
     ),
 ];
 

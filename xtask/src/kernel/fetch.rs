@@ -299,8 +299,8 @@ fn newest(dir: &Path, fits: impl Fn(&str) -> bool) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The address and key ring of the Debian archive, from `sources.list` and its directory, in either format.
-fn mirror(etc: &Path) -> Option<(String, String)> {
+/// The address and key ring of the Debian archive that this machine uses, from `sources.list` and its directory, in either format.
+pub(crate) fn mirror(etc: &Path) -> Option<(String, String)> {
     let mut files = vec![etc.join("sources.list")];
     if let Ok(entries) = fs::read_dir(etc.join("sources.list.d")) {
         files.extend(entries.flatten().map(|entry| entry.path()));

@@ -3,6 +3,7 @@
 //! `cargo xtask test`: everything that can go wrong, and how much of it did.
 
 mod answers;
+mod debian;
 mod ends;
 mod host;
 mod image;
@@ -24,6 +25,7 @@ use crate::model::{self, Model};
 use crate::progress::human_time;
 use crate::{setup, sh};
 use answers::{answers_uml, answers_x86_64};
+use debian::debian_kernel;
 use ends::{ends, haiku_uml, haiku_x86_64, last_words, voice};
 use host::{clippy, format, fuzz, host, patch_series};
 use image::live_image;
@@ -38,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "all")]
     quick: bool,
     /// Also what takes long: the x86_64 debug kernel, a kernel without Llamux, the larger model, guesses at oopses,
-    /// the live image.
+    /// the kernel for PCs, in a live image and as a package of Debian.
     #[arg(long)]
     all: bool,
     /// Only the steps whose name contains this.
@@ -148,6 +150,7 @@ const STEPS: &[(&str, Level, Step)] = &[
         debug_x86_64,
     ),
     ("live image", Level::All, live_image),
+    ("debian package of the kernel", Level::All, debian_kernel),
     ("uml without Llamux: build", Level::All, without),
 ];
 
