@@ -14,6 +14,7 @@ use std::process::Stdio;
 
 use anyhow::{bail, Context as _, Result};
 use cpio::newc;
+use llamux_setup::head;
 
 use crate::context::Context;
 use crate::model::Model;
@@ -259,56 +260,18 @@ fn overlay<W: Write>(archive: &mut Archive<W>, base: &Path, dir: &Path) -> Resul
     Ok(())
 }
 
-/// Counts what is written.
-struct Counted<W> {
-    out: W,
-    len: usize,
-}
-
-impl<W: Write> Write for Counted<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let len = self.out.write(bytes)?;
-        self.len += len;
-        Ok(len)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
-/// The size of a page, which the archives of a model that is used in place are multiples of.
-const PAGE: usize = 4096;
-/// Bytes of the header of an archive's entry, which its name and a NUL follow.
-pub(crate) const HEADER: usize = 110;
+/// Where models are in these systems, in which `/lib` is a directory.
+const MODELS: &str = "lib/firmware/llamux";
 
 /// Writes an archive whose model can be used in place: its data begin `shift` bytes in front of a page.
 pub(crate) fn in_place(
     out: impl Write,
     name: &str,
-    mut model: impl io::Read,
+    model: impl io::Read,
     size: u64,
     shift: usize,
 ) -> Result<()> {
-    let mut archive = Archive::new(Counted { out, len: 0 });
-    let mut path = format!("lib/firmware/llamux/{name}.gguf");
-    archive.parents(Path::new(&path))?;
-    let begin = archive.out.len + HEADER + path.len() + 1 + shift;
-    path.extend(std::iter::repeat_n(
-        '\0',
-        begin.next_multiple_of(PAGE) - begin,
-    ));
-    let size = u32::try_from(size).context("a model of 4 GiB does not fit into an archive")?;
-    let mut writer = archive
-        .entry(Path::new(&path), 0o100_644)
-        .write(&mut archive.out, size);
-    io::copy(&mut model, &mut writer)?;
-    writer.finish()?;
-    let mut out = archive.finish()?;
-    let rest = out.len.next_multiple_of(PAGE) - out.len;
-    out.write_all(&[0; PAGE][..rest])?;
-    out.flush()?;
-    Ok(())
+    head::write(out, (MODELS, name), model, size, shift)
 }
 
 /// Such an archive of a model, made once.
@@ -323,10 +286,7 @@ pub(crate) fn in_place_part(cx: &Context, model: &Model) -> Result<PathBuf> {
 fn model_part(cx: &Context, model: &Model) -> Result<PathBuf> {
     part(cx, model, "", |out| {
         let mut archive = Archive::new(out);
-        archive.file(
-            &format!("lib/firmware/llamux/{}.gguf", model.name),
-            &model.file,
-        )?;
+        archive.file(&format!("{MODELS}/{}.gguf", model.name), &model.file)?;
         archive.finish()?.flush()?;
         Ok(())
     })
@@ -384,27 +344,5 @@ mod tests {
             ("a/d", 0o100_755),
         ];
         assert_eq!(names, expected.map(|(name, mode)| (name.to_owned(), mode)));
-    }
-
-    #[test]
-    fn a_model_that_is_used_in_place_begins_with_a_page() {
-        let model = b"GGUF and more".repeat(1000);
-        for shift in [0, 4, 32] {
-            let mut bytes = Vec::new();
-            let size = model.len() as u64;
-            in_place(&mut bytes, "name", model.as_slice(), size, shift).unwrap();
-            assert_eq!(bytes.len() % PAGE, 0);
-            assert_eq!(bytes[PAGE - shift..][..model.len()], model);
-            let mut input = bytes.as_slice();
-            loop {
-                let reader = newc::Reader::new(input).unwrap();
-                let name = reader.entry().name().to_owned();
-                assert!(!reader.entry().is_trailer(), "there is no model");
-                if name == "lib/firmware/llamux/name.gguf" {
-                    break;
-                }
-                input = reader.finish().unwrap();
-            }
-        }
     }
 }

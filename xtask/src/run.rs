@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{bail, Context as _, Result};
+use llamux_setup::memory::{self, Place};
 
 use crate::context::Context;
 use crate::initramfs::{self, Content};
@@ -31,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME|FILE")]
     model: Option<String>,
     /// The system's memory, in MiB or with a unit, as in 4G [default: what the model needs].
-    #[arg(long, value_name = "SIZE", value_parser = mebibytes)]
+    #[arg(long, value_name = "SIZE", value_parser = memory::parse_size)]
     memory: Option<u64>,
     /// How many threads compute [default: one a processor].
     #[arg(long, value_name = "N")]
@@ -195,15 +196,14 @@ impl<'a> Boot<'a> {
     }
 }
 
-/// What to reserve for a model: the file if it is copied, the tables made of it, and room to think.
+/// What to reserve for a model, as `llamux-setup` would.
 pub(crate) fn reserved_mb(model: &Model, in_place: bool) -> u64 {
-    let file = model.bytes.div_ceil(1 << 20);
-    let room = if file < 512 { 192 } else { 512 };
-    if in_place {
-        room
+    let place = if in_place {
+        Place::Head
     } else {
-        file + room
-    }
+        Place::Archive
+    };
+    memory::reserved_mb(model.bytes, place)
 }
 
 /// The command.
@@ -254,18 +254,6 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
     };
     let outcome = boot.run(cx)?;
     Ok(ExitCode::from(outcome.status()?))
-}
-
-/// `512`, `512M` or `4G` as MiB.
-fn mebibytes(text: &str) -> Result<u64, String> {
-    let (number, unit) = match text.strip_suffix(['G', 'g']) {
-        Some(number) => (number, 1024),
-        None => (text.strip_suffix(['M', 'm']).unwrap_or(text), 1),
-    };
-    let number: Option<u64> = number.parse().ok().filter(|&n| n > 0);
-    number
-        .and_then(|n| n.checked_mul(unit))
-        .ok_or_else(|| format!("{text} is not a size: write for example 512, 512M or 4G"))
 }
 
 /// The script that asks.
@@ -359,23 +347,6 @@ fn selftests(cx: &Context, tree: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(mebibytes("512"), Ok(512));
-        assert_eq!(mebibytes("768M"), Ok(768));
-        assert_eq!(mebibytes("4G"), Ok(4096));
-        for bad in [
-            "",
-            "0",
-            "-1",
-            "4T",
-            "99999999999999999999G",
-            "18446744073709551615G",
-        ] {
-            assert!(mebibytes(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn questions_reach_the_shell_unharmed() {

@@ -6,6 +6,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{bail, Context as _, Result};
+use llamux_setup::head;
 
 use super::answers::{generate, same, Asked, PROMPTS};
 use super::{small_model, unclean, Found, Lab};
@@ -103,7 +104,7 @@ fn not_in_place(lab: &Lab<'_>) -> Result<Found> {
     let mut cut = whole.clone();
     let path = b"lib/firmware/llamux/head.gguf";
     let name = whole.windows(path.len()).position(|bytes| bytes == path);
-    let size = name.context("there is no name")? - initramfs::HEADER + 6 + 6 * 8;
+    let size = name.context("there is no name")? - head::HEADER + 6 + 6 * 8;
     cut[size..size + 8].copy_from_slice(b"c0000000");
     let cases = [
         (

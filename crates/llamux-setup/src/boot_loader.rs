@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The words for the kernel's command line, and the files of boot loaders that have it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{bail, Context as _, Result};
+
+use crate::conf::Conf;
+use crate::files;
+use crate::memory::{reserved_mb, Place};
+use crate::models::Model;
+
+/// Where GRUB's settings are, its drop-in files if it reads any, and ours among these.
+const GRUB: &str = "etc/default/grub";
+const GRUB_DIR: &str = "etc/default/grub.d";
+const GRUB_FILE: &str = "llamux.cfg";
+const GRUB_KEY: &str = "GRUB_CMDLINE_LINUX";
+/// What kernel-install, and mkinitcpio for unified kernel images, read.
+const KERNEL_CMDLINE: &str = "etc/kernel/cmdline";
+/// Where systemd-boot's entries are, and whose entries are ours.
+const ENTRIES: [&str; 3] = [
+    "boot/loader/entries",
+    "efi/loader/entries",
+    "boot/efi/loader/entries",
+];
+const ENTRY: &str = "linux-llamux";
+
+/// The words that `llamux.conf` asks for. `model` is the one that is there at boot, `more` are further ones.
+pub fn words(conf: &Conf, model: Option<&Model>, place: Place, more: &[Model]) -> Vec<String> {
+    let needed = model.map_or(0, |model| reserved_mb(model.bytes, place));
+    let more: u64 = more
+        .iter()
+        .map(|model| reserved_mb(model.bytes, Place::Disk))
+        .sum();
+    let mut words = Vec::new();
+    match conf.memory_mb.unwrap_or(needed + more) {
+        0 => (),
+        reserved => words.push(format!("llamux_mem={reserved}M")),
+    }
+    // What is loaded later is none of the kernel's command line.
+    if let (Some(model), Place::Head | Place::Archive) = (model, place) {
+        words.push(format!("llamux.model={}", model.name));
+    }
+    words.extend(conf.cmdline.iter().cloned());
+    words
+}
+
+/// Whether a word is one that this program writes.
+fn is_ours(word: &str) -> bool {
+    word.starts_with("llamux_mem=") || word.starts_with("llamux.")
+}
+
+/// A command line with our words replaced by others.
+fn replaced(line: &str, words: &[String]) -> String {
+    let kept = line.split_whitespace().filter(|word| !is_ours(word));
+    let new = words.iter().map(String::as_str);
+    // A word of CMDLINE= that is not ours by its name is not added twice.
+    let kept: Vec<_> = kept
+        .filter(|word| !words.iter().any(|new| new == word))
+        .collect();
+    kept.into_iter().chain(new).collect::<Vec<_>>().join(" ")
+}
+
+/// A boot loader's file, and what is to be done when it was changed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The file.
+    pub path: PathBuf,
+    /// Its new text.
+    pub text: String,
+    /// What the administrator has to run.
+    pub then: Option<&'static str>,
+}
+
+/// What must change in which files, so that the next boot has these words.
+pub fn changes(root: &Path, words: &[String]) -> Result<Vec<Change>> {
+    if let Some(word) = words
+        .iter()
+        .find(|word| word.contains(['"', '\'', '\\', '$', '`']))
+    {
+        bail!("CMDLINE= has the word {word}, which boot loaders read differently: put it there by hand");
+    }
+    let mut changes = Vec::new();
+    let mut change = |path: PathBuf, old: Option<&str>, new: String, then| {
+        if old != Some(new.as_str()) {
+            changes.push(Change {
+                path,
+                text: new,
+                then,
+            });
+        }
+    };
+    let path = root.join(KERNEL_CMDLINE);
+    if let Some(old) = files::read_if_there(&path)? {
+        let new = replaced(&old, words) + "\n";
+        change(path, Some(&old), new, Some("mkinitcpio -P"));
+    }
+    let grub = root.join(GRUB);
+    if root.join(GRUB_DIR).is_dir() {
+        let path = root.join(GRUB_DIR).join(GRUB_FILE);
+        let new = format!(
+            "# Written by llamux-setup.\n{GRUB_KEY}=\"${GRUB_KEY} {}\"\n",
+            words.join(" ")
+        );
+        change(
+            path.clone(),
+            files::read_if_there(&path)?.as_deref(),
+            new,
+            Some("update-grub"),
+        );
+    } else if let Some(old) = files::read_if_there(&grub)? {
+        let new = with_grub(&old, words).with_context(|| grub.display().to_string())?;
+        change(
+            grub,
+            Some(&old),
+            new,
+            Some("grub-mkconfig -o /boot/grub/grub.cfg"),
+        );
+    }
+    for dir in ENTRIES {
+        let Ok(entries) = fs::read_dir(root.join(dir)) else {
+            continue;
+        };
+        let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|ext| ext == "conf"));
+        paths.sort();
+        for path in paths {
+            let old = files::read_if_there(&path)?.unwrap_or_default();
+            if let Some(new) = with_entry(&old, words) {
+                change(path, Some(&old), new, None);
+            }
+        }
+    }
+    Ok(changes)
+}
+
+/// GRUB's settings with our words in `GRUB_CMDLINE_LINUX`.
+fn with_grub(text: &str, words: &[String]) -> Result<String> {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let value = |line: &str| {
+        Some(
+            line.strip_prefix(GRUB_KEY)?
+                .strip_prefix('=')?
+                .trim()
+                .to_owned(),
+        )
+    };
+    let found = lines.iter().rposition(|line| value(line).is_some());
+    let old = found.and_then(|at| value(&lines[at])).unwrap_or_default();
+    let inner = ['"', '\'']
+        .into_iter()
+        .find_map(|quote| old.strip_prefix(quote)?.strip_suffix(quote))
+        .unwrap_or(&old);
+    if inner.contains(['"', '\'', '\\', '$', '`', '#']) {
+        bail!(
+            "{GRUB_KEY}={old} is not plain enough to be changed: add {} by hand",
+            words.join(" ")
+        );
+    }
+    let new = format!("{GRUB_KEY}=\"{}\"", replaced(inner, words));
+    match found {
+        Some(at) => lines[at] = new,
+        None => lines.push(new),
+    }
+    Ok(lines.join("\n") + "\n")
+}
+
+/// An entry of systemd-boot with our words in its options, if it boots our kernel.
+fn with_entry(text: &str, words: &[String]) -> Option<String> {
+    let field = |line: &str, name: &str| {
+        let rest = line.trim_start().strip_prefix(name)?;
+        rest.starts_with([' ', '\t'])
+            .then(|| rest.trim().to_owned())
+    };
+    let ours = |line: &str| field(line, "linux").is_some_and(|path| path.contains(ENTRY));
+    if !text.lines().any(ours) {
+        return None;
+    }
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    // There may be several lines of options, which are joined.
+    for line in &mut lines {
+        if let Some(options) = field(line, "options") {
+            *line = format!("options {}", replaced(&options, &[]));
+        }
+    }
+    match lines
+        .iter()
+        .rposition(|line| field(line, "options").is_some())
+    {
+        Some(at) => {
+            let options = field(&lines[at], "options").unwrap_or_default();
+            lines[at] = format!("options {}", replaced(&options, words));
+        }
+        None => lines.push(format!("options {}", words.join(" "))),
+    }
+    Some(lines.join("\n") + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::testing::Dir;
+
+    fn list(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn words_follow_the_configuration() {
+        let model = |name: &str, bytes| Model {
+            name: name.to_owned(),
+            files: Vec::new(),
+            bytes,
+        };
+        let small = model("small", 98_362_432);
+        let large = model("large", 1_117_320_768);
+        let mut conf = Conf::default();
+        let line =
+            |conf: &Conf, model, place, more: &[Model]| words(conf, model, place, more).join(" ");
+        assert_eq!(
+            line(&conf, Some(&small), Place::Head, &[]),
+            "llamux_mem=192M llamux.model=small"
+        );
+        assert_eq!(
+            line(&conf, Some(&small), Place::Archive, &[]),
+            "llamux_mem=286M llamux.model=small"
+        );
+        assert_eq!(
+            line(&conf, Some(&small), Place::Disk, &[]),
+            "llamux_mem=286M"
+        );
+        assert_eq!(
+            line(
+                &conf,
+                Some(&small),
+                Place::Head,
+                std::slice::from_ref(&large)
+            ),
+            "llamux_mem=1770M llamux.model=small"
+        );
+        assert_eq!(line(&conf, None, Place::Disk, &[]), "");
+        conf.memory_mb = Some(4096);
+        conf.cmdline = list("llamux.threads=2 quiet");
+        assert_eq!(
+            line(&conf, Some(&small), Place::Head, &[large]),
+            "llamux_mem=4096M llamux.model=small llamux.threads=2 quiet"
+        );
+    }
+
+    #[test]
+    fn our_words_replace_those_from_before() {
+        let words = list("llamux_mem=192M llamux.model=b quiet");
+        let old = "root=/dev/sda2 llamux_mem=1G rw llamux.model=a quiet llamux.threads=2";
+        let new = "root=/dev/sda2 rw llamux_mem=192M llamux.model=b quiet";
+        assert_eq!(replaced(old, &words), new);
+        assert_eq!(replaced(new, &words), new);
+    }
+
+    #[test]
+    fn each_boot_loader_has_its_file() {
+        let dir = Dir::new("boot");
+        let words = list("llamux_mem=192M llamux.model=b");
+        assert_eq!(changes(&dir.0, &words).unwrap(), []);
+        dir.write("etc/kernel/cmdline", "root=UUID=1 rw\n");
+        dir.write(
+            "etc/default/grub",
+            "GRUB_TIMEOUT=5\nGRUB_CMDLINE_LINUX=\"rootflags=x llamux.sig=off\"\n",
+        );
+        let ours = "title Llamux\nlinux /vmlinuz-linux-llamux\noptions root=UUID=1 llamux_mem=9M\noptions rw\n";
+        dir.write("boot/loader/entries/llamux.conf", ours);
+        dir.write(
+            "boot/loader/entries/arch.conf",
+            "linux /vmlinuz-linux\noptions root=UUID=1\n",
+        );
+        let made = changes(&dir.0, &words).unwrap();
+        let texts: Vec<_> = made.iter().map(|change| change.text.as_str()).collect();
+        assert_eq!(
+            texts,
+            [
+                "root=UUID=1 rw llamux_mem=192M llamux.model=b\n",
+                "GRUB_TIMEOUT=5\nGRUB_CMDLINE_LINUX=\"rootflags=x llamux_mem=192M llamux.model=b\"\n",
+                "title Llamux\nlinux /vmlinuz-linux-llamux\noptions root=UUID=1\n\
+                 options rw llamux_mem=192M llamux.model=b\n",
+            ]
+        );
+        for change in &made {
+            files::replace_text(&change.path, &change.text, true).unwrap();
+        }
+        assert_eq!(changes(&dir.0, &words).unwrap(), []);
+        // Debian's GRUB reads files of others, too.
+        fs::create_dir(dir.0.join("etc/default/grub.d")).unwrap();
+        let made = changes(&dir.0, &words).unwrap();
+        assert_eq!(made.len(), 1);
+        assert!(made[0].path.ends_with("etc/default/grub.d/llamux.cfg"));
+        assert!(made[0]
+            .text
+            .contains("GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX llamux_mem=192M llamux.model=b\""));
+    }
+
+    #[test]
+    fn what_is_not_plain_is_left_to_the_administrator() {
+        let words = list("llamux_mem=192M");
+        for line in [
+            "GRUB_CMDLINE_LINUX=\"$OTHER\"",
+            "GRUB_CMDLINE_LINUX=a\"b\"",
+            "GRUB_CMDLINE_LINUX=\"a\" # b",
+        ] {
+            let error = with_grub(line, &words).unwrap_err().to_string();
+            assert!(error.contains("by hand"), "{error}");
+        }
+        assert_eq!(
+            with_grub("", &words).unwrap(),
+            "GRUB_CMDLINE_LINUX=\"llamux_mem=192M\"\n"
+        );
+        let dir = Dir::new("words");
+        assert!(changes(&dir.0, &list("a=\"b")).is_err());
+    }
+}
