@@ -23,6 +23,7 @@ mod setup;
 mod sh;
 mod test;
 mod toolchain;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,7 @@ enum Task {
     Test(test::Args),
     Bench(bench::Args),
     Iso(iso::Args),
+    Tools(tools::Args),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::main(&cx, &args),
         Task::Bench(args) => bench::main(&cx, &args),
         Task::Iso(args) => iso::main(&cx, &args),
+        Task::Tools(args) => tools::main(&cx, &args),
     });
     match done {
         Ok(code) => code,

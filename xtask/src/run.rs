@@ -297,6 +297,12 @@ pub(crate) fn llama(cx: &Context) -> Result<PathBuf> {
     Ok(release.join("llama"))
 }
 
+/// `llamux-setup`, likewise.
+pub(crate) fn llamux_setup(cx: &Context) -> Result<PathBuf> {
+    let release = linked_statically(cx, &["--package", "llamux-setup"])?;
+    Ok(release.join("llamux-setup"))
+}
+
 /// Has the model asked by many at once, for a test; see there.
 pub(crate) fn soak(cx: &Context) -> Result<PathBuf> {
     let release = linked_statically(cx, &["--package", "llamux", "--example", "soak"])?;

@@ -220,6 +220,29 @@ const FOR_DEBIAN: &[Need] = &[
     ),
 ];
 
+/// What tests look at files with: they leave out what they have nothing for.
+const FOR_TESTS: &[Need] = &[
+    need("groff", programs!("groff"), &["groff-base"], &["groff"]),
+    need(
+        "shellcheck",
+        programs!("shellcheck"),
+        &["shellcheck"],
+        &["shellcheck"],
+    ),
+    need(
+        "systemd-analyze and systemd-sysusers",
+        programs!("systemd-analyze", "systemd-sysusers"),
+        &["systemd"],
+        &["systemd"],
+    ),
+    need(
+        "zsh and fish",
+        programs!("zsh", "fish"),
+        &["zsh", "fish"],
+        &["zsh", "fish"],
+    ),
+];
+
 /// The systems that packages are known for.
 #[derive(Clone, Copy)]
 enum System {
@@ -230,7 +253,10 @@ enum System {
 
 /// The command.
 pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
-    let more = Purpose::ALL.into_iter().flat_map(Purpose::needs);
+    let more = Purpose::ALL
+        .into_iter()
+        .flat_map(Purpose::needs)
+        .chain(FOR_TESTS);
     let missing = missing(cx, NEEDS.iter().chain(more));
     if missing.is_empty() {
         report(cx)?;
@@ -431,7 +457,10 @@ mod tests {
 
     #[test]
     fn every_need_can_be_installed_everywhere() {
-        let more = Purpose::ALL.into_iter().flat_map(Purpose::needs);
+        let more = Purpose::ALL
+            .into_iter()
+            .flat_map(Purpose::needs)
+            .chain(FOR_TESTS);
         for need in NEEDS.iter().chain(more) {
             assert!(
                 !need.debian13.is_empty() && !need.arch.is_empty(),

@@ -251,7 +251,7 @@ pub const FILES: [(&str, &str); 5] = [
 ];
 
 /// Related manual pages: name and section.
-pub const SEE_ALSO: [(&str, u8); 1] = [("llama_command", 2)];
+pub const SEE_ALSO: [(&str, u8); 2] = [("llama_command", 2), ("llamux", 7)];
 
 fn after_help() -> String {
     let mut text = String::from("Examples:\n");

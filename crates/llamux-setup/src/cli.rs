@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{bail, Context as _, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::choice::{self, Fit};
 use crate::conf::{self, Conf};
@@ -30,7 +31,6 @@ HOOKS+=(llamux)
 /// /etc/llamux.conf and prints the words that the kernel's command line needs. See llamux-setup(8).
 #[derive(Debug, Parser)]
 #[command(name = "llamux-setup", version, max_term_width = 100)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct Cli {
     /// The options of a configuration.
     #[command(flatten)]
@@ -44,7 +44,7 @@ pub struct Cli {
 }
 
 /// Options of a configuration.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, PartialEq, Eq, Args)]
 pub struct Options {
     /// The model: its name, or the path of a GGUF file [default: the largest that fits well]
     #[arg(long, value_name = "NAME")]
@@ -87,9 +87,23 @@ pub enum Action {
     },
 }
 
+impl Cli {
+    /// Refuses options that a command would do nothing with. Clap could, but `--root` is for both.
+    fn check(&self) -> Result<(), clap::Error> {
+        if self.action.is_none() || self.options == Options::default() {
+            return Ok(());
+        }
+        let message = "a command takes no option but --root";
+        Err(Self::command().error(ErrorKind::ArgumentConflict, message))
+    }
+}
+
 /// The program. Clap ends it by itself for `--help`, `--version` (0) and wrong usage (2).
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(error) = cli.check() {
+        error.exit();
+    }
     let done = match &cli.action {
         None => configure(&cli.root, &cli.options),
         Some(Action::Cmdline) => cmdline(&cli.root),
@@ -140,16 +154,18 @@ fn cmdline(root: &Path) -> Result<()> {
 
 /// The words for a configuration, whose models are looked up.
 fn words(root: &Path, conf: &Conf) -> Result<Vec<String>> {
-    let model = match &conf.model {
-        Some(name) => Some(Model::find(root, name)?),
-        None => None,
+    let place = initramfs::place(root, conf)?;
+    let mut warn = |warning| eprintln!("llamux-setup: {warning}");
+    let model = match (&conf.model, place) {
+        // What llamux.service loads has a name.
+        (None, Place::Disk) => None,
+        _ => initramfs::model(root, conf, &mut warn)?,
     };
     let more: Vec<_> = conf
         .load
         .iter()
         .map(|name| Model::find(root, name))
         .collect::<Result<_>>()?;
-    let place = initramfs::place(root, conf)?;
     Ok(boot_loader::words(conf, model.as_ref(), place, &more))
 }
 
@@ -324,9 +340,10 @@ fn report(machine: &Machine, installed: &[Model], place: Place) -> String {
     }
     let width = rows.iter().map(|row| row.0.len()).max().unwrap_or(0);
     let mut text = format!(
-        "{} MiB of memory, {} processors {}, {}\n",
+        "{} MiB of memory, {} processor{} {}, {}\n",
         machine.memory_mb,
         machine.processors,
+        if machine.processors == 1 { "" } else { "s" },
         machine.processor,
         machine.instructions.about()
     );
@@ -365,7 +382,6 @@ mod tests {
     use crate::files::testing::Dir;
     use crate::machine::tests::{recorded, RECORDED};
     use anyhow::anyhow;
-    use clap::CommandFactory as _;
 
     /// A system of a recorded machine.
     fn system(name: &str, at: usize) -> Dir {
@@ -387,7 +403,15 @@ mod tests {
         Cli::command().debug_assert();
         assert!(Cli::try_parse_from(["llamux-setup", "--yes", "--dry-run"]).is_err());
         assert!(Cli::try_parse_from(["llamux-setup", "--in-initramfs", "yes"]).is_err());
-        assert!(Cli::try_parse_from(["llamux-setup", "cmdline", "--root", "/mnt"]).is_ok());
+        for (words, good) in [
+            ("llamux-setup cmdline --root /mnt", true),
+            ("llamux-setup --root /mnt cmdline", true),
+            ("llamux-setup --yes cmdline", false),
+            ("llamux-setup --model a head b c", false),
+        ] {
+            let cli = Cli::try_parse_from(words.split(' ')).unwrap();
+            assert_eq!(cli.check().is_ok(), good, "{words}");
+        }
     }
 
     #[test]
@@ -426,7 +450,11 @@ mod tests {
         dir.write("usr/lib/firmware/llamux/a.gguf", "GGUF");
         dir.write(conf::PATH, "# mine\n#MODEL=\nCMDLINE=quiet\n");
         run(&dir, &["--dry-run"]).unwrap();
-        assert_eq!(Conf::read(&dir.0).unwrap().model, None);
+        let conf = Conf::read(&dir.0).unwrap();
+        assert_eq!(conf.model, None);
+        // The only one that is installed is in the initramfs.
+        let all = words(&dir.0, &conf).unwrap().join(" ");
+        assert_eq!(all, "llamux_mem=192M llamux.model=a quiet");
         run(&dir, &["--yes"]).unwrap();
         let conf = Conf::read(&dir.0).unwrap();
         assert_eq!(conf.model.as_deref(), Some("a"));

@@ -41,6 +41,24 @@ pub fn place(root: &Path, conf: &Conf) -> Result<Place> {
     })
 }
 
+/// The model that is there at boot: the one that `llamux.conf` chooses, or the only one that is installed.
+pub fn model(root: &Path, conf: &Conf, warn: &mut dyn FnMut(String)) -> Result<Option<Model>> {
+    if let Some(name) = &conf.model {
+        return Model::find(root, name).map(Some);
+    }
+    let (mut models, complaints) = models::installed(root);
+    complaints.into_iter().for_each(warn);
+    if models.len() > 1 {
+        let names: Vec<_> = models.iter().map(|model| model.name.as_str()).collect();
+        bail!(
+            "several models are installed ({}), and none is chosen: set MODEL= in /etc/llamux.conf, or run \
+             llamux-setup",
+            names.join(", ")
+        );
+    }
+    Ok(models.pop())
+}
+
 /// The model of an initramfs, and where in it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -63,29 +81,13 @@ pub fn plan(
     if place == Place::Disk {
         return Ok(None);
     }
-    let model = match &conf.model {
-        Some(name) => Model::find(root, name)?,
-        None => {
-            let (mut models, complaints) = models::installed(root);
-            complaints.into_iter().for_each(&mut *warn);
-            match models.len() {
-                0 => {
-                    warn("no model is installed: the kernel will have none at boot. Install a package such as \
-                          llamux-model-smollm2"
-                        .to_owned());
-                    return Ok(None);
-                }
-                1 => models.remove(0),
-                _ => {
-                    let names: Vec<_> = models.iter().map(|model| model.name.as_str()).collect();
-                    bail!(
-                        "several models are installed ({}), and none is chosen: set MODEL= in /etc/llamux.conf, or \
-                         run llamux-setup",
-                        names.join(", ")
-                    );
-                }
-            }
-        }
+    let Some(model) = model(root, conf, warn)? else {
+        warn(
+            "no model is installed: the kernel will have none at boot. Install a package such as \
+             llamux-model-smollm2"
+                .to_owned(),
+        );
+        return Ok(None);
     };
     if place == Place::Head && model.files.len() > 1 {
         bail!(

@@ -10,6 +10,7 @@ mod image;
 mod kernel;
 mod loading;
 mod selftests;
+mod tools;
 
 use std::fs;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -32,6 +33,7 @@ use image::live_image;
 use kernel::{build_uml, build_x86_64, clippy_driver, kunit, without};
 use loading::{in_place_uml, in_place_x86_64, refusals, signatures};
 use selftests::{debug_uml, debug_x86_64, selftests, soak};
+use tools::{hook_uml, tools};
 
 /// Run all tests: the host's, and those of a booted system.
 #[derive(clap::Args)]
@@ -148,6 +150,12 @@ const STEPS: &[(&str, Level, Step)] = &[
         "x86_64 debug: KUnit and self-tests",
         Level::All,
         debug_x86_64,
+    ),
+    ("tools", Level::Full, tools),
+    (
+        "uml: a model by the hook of mkinitcpio",
+        Level::Full,
+        hook_uml,
     ),
     ("live image", Level::All, live_image),
     ("debian package of the kernel", Level::All, debian_kernel),

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! `cargo xtask tools`: lays what the package llamux-tools holds into a directory.
+//!
+//! `packaging/tools` has what is written by hand, where the package has it; programs, completions, and the pages
+//! of `llama` are made from the crates.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+
+use crate::context::Context;
+use crate::kernel::prepare;
+use crate::{lock, sh};
+
+const CARGO_DEB_VERSION: &str = "3.8.0";
+
+/// Lay the files of the package llamux-tools into a directory.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The directory that stands for the root of the system.
+    #[arg(long, value_name = "DIR")]
+    destdir: PathBuf,
+    /// Whose package it is: they differ in what makes their initramfs.
+    #[arg(long, value_enum, default_value_t = System::Arch)]
+    system: System,
+}
+
+/// A distribution that has such a package.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum System {
+    /// Arch, with mkinitcpio.
+    Arch,
+    /// Debian, with initramfs-tools.
+    Debian,
+}
+
+impl System {
+    /// What the other one has.
+    fn without(self) -> &'static str {
+        match self {
+            Self::Arch => "usr/share/initramfs-tools",
+            Self::Debian => "usr/lib/initcpio",
+        }
+    }
+
+    /// Where its zsh finds completions of packages.
+    fn zsh(self) -> &'static str {
+        match self {
+            Self::Arch => "zsh/site-functions",
+            Self::Debian => "zsh/vendor-completions",
+        }
+    }
+}
+
+/// Files of the checkout that are in the package under another name.
+const COPIES: &[(&str, &str)] = &[
+    (
+        "crates/llamux-kernel/include/uapi/linux/llamux.h",
+        "usr/include/linux/llamux.h",
+    ),
+    (
+        "crates/llamux-kernel/samples/llamux/llama.c",
+        "usr/share/doc/llamux-tools/examples/llama.c",
+    ),
+    (
+        "crates/llamux-sys/man/llama_command.2",
+        "usr/share/man/man2/llama_command.2",
+    ),
+    (
+        "LICENSES/MIT.txt",
+        "usr/share/licenses/llamux-tools/MIT.txt",
+    ),
+];
+
+/// What writes completions and pages: examples of the programs' crates.
+const GENERATORS: [&str; 2] = ["generate", "completions"];
+
+/// The command.
+pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
+    lay(cx, &args.destdir, args.system)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lays all files below `destdir`, with the modes that the package has.
+pub(crate) fn lay(cx: &Context, destdir: &Path, system: System) -> Result<()> {
+    let target_dir = cx.target_dir().join("tools");
+    fs::create_dir_all(&target_dir)?;
+    let _lock = lock::take(&target_dir.join("lock"))?;
+    build(cx, &target_dir)?;
+    let release = target_dir.join("release");
+    let made = target_dir.join("made");
+    if made.exists() {
+        fs::remove_dir_all(&made)?;
+    }
+    for generator in GENERATORS {
+        let mut generate = sh::cmd(release.join("examples").join(generator));
+        sh::run(generate.arg(&made))?;
+    }
+
+    for program in ["llama", "llamux-setup"] {
+        let to = Path::new("usr/bin").join(program);
+        install(&release.join(program), destdir, &to)?;
+    }
+    for file in prepare::files(&made)? {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let to = place(&name, system).with_context(|| format!("where does {name} belong?"))?;
+        install(&file, destdir, &to)?;
+    }
+    for (from, to) in COPIES {
+        install(&cx.root.join(from), destdir, Path::new(to))?;
+    }
+    let ours = cx.root.join("packaging/tools");
+    for file in prepare::files(&ours)? {
+        let to = file.strip_prefix(&ours)?;
+        if !to.starts_with(system.without()) {
+            install(&file, destdir, to)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the Debian package of the tools in `out`, and returns its file. `version` has the revision.
+pub(crate) fn deb(cx: &Context, version: &str, out: &Path) -> Result<PathBuf> {
+    let cargo_deb = cargo_deb(cx)?;
+    let dir = cx.target_dir().join("tools/deb");
+    if dir.exists() {
+        fs::remove_dir_all(&dir)?;
+    }
+    let root = dir.join("root");
+    lay(cx, &root, System::Debian)?;
+    // What cargo-deb packs is said in a manifest. This one is of a crate without code, so that the files come from
+    // one place, whatever packs them.
+    let mut assets = String::new();
+    for file in prepare::files(&root)? {
+        let mode = fs::metadata(&file)?.permissions().mode() & 0o777;
+        let to = file.strip_prefix(&root)?.to_string_lossy().into_owned();
+        assets += &format!(
+            "    [{:?}, {to:?}, \"{mode:o}\"],\n",
+            file.to_string_lossy()
+        );
+    }
+    let manifest = include_str!("../../packaging/deb-tools/Cargo.toml.in")
+        .replace(
+            "@SCRIPTS@",
+            &cx.root.join("packaging/deb-tools").to_string_lossy(),
+        )
+        .replace("@COPYING@", &cx.root.join("COPYING.md").to_string_lossy())
+        .replace("@ASSETS@", &assets);
+    fs::create_dir_all(dir.join("src"))?;
+    fs::write(dir.join("Cargo.toml"), manifest)?;
+    fs::write(dir.join("src/lib.rs"), "")?;
+    fs::create_dir_all(out)?;
+    let file = out.join(format!("llamux-tools_{version}_amd64.deb"));
+    let mut make = sh::cmd(cargo_deb);
+    make.current_dir(&dir)
+        .env("CARGO_TARGET_DIR", dir.join("target"))
+        .args([
+            "--no-build",
+            "--no-strip",
+            "--deb-version",
+            version,
+            "--output",
+        ])
+        .arg(&file);
+    sh::run(&mut make)?;
+    Ok(file)
+}
+
+/// cargo-deb, installed among the pipeline's own tools if it is not there.
+fn cargo_deb(cx: &Context) -> Result<PathBuf> {
+    let tools = cx.cache_dir("tools")?;
+    let program = tools.join("bin/cargo-deb");
+    if program.exists() {
+        return Ok(program);
+    }
+    eprintln!("tools: building cargo-deb {CARGO_DEB_VERSION}, about three minutes");
+    let mut install = sh::cmd("cargo");
+    install
+        .args([
+            "install",
+            "cargo-deb",
+            "--locked",
+            "--version",
+            CARGO_DEB_VERSION,
+        ])
+        .arg("--root")
+        .arg(&tools);
+    sh::run(&mut install)?;
+    Ok(program)
+}
+
+/// Builds programs that are the same wherever the checkout is, and what writes their pages.
+fn build(cx: &Context, target_dir: &Path) -> Result<()> {
+    let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    for (from, to) in [(Some(cx.root.clone()), "/llamux"), (home, "/cargo")] {
+        if let Some(from) = from {
+            flags += &format!(" --remap-path-prefix={}={to}", from.display());
+        }
+    }
+    let mut cargo = sh::cmd("cargo");
+    cargo
+        .current_dir(&cx.root)
+        .env("RUSTFLAGS", flags.trim_start())
+        .env("CARGO_TARGET_DIR", target_dir)
+        .args(["build", "--release", "--locked", "--quiet"])
+        .args(["--config", "profile.release.strip=true"])
+        .args(["--package", "llama-cli", "--package", "llamux-setup"])
+        .args(["--bins", "--examples"]);
+    sh::run(&mut cargo)
+}
+
+/// Where a page or a completion belongs.
+fn place(name: &str, system: System) -> Option<PathBuf> {
+    let share = Path::new("usr/share");
+    let (stem, suffix) = name.rsplit_once('.').unwrap_or((name, ""));
+    Some(match suffix {
+        "bash" => share.join("bash-completion/completions").join(stem),
+        "fish" => share.join("fish/vendor_completions.d").join(name),
+        "" if name.starts_with('_') => share.join(system.zsh()).join(name),
+        section if section.parse().is_ok_and(|n: u8| (1..=9).contains(&n)) => {
+            share.join(format!("man/man{section}")).join(name)
+        }
+        _ => return None,
+    })
+}
+
+/// Copies a file, with a mode that depends on nothing but whether it is a program.
+fn install(from: &Path, destdir: &Path, to: &Path) -> Result<()> {
+    let at = destdir.join(to);
+    let shown = || format!("cannot write {}", at.display());
+    let mut dir = destdir.to_owned();
+    for part in to.parent().into_iter().flat_map(Path::components) {
+        dir.push(part);
+        if !dir.is_dir() {
+            fs::create_dir_all(&dir).with_context(shown)?;
+            fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).with_context(shown)?;
+        }
+    }
+    let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    let program = fs::metadata(from)?.permissions().mode() & 0o111 != 0;
+    fs::write(&at, bytes).with_context(shown)?;
+    let mode = if program { 0o755 } else { 0o644 };
+    fs::set_permissions(&at, fs::Permissions::from_mode(mode)).with_context(shown)
+}
