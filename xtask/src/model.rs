@@ -141,6 +141,17 @@ pub(crate) fn find(cx: &Context, name: Option<&str>) -> Result<Model> {
     Ok(model)
 }
 
+/// The known models, whether or not they are here.
+pub(crate) fn known(cx: &Context) -> Result<Vec<Model>> {
+    let known: Known = cx.config("models.toml")?;
+    let model = |spec: ModelSpec| Model {
+        file: file_of(cx, &spec.name),
+        name: spec.name,
+        bytes: spec.bytes,
+    };
+    Ok(known.model.into_iter().map(model).collect())
+}
+
 /// The default model, and the other known ones that are here.
 pub(crate) fn here(cx: &Context) -> Result<Vec<Model>> {
     let known: Known = cx.config("models.toml")?;

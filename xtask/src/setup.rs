@@ -197,6 +197,12 @@ const FOR_IMAGES: &[Need] = &[
         &["libisoburn", "mtools", "grub"],
     ),
     need(
+        "shellcheck, for the scripts of the installation image",
+        programs!("shellcheck"),
+        &["shellcheck"],
+        &["shellcheck"],
+    ),
+    need(
         "UEFI for QEMU",
         |_| crate::iso::has_uefi(),
         &["ovmf"],
@@ -375,7 +381,7 @@ fn install_bindgen(cx: &Context) -> Result<()> {
 }
 
 /// The program by itself for root, by sudo for others.
-fn as_root(program: &str) -> Result<Command> {
+pub(crate) fn as_root(program: &str) -> Result<Command> {
     if rustix::process::geteuid().is_root() {
         let mut command = sh::cmd(program);
         command.env("DEBIAN_FRONTEND", "noninteractive");

@@ -2,9 +2,11 @@
 
 //! `cargo xtask iso`: images that boot by themselves.
 
+pub(crate) mod arch;
 pub(crate) mod guest;
 mod image;
 pub(crate) mod live;
+mod profile;
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,26 +21,35 @@ use crate::setup::{self, Purpose};
 
 /// Make an image that boots from a disc or a USB stick, by BIOS and by UEFI.
 ///
-/// It has the kernel with the drivers of real machines, the model, `llama`, and busybox's tools, and leaves the
-/// machine's disks alone. To put it on a stick: `dd if=FILE of=/dev/STICK bs=4M conv=fsync`. Secure Boot must be
-/// off.
+/// Without --live it is the installation image, Arch Linux with our kernel, of archiso-profile/. That is checked first,
+/// which works everywhere; archiso's mkarchiso makes the image, on Arch.
+///
+/// With --live it is made of nothing but this checkout. It has the kernel with the drivers of real machines, the model,
+/// `llama`, and busybox's tools, and leaves the machine's disks alone.
+///
+/// To put an image on a stick: `dd if=FILE of=/dev/STICK bs=4M conv=fsync`. Secure Boot must be off.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The image that is made of nothing but this checkout: there is no other kind yet.
-    #[arg(long, required = true)]
+    /// The image that is made of nothing but this checkout.
+    #[arg(long)]
     live: bool,
     /// A model of configs/models.toml, or a GGUF file.
-    #[arg(long, value_name = "NAME|FILE")]
+    #[arg(long, value_name = "NAME|FILE", requires = "live")]
     model: Option<String>,
-    /// Where the image goes [default: target/llamux/llamux-live-MODEL.iso].
+    /// Where the image goes [default: target/llamux/llamux-live-MODEL.iso, or target/llamux/archiso/out].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    arch: arch::Options,
     #[command(flatten)]
     source: Source,
 }
 
 /// The command.
 pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
+    if !args.live {
+        return arch::main(cx, &args.arch, args.output.as_deref());
+    }
     setup::ensure_for(cx, Purpose::Images)?;
     let model = model::find(cx, args.model.as_deref())?;
     let image = live::make(cx, &args.source, &model, args.output.as_deref())?;

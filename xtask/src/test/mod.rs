@@ -9,6 +9,7 @@ mod host;
 mod image;
 mod kernel;
 mod loading;
+mod profile;
 mod selftests;
 mod tools;
 
@@ -32,6 +33,7 @@ use host::{clippy, format, fuzz, host, patch_series};
 use image::live_image;
 use kernel::{build_uml, build_x86_64, clippy_driver, kunit, without};
 use loading::{in_place_uml, in_place_x86_64, refusals, signatures};
+use profile::archiso_profile;
 use selftests::{debug_uml, debug_x86_64, selftests, soak};
 use tools::{hook_uml, tools};
 
@@ -119,6 +121,11 @@ const STEPS: &[(&str, Level, Step)] = &[
     ("clippy", Level::Quick, clippy),
     ("host tests", Level::Quick, host),
     ("patch series", Level::Quick, patch_series),
+    (
+        "archiso profile and installer",
+        Level::Quick,
+        archiso_profile,
+    ),
     ("fuzzing", Level::Full, fuzz),
     ("uml: build and object check", Level::Full, build_uml),
     ("uml: KUnit", Level::Full, kunit),
