@@ -14,13 +14,17 @@ use std::io::BufWriter;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{bail, Context as _, Result};
 
+use super::guest::{Firmware, Guest, Medium, Pc};
 use super::profile::{self, Facts, Mistake};
+use super::{image, live};
 use crate::context::Context;
+use crate::kernel::{build, Source, Variant};
 use crate::model::{self, Model};
-use crate::{disk, download, initramfs, setup, sh};
+use crate::{disk, download, initramfs, lock, run, setup, sh};
 
 /// The oldest archiso whose profiles are like ours.
 const ARCHISO: u32 = 88;
@@ -310,6 +314,73 @@ fn newest(dir: &Path) -> Result<PathBuf> {
     images
         .max_by_key(date)
         .with_context(|| format!("mkarchiso left no image in {}", dir.display()))
+}
+
+/// Makes an image with the profile's menu for UEFI, boots its entry for the serial port, and runs a command there.
+///
+/// What only mkarchiso can make is another system, which is the live image's, and any model may stand for the
+/// entry's. The entry itself is as it is: its paths, its two initrds in their order, and its command line.
+pub(crate) fn exec(
+    cx: &Context,
+    source: &Source,
+    model: &Model,
+    firmware: Firmware,
+    command: &str,
+) -> Result<String> {
+    let dir = cx.root.join("target/llamux/archiso-entry");
+    fs::create_dir_all(&dir)?;
+    let (kernel, llama) = {
+        let _lock = lock::take(&cx.cache.join("kernel.lock"))?;
+        (
+            build::build(cx, source, Variant::PC)?.image,
+            run::llama(cx)?,
+        )
+    };
+    let system = dir.join("system.img");
+    initramfs::live(&[("usr/bin/llama".to_owned(), llama)], None, &system)?;
+    let menu = dir.join("grub.cfg");
+    let text = fs::read_to_string(cx.root.join("archiso-profile/grub/grub.cfg"))?;
+    let text = text
+        .replace("%INSTALL_DIR%", "llamux")
+        .replace("%ARCH%", "x86_64")
+        .replace("%ARCHISO_UUID%", "2026-01-01-00-00-00-00");
+    fs::write(&menu, text)?;
+    let boot = |name: &str| format!("llamux/boot/x86_64/{name}");
+    let mut files = vec![
+        ("boot/grub/grub.cfg".to_owned(), menu),
+        // By which GRUB finds the volume.
+        ("llamux/vmlinuz".to_owned(), kernel.clone()),
+        (boot("vmlinuz-linux-llamux"), kernel),
+        (boot("initramfs-linux-llamux.img"), system),
+    ];
+    for (file, name) in profile::parts(&cx.root.join("archiso-profile"))? {
+        let part = dir.join(&file);
+        let out = BufWriter::with_capacity(1 << 20, File::create(&part)?);
+        initramfs::in_place(out, &name, File::open(&model.file)?, model.bytes, 0)?;
+        files.push((boot(&file), part));
+    }
+    let image = dir.join("entry.iso");
+    image::write(&dir.join("image"), &files, &image)?;
+    let pc = Pc {
+        image: &image,
+        firmware,
+        medium: Medium::Stick,
+        memory_mb: 2048,
+        dir: &dir,
+    };
+    let mut guest = Guest::start(pc.command()?)?;
+    let limit = Duration::from_secs(600);
+    guest.wait_for("serial port", limit)?;
+    guest.send("r")?;
+    guest.wait_for(live::PROMPT, limit)?;
+    guest.send("stty cols 999\n")?;
+    guest.wait_for(live::PROMPT, limit)?;
+    let output = guest.run(command, limit)?;
+    guest.wait_for(live::PROMPT, limit)?;
+    guest.send("poweroff\n")?;
+    guest.wait_until_off(limit)?;
+    fs::remove_dir_all(&dir)?;
+    Ok(output)
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ const MENU: &str = include_str!("../../assets/live/grub.cfg");
 const IN_PLACE: u64 = 512 << 20;
 
 /// What the shell asks with, in root's directory.
-const PROMPT: &str = "llamux:/root#";
+pub(super) const PROMPT: &str = "llamux:/root#";
 
 fn in_place(model: &Model) -> bool {
     model.bytes <= IN_PLACE

@@ -33,7 +33,7 @@ use host::{clippy, format, fuzz, host, patch_series};
 use image::live_image;
 use kernel::{build_uml, build_x86_64, clippy_driver, kunit, without};
 use loading::{in_place_uml, in_place_x86_64, refusals, signatures};
-use profile::archiso_profile;
+use profile::{archiso_entry, archiso_profile};
 use selftests::{debug_uml, debug_x86_64, selftests, soak};
 use tools::{hook_uml, tools};
 
@@ -163,6 +163,11 @@ const STEPS: &[(&str, Level, Step)] = &[
         "uml: a model by the hook of mkinitcpio",
         Level::Full,
         hook_uml,
+    ),
+    (
+        "an entry of the installation image",
+        Level::All,
+        archiso_entry,
     ),
     ("live image", Level::All, live_image),
     ("debian package of the kernel", Level::All, debian_kernel),

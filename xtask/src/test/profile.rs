@@ -4,9 +4,12 @@
 
 use anyhow::{anyhow, Context as _, Result};
 
+use super::answers::{compare, script, PROMPTS};
 use super::{Found, Lab};
 use crate::iso::arch;
-use crate::sh;
+use crate::iso::guest::Firmware;
+use crate::setup::{self, Purpose};
+use crate::{model, sh};
 
 /// Nothing is wrong with the profile, and llamux-install passes its own tests. That mistakes are found is for the
 /// unit tests of the check.
@@ -45,5 +48,30 @@ pub(super) fn archiso_profile(lab: &Lab<'_>) -> Result<Found> {
     }
     let all = output.status.success().then_some(());
     found.test("llamux-install", all.with_context(|| said.into_owned()));
+    Ok(found)
+}
+
+/// The entries boot: GRUB reads the profile's menu, and the model of the entry is used where its initrd lies.
+pub(super) fn archiso_entry(lab: &Lab<'_>) -> Result<Found> {
+    setup::ensure_for(lab.cx, Purpose::Images)?;
+    let model = model::find(lab.cx, None)?;
+    let asked = (&PROMPTS[..1], 8);
+    let script = format!(
+        "cat /proc/llamux/status; echo; {}",
+        script(asked.0, asked.1)
+    );
+    let said = arch::exec(lab.cx, lab.source, &model, Firmware::Uefi, &script)?;
+    // Lines of a serial port.
+    let said = said.replace('\r', "");
+    let said = said.split_once("\n\n");
+    let (status, answers) = said.context("there is no status")?;
+    let mut found = compare(lab, &model, asked, answers)?;
+    for line in ["weights: in place", "tinyllama-1.1b.gguf"] {
+        let there = status.contains(line).then_some(());
+        found.test(
+            line,
+            there.with_context(|| format!("the status is\n{status}")),
+        );
+    }
     Ok(found)
 }
