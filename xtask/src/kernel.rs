@@ -8,6 +8,7 @@ pub(crate) mod fetch;
 pub(crate) mod objects;
 pub(crate) mod prepare;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ use clap::{Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use crate::context::Context;
-use crate::{lock, setup};
+use crate::{lock, setup, sh};
 
 /// Fetch, patch, configure and build the kernel.
 #[derive(clap::Args)]
@@ -33,8 +34,10 @@ enum Step {
     Prepare(Source),
     /// Make the build directory's .config and check it.
     Config(BuildArgs),
-    /// Build the kernel and check its objects.
+    /// Build the kernel and check its objects. Prints where.
     Build(BuildArgs),
+    /// Run make in the build directory, as a build does: `cargo xtask kernel make -- menuconfig`.
+    Make(MakeArgs),
 }
 
 /// Which kernel source.
@@ -43,6 +46,18 @@ pub(crate) struct Source {
     /// Use this archive of Linux 7.3 instead of the pinned one.
     #[arg(long, value_name = "FILE")]
     pub(crate) tarball: Option<PathBuf>,
+    /// A configuration of the user's.
+    #[arg(skip)]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct MakeArgs {
+    #[command(flatten)]
+    build: BuildArgs,
+    /// What to make, and variables.
+    #[arg(last = true, required = true)]
+    words: Vec<OsString>,
 }
 
 #[derive(clap::Args)]
@@ -65,6 +80,9 @@ struct BuildArgs {
     /// Compile the kernel's Rust code with clippy, where there is one for its compiler.
     #[arg(long)]
     clippy: bool,
+    /// Configure as this file does, such as /proc/config.gz: it counts more than configs/, but for what Llamux needs.
+    #[arg(long, value_name = "FILE", requires = "pc")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     source: Source,
 }
@@ -158,7 +176,7 @@ pub(crate) struct Pinned {
 
 /// The command.
 pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
-    setup::ensure(cx)?;
+    setup::ensure_kernel(cx)?;
     let _lock = lock::take(&cx.cache.join("kernel.lock"))?;
     match &args.step {
         Step::Fetch(source) => {
@@ -174,22 +192,37 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
             eprintln!("kernel: the prepared tree is {}", tree.dir.display());
         }
         Step::Config(args) => {
-            let tree = prepare::tree(cx, &args.source)?;
+            let tree = prepare::tree(cx, &args.source())?;
             let build = config::configure(cx, &tree, args.variant())?;
             eprintln!("kernel: configured {}", build.dir.display());
         }
         Step::Build(args) => {
-            if args.modules {
-                build::modules(cx, &args.source)?;
+            let kernel = if args.modules {
+                build::modules(cx, &args.source())?
             } else {
-                build::build(cx, &args.source, args.variant())?;
-            }
+                build::build(cx, &args.source(), args.variant())?
+            };
+            println!("{}", kernel.build.display());
+        }
+        Step::Make(args) => {
+            let tree = prepare::tree(cx, &args.build.source())?;
+            let build = config::configure(cx, &tree, args.build.variant())?;
+            let mut make = build.make();
+            make.arg(format!("-j{}", build::jobs())).args(&args.words);
+            sh::run(&mut make)?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 impl BuildArgs {
+    fn source(&self) -> Source {
+        Source {
+            config: self.config.clone(),
+            ..self.source.clone()
+        }
+    }
+
     fn variant(&self) -> Variant {
         let flavour = match (self.debug, self.without_llamux, self.clippy) {
             // No other target has real machines.

@@ -144,6 +144,16 @@ const NEEDS: &[Need] = &[
         &["curl", "gnupg"],
     ),
     need(
+        "pip, and venv",
+        |_| pip_works(),
+        &["python3", "python3-pip", "python3-venv"],
+        &["python", "python-pip"],
+    ),
+];
+
+/// What most commands need besides: a machine, and a system for it.
+const FOR_BOOTS: &[Need] = &[
+    need(
         "qemu-system-x86_64",
         programs!("qemu-system-x86_64"),
         &["qemu-system-x86"],
@@ -155,12 +165,6 @@ const NEEDS: &[Need] = &[
         &["busybox-static"],
         &["busybox"],
     ),
-    need(
-        "pip, and venv",
-        |_| pip_works(),
-        &["python3", "python3-pip", "python3-venv"],
-        &["python", "python-pip"],
-    ),
 ];
 
 /// What only some commands need.
@@ -168,16 +172,19 @@ const NEEDS: &[Need] = &[
 pub(crate) enum Purpose {
     /// Images that boot by themselves, and trying them.
     Images,
+    /// Packages for pacman.
+    Packages,
     /// Debian packages, and trying them.
     Debian,
 }
 
 impl Purpose {
-    const ALL: [Self; 2] = [Self::Images, Self::Debian];
+    const ALL: [Self; 3] = [Self::Images, Self::Packages, Self::Debian];
 
     const fn needs(self) -> &'static [Need] {
         match self {
             Self::Images => FOR_IMAGES,
+            Self::Packages => FOR_PACKAGES,
             Self::Debian => FOR_DEBIAN,
         }
     }
@@ -249,6 +256,33 @@ const FOR_TESTS: &[Need] = &[
     ),
 ];
 
+const FOR_PACKAGES: &[Need] = &[
+    need(
+        "makepkg, pacman, repo-add, bsdtar, fakeroot, zstd",
+        programs!("makepkg", "pacman", "repo-add", "bsdtar", "fakeroot", "zstd"),
+        &[
+            "makepkg",
+            "pacman-package-manager",
+            "libarchive-tools",
+            "fakeroot",
+            "zstd",
+        ],
+        &["base-devel", "pacman", "libarchive", "fakeroot", "zstd"],
+    ),
+    need(
+        "bubblewrap (for builds that root starts)",
+        |_| !rustix::process::geteuid().is_root() || sh::has("bwrap"),
+        &["bubblewrap"],
+        &["bubblewrap"],
+    ),
+];
+
+/// Everything that any command needs.
+fn all() -> impl Iterator<Item = &'static Need> {
+    let more = Purpose::ALL.into_iter().flat_map(Purpose::needs);
+    NEEDS.iter().chain(FOR_BOOTS).chain(FOR_TESTS).chain(more)
+}
+
 /// The systems that packages are known for.
 #[derive(Clone, Copy)]
 enum System {
@@ -259,11 +293,7 @@ enum System {
 
 /// The command.
 pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
-    let more = Purpose::ALL
-        .into_iter()
-        .flat_map(Purpose::needs)
-        .chain(FOR_TESTS);
-    let missing = missing(cx, NEEDS.iter().chain(more));
+    let missing = missing(cx, all());
     if missing.is_empty() {
         report(cx)?;
         return Ok(ExitCode::SUCCESS);
@@ -279,14 +309,25 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Called by whatever builds: installs what is missing, and is silent if nothing is.
+/// Called by whatever builds and boots: installs what is missing, and is silent if nothing is.
 pub(crate) fn ensure(cx: &Context) -> Result<()> {
+    ensure_all(cx, &missing(cx, NEEDS.iter().chain(FOR_BOOTS)))
+}
+
+/// The same for what only builds the kernel.
+pub(crate) fn ensure_kernel(cx: &Context) -> Result<()> {
     ensure_all(cx, &missing(cx, NEEDS))
 }
 
 /// The same for what a purpose needs besides.
 pub(crate) fn ensure_for(cx: &Context, purpose: Purpose) -> Result<()> {
-    ensure_all(cx, &missing(cx, NEEDS.iter().chain(purpose.needs())))
+    // Who makes packages boots them elsewhere.
+    let boots = match purpose {
+        Purpose::Packages => &[],
+        _ => FOR_BOOTS,
+    };
+    let needs = NEEDS.iter().chain(boots).chain(purpose.needs());
+    ensure_all(cx, &missing(cx, needs))
 }
 
 fn ensure_all(cx: &Context, missing: &[&Need]) -> Result<()> {
@@ -411,6 +452,17 @@ fn system() -> Option<System> {
     }
 }
 
+/// Whether pacman knows what is installed here.
+pub(crate) fn is_arch() -> bool {
+    matches!(system(), Some(System::Arch))
+}
+
+/// The packages that a build of the kernel takes on Arch.
+#[cfg(test)]
+pub(crate) fn arch_packages_for_kernel() -> impl Iterator<Item = &'static str> {
+    NEEDS.iter().flat_map(|need| need.arch).copied()
+}
+
 /// A busybox that needs no library, for the initramfs.
 pub(crate) fn busybox() -> Option<std::path::PathBuf> {
     let found = [
@@ -463,11 +515,7 @@ mod tests {
 
     #[test]
     fn every_need_can_be_installed_everywhere() {
-        let more = Purpose::ALL
-            .into_iter()
-            .flat_map(Purpose::needs)
-            .chain(FOR_TESTS);
-        for need in NEEDS.iter().chain(more) {
+        for need in all() {
             assert!(
                 !need.debian13.is_empty() && !need.arch.is_empty(),
                 "{}",

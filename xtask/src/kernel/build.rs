@@ -156,7 +156,7 @@ fn state(cx: &Context, tree: &prepare::Tree, variant: Variant) -> Result<String>
 }
 
 /// How many jobs make may run: all processors, or `$LLAMUX_JOBS`.
-fn jobs() -> usize {
+pub(crate) fn jobs() -> usize {
     std::env::var("LLAMUX_JOBS")
         .ok()
         .and_then(|jobs| jobs.parse().ok())

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
 //! The kernel's configuration: a base, the fragments of `configs/`, and a check that each requested option really
-//! is as requested. The base is `allnoconfig`, and for PCs the kernel's own configuration of them.
+//! is as requested. The base is `allnoconfig`, and for PCs the kernel's own configuration of them, or one of the user's,
+//! which then counts more than the fragments but for what Llamux itself needs.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::iter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{bail, Context as _, Result};
@@ -58,9 +59,44 @@ impl Build {
     }
 }
 
-/// The configuration in the kernel's tree that a variant begins with, if it is not `allnoconfig`.
-fn base(variant: Variant) -> Option<&'static str> {
-    (variant.flavour == Flavour::Pc).then_some("arch/x86/configs/x86_64_defconfig")
+/// Options besides those of `common.config` that no configuration of the user's may change: what the packages are
+/// called by and made of.
+const OF_PACKAGES: [&str; 3] = ["LOCALVERSION", "LOCALVERSION_AUTO", "MODULES"];
+/// Options of `common.config` that are one of several to choose from, any of which will do.
+const OF_CHOICES: [&str; 1] = ["NO_HZ_IDLE"];
+/// Options that name files where the user's configuration was made.
+const OF_PLACES: [&str; 2] = ["SYSTEM_TRUSTED_KEYS", "SYSTEM_REVOCATION_KEYS"];
+
+/// What is requested where the user has a configuration, and what of it must not be refused.
+fn with_users(user: &str, texts: &[String]) -> Result<[BTreeMap<String, String>; 2]> {
+    let mut requested = merge(texts.iter().map(String::as_str))?;
+    let common = merge(texts.iter().map(String::as_str).take(1))?;
+    let needed = |name: &str, value: &str| {
+        let as_common = common.get(name).is_some_and(|common| common == value);
+        OF_PACKAGES.contains(&name) || as_common && !OF_CHOICES.contains(&name)
+    };
+    let mut needs = requested.clone();
+    needs.retain(|name, value| needed(name, value));
+    let mut user = merge(iter::once(user))?;
+    user.retain(|name, _| !OF_PLACES.contains(&name.as_str()));
+    requested.extend(user);
+    requested.extend(needs.clone());
+    Ok([requested, needs])
+}
+
+/// A configuration, which `/proc/config.gz` has compressed.
+fn read(path: &Path) -> Result<String> {
+    let bytes =
+        fs::read(path).with_context(|| format!("there is no configuration {}", path.display()))?;
+    let text = if bytes.starts_with(&[0x1f, 0x8b]) {
+        sh::read(sh::cmd("gzip").args(["-d", "-c"]).arg(path))?
+    } else {
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    if !text.lines().any(|line| line.starts_with("CONFIG_")) {
+        bail!("{} is no configuration of a kernel", path.display());
+    }
+    Ok(text)
 }
 
 /// The fragments of a variant in the order in which they count.
@@ -87,16 +123,16 @@ pub(crate) fn configure(cx: &Context, tree: &Tree, variant: Variant) -> Result<B
         let path = cx.root.join("configs").join(name);
         texts.push(fs::read_to_string(&path).with_context(|| format!("no {}", path.display()))?);
     }
-    let wanted = merge(texts.iter().map(String::as_str))?;
-    let (goal, requested) = match base(variant) {
-        None => ("allnoconfig", wanted.clone()),
-        Some(base) => {
-            let path = tree.dir.join(base);
-            let base =
-                fs::read_to_string(&path).with_context(|| format!("no {}", path.display()))?;
+    let fragments = merge(texts.iter().map(String::as_str))?;
+    let (goal, [requested, wanted]) = match (&tree.config, variant.flavour) {
+        (Some(user), _) => ("alldefconfig", with_users(&read(user)?, &texts)?),
+        (None, Flavour::Pc) => {
+            let base = read(&tree.dir.join("arch/x86/configs/x86_64_defconfig"))?;
             let all = iter::once(&base).chain(&texts);
-            ("alldefconfig", merge(all.map(String::as_str))?)
+            let requested = merge(all.map(String::as_str))?;
+            ("alldefconfig", [requested, fragments])
         }
+        (None, _) => ("allnoconfig", [fragments.clone(), fragments]),
     };
 
     let key = format!("{}\n{identity}\n{requested:?}", tree.pristine.id);
@@ -231,5 +267,42 @@ mod tests {
             ["CONFIG_A=n", "CONFIG_C=8"]
         );
         merge(["CONFIG A=y\n"].into_iter()).unwrap_err();
+    }
+
+    #[test]
+    fn the_users_options_count_but_for_what_is_needed() {
+        let texts = [
+            "CONFIG_RUST=y\nCONFIG_NR_CPUS=8\nCONFIG_NO_HZ_IDLE=y\n",
+            "CONFIG_ACPI=y\n",
+            "CONFIG_NR_CPUS=512\nCONFIG_MODULES=y\nCONFIG_USB=m\n",
+        ]
+        .map(str::to_owned);
+        let user = "# CONFIG_RUST is not set\nCONFIG_NR_CPUS=320\nCONFIG_USB=y\n\
+                    # CONFIG_MODULES is not set\nCONFIG_SYSTEM_TRUSTED_KEYS=\"there.pem\"\n";
+        let [requested, needed] = with_users(user, &texts).unwrap();
+        let expected = [
+            ("ACPI", "y"),
+            ("MODULES", "y"),
+            ("NO_HZ_IDLE", "y"),
+            ("NR_CPUS", "320"),
+            ("RUST", "y"),
+            ("USB", "y"),
+        ];
+        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        assert_eq!(requested, expected.map(own).into());
+        assert_eq!(needed, [("MODULES", "y"), ("RUST", "y")].map(own).into());
+    }
+
+    #[test]
+    fn a_base_may_be_compressed_and_must_be_a_configuration() {
+        let file = std::env::temp_dir().join(format!("xtask-config-{}", std::process::id()));
+        fs::write(&file, "# Linux\nCONFIG_A=y\n").unwrap();
+        assert_eq!(read(&file).unwrap(), "# Linux\nCONFIG_A=y\n");
+        sh::read(sh::cmd("gzip").arg(&file)).unwrap();
+        let packed = file.with_extension("gz");
+        assert_eq!(read(&packed).unwrap(), "# Linux\nCONFIG_A=y\n");
+        fs::write(&packed, "nothing of that kind\n").unwrap();
+        read(&packed).unwrap_err();
+        fs::remove_file(packed).unwrap();
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Tree {
     pub(crate) pristine: fetch::Pristine,
     /// What was laid into it: the path in the tree, and the file it comes from.
     pub(crate) laid: BTreeMap<PathBuf, PathBuf>,
+    /// A configuration of the user's.
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// Where the crates go. What is compiled on both sides is laid beside the driver that uses it.
@@ -96,6 +98,7 @@ pub(crate) fn tree(cx: &Context, source: &Source) -> Result<Tree> {
         dir,
         pristine,
         laid,
+        config: source.config.clone(),
     })
 }
 
