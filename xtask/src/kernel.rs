@@ -170,8 +170,16 @@ pub(crate) struct Pinned {
     pub(crate) version: String,
     pub(crate) series: String,
     pub(crate) source: Vec<fetch::SourceSpec>,
+    pub(crate) package: PackageSpec,
     #[serde(default)]
     pub(crate) steps: std::collections::BTreeMap<String, u64>,
+}
+
+/// What the version of packages has besides that of Linux.
+#[derive(Deserialize)]
+pub(crate) struct PackageSpec {
+    pub(crate) release: String,
+    pub(crate) pkgrel: u32,
 }
 
 /// The command.

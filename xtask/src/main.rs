@@ -16,6 +16,7 @@ mod kernel;
 mod lock;
 mod machine;
 mod model;
+mod package;
 mod progress;
 mod run;
 mod series;
@@ -53,6 +54,7 @@ enum Task {
     Bench(bench::Args),
     Iso(iso::Args),
     Tools(tools::Args),
+    Package(package::Args),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::main(&cx, &args),
         Task::Iso(args) => iso::main(&cx, &args),
         Task::Tools(args) => tools::main(&cx, &args),
+        Task::Package(args) => package::main(&cx, &args),
     });
     match done {
         Ok(code) => code,

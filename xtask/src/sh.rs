@@ -22,6 +22,10 @@ pub(crate) fn cmd(program: impl AsRef<OsStr>) -> Command {
         "CARGO_PKG_NAME",
         "RUST_RECURSION_COUNT",
     ] {
+        // Under fakeroot, which makepkg packs in, its library is found by that path.
+        if name == "LD_LIBRARY_PATH" && std::env::var_os("FAKEROOTKEY").is_some() {
+            continue;
+        }
         command.env_remove(name);
     }
     command

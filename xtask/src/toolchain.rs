@@ -16,6 +16,10 @@ const LLVM_MIN: u32 = 17;
 const RUSTC_MIN: (u32, u32, u32) = (1, 85, 0);
 const BINDGEN_MIN: (u32, u32, u32) = (0, 71, 1);
 
+/// The date that all that is built has, and the same in seconds: the same source gives the same bytes.
+const BUILD_DATE: &str = "2026-01-01";
+pub(crate) const SOURCE_DATE_EPOCH: u64 = 1_767_225_600;
+
 /// What `make` is given.
 pub(crate) struct Toolchain {
     pub(crate) llvm: Llvm,
@@ -95,7 +99,7 @@ impl Toolchain {
             format!("BINDGEN={}", self.bindgen.display()),
             "KBUILD_BUILD_USER=llamux".to_owned(),
             "KBUILD_BUILD_HOST=llamux".to_owned(),
-            "KBUILD_BUILD_TIMESTAMP=2026-01-01".to_owned(),
+            format!("KBUILD_BUILD_TIMESTAMP={BUILD_DATE}"),
             "KBUILD_BUILD_VERSION=1".to_owned(),
         ];
         if let Some(clippy) = self.rustc.clippy_driver() {

@@ -9,6 +9,7 @@ mod host;
 mod image;
 mod kernel;
 mod loading;
+mod packages;
 mod profile;
 mod selftests;
 mod tools;
@@ -33,6 +34,7 @@ use host::{clippy, format, fuzz, host, patch_series};
 use image::live_image;
 use kernel::{build_uml, build_x86_64, clippy_driver, kunit, without};
 use loading::{in_place_uml, in_place_x86_64, refusals, signatures};
+use packages::{kernel_packages, packages};
 use profile::{archiso_entry, archiso_profile};
 use selftests::{debug_uml, debug_x86_64, selftests, soak};
 use tools::{hook_uml, tools};
@@ -170,6 +172,8 @@ const STEPS: &[(&str, Level, Step)] = &[
         archiso_entry,
     ),
     ("live image", Level::All, live_image),
+    ("packages", Level::Full, packages),
+    ("packages of the kernel", Level::All, kernel_packages),
     ("debian package of the kernel", Level::All, debian_kernel),
     ("uml without Llamux: build", Level::All, without),
 ];
