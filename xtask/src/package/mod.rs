@@ -15,11 +15,12 @@ use clap::ValueEnum;
 use crate::context::Context;
 use crate::kernel::{build, Pinned, Source};
 use crate::setup::{self, Purpose};
-use crate::{disk, lock, model};
+use crate::{deb, disk, lock, model, tools};
 
 /// Make packages of the kernel, the tools and the models, and a repository of them.
 ///
-/// The packages are Arch's, made by the real makepkg, on Debian too. Without --only it makes all of them but for those
+/// The packages are Arch's, made by the real makepkg, on Debian too, or with --format deb Debian's, of the kernel
+/// and the tools. Without --only it makes all of them but for those
 /// of models that cannot be fetched here, which it names. Root's build runs without root's rights. The repository
 /// is one for /etc/pacman.conf: what to write there is said at the end.
 #[derive(clap::Args)]
@@ -27,7 +28,7 @@ pub(crate) struct Args {
     /// Only this package; may be given several times.
     #[arg(long, value_name = "NAME", value_parser = Package::parser())]
     only: Vec<&'static Package>,
-    /// The directory of the repository [default: target/llamux/repo].
+    /// The directory of the repository, or of Debian's packages [default: target/llamux/repo, target/llamux/deb].
     #[arg(long, value_name = "DIR")]
     repo: Option<PathBuf>,
     /// Sign the packages and the repository with this key of yours in GnuPG.
@@ -49,6 +50,8 @@ pub(crate) struct Args {
 enum Format {
     /// Arch's, in a repository.
     Pacman,
+    /// Debian's, of the kernel and the tools, in a directory.
+    Deb,
 }
 
 /// One of our packages.
@@ -122,9 +125,42 @@ pub(crate) fn repo(cx: &Context) -> PathBuf {
     cx.root.join("target/llamux/repo")
 }
 
+/// Makes those of Debian's packages that are asked for, and returns their files.
+fn debian(cx: &Context, order: &Order<'_>) -> Result<Vec<PathBuf>> {
+    if order.sign.is_some() {
+        bail!("--sign is for repositories of pacman's: Debian's packages have no signatures of their own");
+    }
+    let wanted = |content| {
+        order.only.is_empty() || order.only.iter().any(|package| package.content == content)
+    };
+    let models = |package: &&&Package| matches!(package.content, Content::Model(_));
+    if let Some(package) = order.only.iter().find(models) {
+        bail!(
+            "there is no {} for Debian: put the model into /usr/lib/firmware/llamux",
+            package.name
+        );
+    }
+    setup::ensure_for(cx, Purpose::Debian)?;
+    let mut made = Vec::new();
+    if wanted(Content::Kernel) {
+        made.extend(deb::kernel(cx, order.source, order.repo)?);
+    }
+    if wanted(Content::Tools) {
+        let pinned: Pinned = cx.config("kernel.toml")?;
+        let package = &pinned.package;
+        let version = format!("{}.{}-{}", pinned.version, package.release, package.pkgrel);
+        made.push(tools::deb(cx, &version, order.repo)?);
+    }
+    Ok(made)
+}
+
 /// The command.
 pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
-    let repo = args.repo.clone().unwrap_or_else(|| repo(cx));
+    let repo = match (&args.repo, args.format) {
+        (Some(dir), _) => dir.clone(),
+        (None, Format::Pacman) => repo(cx),
+        (None, Format::Deb) => cx.root.join("target/llamux/deb"),
+    };
     let source = Source {
         config: args.config.clone(),
         ..args.source.clone()
@@ -142,6 +178,11 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
                 println!("{}", package.display());
             }
             eprint!("{}", pacman::how_to_use(&order)?);
+        }
+        Format::Deb => {
+            for package in debian(cx, &order)? {
+                println!("{}", package.display());
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
