@@ -190,6 +190,13 @@ impl Purpose {
     }
 }
 
+const SHELLCHECK: Need = need(
+    "shellcheck",
+    programs!("shellcheck"),
+    &["shellcheck"],
+    &["shellcheck"],
+);
+
 const FOR_IMAGES: &[Need] = &[
     need(
         "xorriso, mtools and GRUB, for BIOS and for UEFI",
@@ -203,12 +210,7 @@ const FOR_IMAGES: &[Need] = &[
         ],
         &["libisoburn", "mtools", "grub"],
     ),
-    need(
-        "shellcheck, for the scripts of the installation image",
-        programs!("shellcheck"),
-        &["shellcheck"],
-        &["shellcheck"],
-    ),
+    SHELLCHECK,
     need(
         "UEFI for QEMU",
         |_| crate::iso::has_uefi(),
@@ -236,12 +238,7 @@ const FOR_DEBIAN: &[Need] = &[
 /// What tests look at files with: they leave out what they have nothing for.
 const FOR_TESTS: &[Need] = &[
     need("groff", programs!("groff"), &["groff-base"], &["groff"]),
-    need(
-        "shellcheck",
-        programs!("shellcheck"),
-        &["shellcheck"],
-        &["shellcheck"],
-    ),
+    SHELLCHECK,
     need(
         "systemd-analyze and systemd-sysusers",
         programs!("systemd-analyze", "systemd-sysusers"),

@@ -24,20 +24,13 @@ use super::{image, live};
 use crate::context::Context;
 use crate::kernel::{build, Source, Variant};
 use crate::model::{self, Model};
+use crate::package::{self, PACKAGES};
 use crate::{disk, download, initramfs, lock, run, setup, sh};
 
 /// The oldest archiso whose profiles are like ours.
 const ARCHISO: u32 = 88;
 /// What mkarchiso writes besides the models and our packages: the system, packed and unpacked, and the image.
 const SYSTEM_BYTES: u64 = 8 << 30;
-/// Packages that the image must bring, so that the installer finds them.
-const NEEDED: [&str; 4] = [
-    "linux-llamux",
-    "llamux-model-smollm2",
-    "llamux-model-tinyllama",
-    "llamux-tools",
-];
-
 /// Options of the installation image.
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -53,8 +46,7 @@ pub(crate) struct Options {
 pub(crate) fn main(cx: &Context, args: &Options, output: Option<&Path>) -> Result<ExitCode> {
     let given = args.repo.clone().map(fs::canonicalize).transpose();
     let given = given.context("the directory of --repo is not there")?;
-    let repo =
-        given.or_else(|| Some(cx.root.join("target/llamux/repo")).filter(|dir| dir.exists()));
+    let repo = given.or_else(|| Some(package::repo(cx)).filter(|dir| dir.exists()));
     let mistakes = check(cx, repo.as_deref())?;
     for mistake in &mistakes {
         eprintln!("archiso-profile/{mistake}");
@@ -132,7 +124,9 @@ fn build(cx: &Context, repo: &Path, output: Option<&Path>) -> Result<()> {
     }
     let packages = profile::packages_of(repo)?;
     let models = models(cx)?;
-    for needed in NEEDED {
+    // So that the installer finds them. Nobody builds modules before there is a system.
+    let needed = PACKAGES.iter().map(|ours| ours.name);
+    for needed in needed.filter(|name| *name != "linux-llamux-headers") {
         if !packages.iter().any(|(name, _)| name == needed) {
             bail!(
                 "{} has no package {needed}: `cargo xtask package` makes it",

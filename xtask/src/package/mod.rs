@@ -285,6 +285,21 @@ mod tests {
     }
 
     #[test]
+    fn llamux_setup_knows_the_packages_of_models() {
+        let known = llamux_setup::models::known().into_iter();
+        let known = known.filter_map(|model| Some((model.package?, model.name)));
+        let mut known: Vec<_> = known.collect();
+        let ours = PACKAGES.iter().filter_map(|package| match package.content {
+            Content::Model(name) => Some((package.name.to_owned(), name.to_owned())),
+            _ => None,
+        });
+        let mut ours: Vec<_> = ours.collect();
+        known.sort();
+        ours.sort();
+        assert_eq!(known, ours);
+    }
+
+    #[test]
     fn what_is_fetched_on_arch_is_what_makepkg_is_told() {
         let cx = Context::new().unwrap();
         let told = pkgbuild(&cx.root, "${makedepends[@]}");

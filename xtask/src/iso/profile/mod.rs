@@ -22,18 +22,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::context::Context;
+use crate::package::PACKAGES;
 use crate::{model, run, sh};
 
 /// The package of the kernel, which names its files in `/boot`.
 const KERNEL: &str = "linux-llamux";
-/// Our packages, where no repository says it.
-const OURS: [&str; 5] = [
-    KERNEL,
-    "linux-llamux-headers",
-    "llamux-tools",
-    "llamux-model-smollm2",
-    "llamux-model-tinyllama",
-];
 /// What stands for our repository's directory in pacman.conf.
 pub(super) const REPO: &str = "%LLAMUX_REPO%";
 /// Where the image has the repository.
@@ -78,7 +71,7 @@ impl Facts {
                 .into_iter()
                 .map(|(name, _)| name)
                 .collect(),
-            None => OURS.map(str::to_owned).into(),
+            None => PACKAGES.iter().map(|ours| ours.name.to_owned()).collect(),
         };
         let arch = lines(ARCH_PACKAGES).map(str::to_owned);
         let config = cx.root.join("configs/pc.config");

@@ -2,7 +2,8 @@
 
 //! `packages.x86_64` and `pacman.conf`.
 
-use super::{lines, Check, KERNEL, OURS, REPO};
+use super::{lines, Check, KERNEL, REPO};
+use crate::package::Package;
 
 impl Check<'_> {
     pub(super) fn packages(&mut self) {
@@ -13,7 +14,7 @@ impl Check<'_> {
                 self.mistake(FILE, format!("{name} is there twice"), "leave one out");
             }
             let known = self.facts.packages.contains(name);
-            let (what, fix) = if OURS.contains(&name) {
+            let (what, fix) = if Package::named(name).is_some() {
                 ("is not in our repository", "`cargo xtask package` makes it")
             } else {
                 (
