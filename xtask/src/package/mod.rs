@@ -188,9 +188,15 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// An error if packages for pacman cannot be made on this machine.
+pub(crate) fn check(cx: &Context) -> Result<()> {
+    setup::ensure_for(cx, Purpose::Packages)?;
+    unprivileged::check(cx)
+}
+
 /// Makes packages for pacman and puts them into the repository. Returns their files.
 pub(crate) fn pacman(cx: &Context, order: &Order<'_>) -> Result<Vec<PathBuf>> {
-    setup::ensure_for(cx, Purpose::Packages)?;
+    check(cx)?;
     let dir = cx.root.join("target/llamux/package");
     fs::create_dir_all(&dir)?;
     let _lock = lock::take(&dir.join("lock"))?;
@@ -200,7 +206,6 @@ pub(crate) fn pacman(cx: &Context, order: &Order<'_>) -> Result<Vec<PathBuf>> {
     if let Some(key) = order.sign {
         pacman::check_key(key)?;
     }
-    unprivileged::check(cx)?;
     disk::need(&dir, ROOM, "packing")?;
     let packages = fetch_models(cx, order)?;
 

@@ -30,6 +30,9 @@ const KERNEL: [&str; 2] = ["linux-llamux", "linux-llamux-headers"];
 
 /// The tools and a model, in a repository that is signed.
 pub(super) fn packages(lab: &Lab<'_>) -> Result<Found> {
+    if let Err(reason) = package::check(lab.cx) {
+        return Found::skipped(&format!("no packages can be made here: {reason:#}"));
+    }
     let mut found = Found::default();
     let repo = place(lab, "repo")?;
     twice(lab, &repo, &QUICK, &mut found)?;
@@ -41,6 +44,9 @@ pub(super) fn packages(lab: &Lab<'_>) -> Result<Found> {
 
 /// The kernel, which boots, and its headers, which modules are built with.
 pub(super) fn kernel_packages(lab: &Lab<'_>) -> Result<Found> {
+    if let Err(reason) = package::check(lab.cx) {
+        return Found::skipped(&format!("no packages can be made here: {reason:#}"));
+    }
     let mut found = Found::default();
     let repo = place(lab, "kernel-repo")?;
     twice(lab, &repo, &KERNEL, &mut found)?;
