@@ -19,7 +19,7 @@ const MOST: usize = 250_000_000;
 /// The address that QEMU's network gives to the first who asks.
 const ADDRESS: &str = "10.0.2.15";
 
-/// It is small, the same each time, boots by both firmwares and from both media, and answers as the host engine does.
+/// It is small, the same each time, boots by both firmwares from both media, and answers as the host engine does.
 pub(super) fn live_image(lab: &Lab<'_>) -> Result<Found> {
     setup::ensure_for(lab.cx, Purpose::Images)?;
     let model = model::find(lab.cx, None)?;
@@ -43,6 +43,8 @@ pub(super) fn live_image(lab: &Lab<'_>) -> Result<Found> {
     );
     let ways = [
         (Firmware::Bios, Medium::Disc),
+        (Firmware::Bios, Medium::Stick),
+        (Firmware::Uefi, Medium::Disc),
         (Firmware::Uefi, Medium::Stick),
     ];
     for (firmware, medium) in ways {
