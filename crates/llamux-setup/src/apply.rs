@@ -3,8 +3,10 @@
 //! What `llamux.service` does at boot: settings and further models, written to `/sys/kernel/llamux`.
 
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context as _, Result};
 
@@ -13,6 +15,9 @@ use crate::models::Model;
 
 /// Where the kernel takes them.
 pub const SYSFS: &str = "sys/kernel/llamux";
+
+/// How long a model may take that is being loaded when another one is to be.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Writes what `llamux.conf` asks for; what fails does not keep the rest from being tried.
 pub fn apply(root: &Path, conf: &Conf) -> Result<()> {
@@ -46,7 +51,7 @@ pub fn apply(root: &Path, conf: &Conf) -> Result<()> {
             Ok(model) => {
                 let name = kernel_name(root, &model);
                 if !is_there(&there, &name) {
-                    note(key, set("load", &name));
+                    note(key, load(&sysfs.join("load"), &name, PATIENCE));
                 }
             }
             // The one of the initramfs need not be on a disk.
@@ -81,6 +86,25 @@ fn is_there(models: &str, name: &str) -> bool {
             && !words.any(|word| word == "state=failed")
     };
     models.lines().any(named)
+}
+
+/// Has a model loaded. The kernel takes one at a time, and loads the one of the initramfs by itself: who comes while it
+/// does so waits.
+fn load(path: &Path, name: &str, patience: Duration) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        match write(path, name) {
+            Err(error) if is_busy(&error) && begun.elapsed() < patience => {
+                thread::sleep(Duration::from_millis(100));
+            }
+            done => return done,
+        }
+    }
+}
+
+fn is_busy(error: &anyhow::Error) -> bool {
+    let io: Option<&io::Error> = error.downcast_ref();
+    io.is_some_and(|error| error.kind() == ErrorKind::ResourceBusy)
 }
 
 /// One write, as the kernel wants it.

@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{bail, Context as _, Result};
 
-use super::{unclean, Found, Lab};
+use super::{made_up, unclean, Found, Lab};
 use crate::kernel::{prepare, Target};
 use crate::model;
 use crate::run::{self, Boot};
@@ -541,18 +541,19 @@ fn mkinitcpio(lab: &Lab<'_>, dir: &Path, found: &mut Found) -> Result<()> {
 }
 
 /// What `llamux.service` is to do, and how it is seen that it did.
-const SETTINGS: &str = "LOAD=second\nNICE=5\nSYSTEM_PROMPT='You are brief.'\n\
+const SETTINGS: &str = "LOAD='second third'\nNICE=5\nSYSTEM_PROMPT='You are brief.'\n\
                         SAMPLING='top_k=7 max_tokens=33'\nLIMITS='default queued=9; user=1000 context=512'\n";
 const SCRIPT: &str = "sample 'Name a prime number.' && grep -x 'weights: in place' /proc/llamux/status || exit 10
 llamux-setup apply || exit 11
 cd /sys/kernel/llamux
 while grep -q state=loading models; do sleep 0.1; done
 grep -q '^name=/var/lib/llamux/second state=ready default=no' models || exit 12
+grep -q '^name=/var/lib/llamux/third state=ready default=no' models || exit 12
 [ $(cat nice) = 5 ] && [ $(cat sampling/top_k) = 7 ] && [ $(cat sampling/max_tokens) = 33 ] || exit 13
 grep -x 'You are brief.' system_prompt || exit 14
 grep -q '^default .*queued=9 ' limits && grep -q '^user=1000 .*context=512' limits || exit 15
 llamux-setup apply || exit 16
-[ $(grep -c ^name= models) = 2 ] || exit 17
+[ $(grep -c ^name= models) = 3 ] || exit 17
 echo SAMPLING=top_k=9999 >/etc/llamux.conf
 llamux-setup apply && exit 18
 exit 0";
@@ -580,13 +581,15 @@ pub(super) fn hook_uml(lab: &Lab<'_>) -> Result<Found> {
     )?;
     fs::create_dir_all(overlay.join("var/lib/llamux"))?;
     fs::copy(&model.file, overlay.join("var/lib/llamux/second.gguf"))?;
+    // It has to wait until the second one is loaded.
+    made_up(lab, &overlay.join("var/lib/llamux/third.gguf"), 1)?;
     fs::create_dir_all(overlay.join("etc"))?;
     fs::write(overlay.join("etc/llamux.conf"), format!("{conf}{SETTINGS}"))?;
     let mut boot = Boot::new(Target::Uml, lab.source, SCRIPT);
     boot.head = Some(head);
     boot.overlay = Some(&overlay);
-    boot.memory_mb = Some(1280);
-    boot.append.push("llamux_mem=480M".to_owned());
+    boot.memory_mb = Some(1400);
+    boot.append.push("llamux_mem=540M".to_owned());
     boot.append.push(format!("llamux.model={}", model.name));
     let outcome = boot.run(lab.cx)?;
     let mut found = Found::default();
