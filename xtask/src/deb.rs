@@ -10,11 +10,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::context::Context;
-use crate::kernel::{build, config, prepare, Source, Variant};
+use crate::kernel::{build, config, prepare, Pinned, Source, Variant};
+use crate::toolchain::SOURCE_DATE_EPOCH;
 use crate::{disk, lock, sh};
 
-/// Seconds since 1970 that all is dated: 2026-01-01, as the kernel is.
-const DATE: &str = "1767225600";
 /// Bytes that packing takes, rounded up.
 const ROOM: u64 = 1_000_000_000;
 
@@ -32,7 +31,12 @@ pub(crate) fn kernel(cx: &Context, source: &Source, to: &Path) -> Result<Vec<Pat
 
     let release = fs::read_to_string(build.dir.join("include/config/kernel.release"))?;
     // A hyphen in a version is for the package's own number.
-    let version = format!("{}-1", release.trim().replace('-', "."));
+    let pinned: Pinned = cx.config("kernel.toml")?;
+    let version = format!(
+        "{}-{}",
+        release.trim().replace('-', "."),
+        pinned.package.pkgrel
+    );
     let mut make = build.make();
     make.arg("bindeb-pkg")
         .arg("KDEB_SOURCENAME=linux-llamux")
@@ -44,7 +48,7 @@ pub(crate) fn kernel(cx: &Context, source: &Source, to: &Path) -> Result<Vec<Pat
         .arg("KDEB_COMPRESS=gzip")
         .env("DEBFULLNAME", "Llamux")
         .env("DEBEMAIL", "llamux@localhost")
-        .env("SOURCE_DATE_EPOCH", DATE)
+        .env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH.to_string())
         .env("PATH", path_with_date(&build.dir.join("llamux-bin"))?);
     let what = format!("{}-deb", Variant::PC.name());
     build::run(cx, &build, make, "deb", &what)?;
@@ -74,7 +78,7 @@ fn path_with_date(dir: &Path) -> Result<std::ffi::OsString> {
     fs::create_dir_all(dir)?;
     let ours = dir.join("date");
     let script = format!(
-        "#!/bin/sh\nexec {} --utc --date=@{DATE} \"$@\"\n",
+        "#!/bin/sh\nexec {} --utc --date=@{SOURCE_DATE_EPOCH} \"$@\"\n",
         date.display()
     );
     fs::write(&ours, script)?;

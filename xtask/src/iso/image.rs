@@ -11,13 +11,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::sh;
+use crate::toolchain::SOURCE_DATE_EPOCH;
 
 /// The name of the volume, by which `assets/live/medium` finds it again.
 const VOLUME: &str = "LLAMUX";
 
-/// Seconds since 1970 that all is dated: 2026-01-01, as the kernel is.
-const DATE: &str = "1767225600";
-/// The same for the volume, whose date is also its UUID.
+/// The date of all that is built, for the volume: it is also its UUID.
 const VOLUME_DATE: &str = "2026010100000000";
 /// The name of the FAT file system, which must not be found in the volume's stead.
 const FAT_NAME: &str = "LLAMUX_EFI";
@@ -126,7 +125,7 @@ pub(crate) fn write(dir: &Path, files: &[(String, PathBuf)], output: &Path) -> R
     let part = output.with_extension("part");
     let _ = fs::remove_file(&part);
     let mut xorriso = sh::cmd("xorriso");
-    xorriso.env("SOURCE_DATE_EPOCH", DATE);
+    xorriso.env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH.to_string());
     xorriso.args(["-as", "mkisofs", "-quiet", "-rational-rock", "-joliet"]);
     // With files of 4 GiB and more.
     xorriso.args(["-iso-level", "3", "-volid", VOLUME]);
@@ -162,7 +161,10 @@ fn fat(program: &Path, to: &Path) -> Result<()> {
         let mut command = sh::cmd(name);
         // Without it mtools refuses sizes that no floppy disk has had.
         command.env("MTOOLS_SKIP_CHECK", "1");
-        command.env("SOURCE_DATE_EPOCH", DATE).arg("-i").arg(to);
+        command
+            .env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH.to_string())
+            .arg("-i")
+            .arg(to);
         command
     };
     sh::run(mtools("mformat").args(["-N", FAT_SERIAL, "-v", FAT_NAME, "::"]))?;

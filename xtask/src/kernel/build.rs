@@ -119,12 +119,12 @@ pub(crate) fn run(
     let pinned: Pinned = cx.config("kernel.toml")?;
     make.arg(format!("-j{}", jobs()));
     let log = build.dir.join(format!("llamux-{stage}.log"));
-    if !log.exists() {
+    // The first attempt in this directory; how much a later one has to do, only make knows.
+    let whole = !log.exists();
+    if whole {
         disk::need(&build.dir, ROOM, &format!("building {what}"))?;
     }
     let known = build.dir.join(format!(".llamux-{stage}-steps"));
-    // The first attempt in this directory; how much a later one has to do, only make knows.
-    let whole = !log.exists();
     let total = match fs::read_to_string(&known) {
         _ if !whole => None,
         Ok(text) => text.trim().parse().ok(),

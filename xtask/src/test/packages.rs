@@ -30,30 +30,35 @@ const KERNEL: [&str; 2] = ["linux-llamux", "linux-llamux-headers"];
 
 /// The tools and a model, in a repository that is signed.
 pub(super) fn packages(lab: &Lab<'_>) -> Result<Found> {
-    if let Err(reason) = package::check(lab.cx) {
-        return Found::skipped(&format!("no packages can be made here: {reason:#}"));
-    }
-    let mut found = Found::default();
-    let repo = place(lab, "repo")?;
-    twice(lab, &repo, &QUICK, &mut found)?;
-    let system = System::new(lab, &repo, "Never")?;
-    installed(&system, &QUICK, &mut found, || Ok(Found::default()))?;
-    found.test("signatures", signed(lab));
-    Ok(found)
+    where_possible(lab, |found| {
+        let repo = place(lab, "repo")?;
+        twice(lab, &repo, &QUICK, found)?;
+        let system = System::new(lab, &repo, "Never")?;
+        installed(&system, &QUICK, found, || Ok(Found::default()))?;
+        found.test("signatures", signed(lab));
+        Ok(())
+    })
 }
 
 /// The kernel, which boots, and its headers, which modules are built with.
 pub(super) fn kernel_packages(lab: &Lab<'_>) -> Result<Found> {
+    where_possible(lab, |found| {
+        let repo = place(lab, "kernel-repo")?;
+        twice(lab, &repo, &KERNEL, found)?;
+        make(lab, &repo, &QUICK)?;
+        let system = System::new(lab, &repo, "Never")?;
+        let names = [&KERNEL[..], &QUICK].concat();
+        installed(&system, &names, found, || used(lab, &system))
+    })
+}
+
+/// Tests packages where they can be made.
+fn where_possible(lab: &Lab<'_>, test: impl FnOnce(&mut Found) -> Result<()>) -> Result<Found> {
     if let Err(reason) = package::check(lab.cx) {
         return Found::skipped(&format!("no packages can be made here: {reason:#}"));
     }
     let mut found = Found::default();
-    let repo = place(lab, "kernel-repo")?;
-    twice(lab, &repo, &KERNEL, &mut found)?;
-    make(lab, &repo, &QUICK)?;
-    let system = System::new(lab, &repo, "Never")?;
-    let names = [&KERNEL[..], &QUICK].concat();
-    installed(&system, &names, &mut found, || used(lab, &system))?;
+    test(&mut found)?;
     Ok(found)
 }
 
