@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::context::Context;
-use crate::kernel::{build, config, prepare, Pinned, Source, Variant};
+use crate::kernel::{build, Pinned, Source, Variant};
 use crate::toolchain::SOURCE_DATE_EPOCH;
 use crate::{disk, lock, sh};
 
@@ -23,9 +23,7 @@ const OURS: [&str; 2] = ["linux-image-", "linux-headers-"];
 /// Makes the packages, and returns their files, which are in `to`.
 pub(crate) fn kernel(cx: &Context, source: &Source, to: &Path) -> Result<Vec<PathBuf>> {
     let _lock = lock::take(&cx.cache.join("kernel.lock"))?;
-    build::modules(cx, source)?;
-    let tree = prepare::tree(cx, source)?;
-    let build = config::configure(cx, &tree, Variant::PC)?;
+    let build = build::modules(cx, source)?.build;
     disk::need(&build.dir, ROOM, "packing the kernel")?;
     fs::create_dir_all(to)?;
 

@@ -210,7 +210,7 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
             } else {
                 build::build(cx, &args.source(), args.variant())?
             };
-            println!("{}", kernel.build.display());
+            println!("{}", kernel.build.dir.display());
         }
         Step::Make(args) => {
             let tree = prepare::tree(cx, &args.build.source())?;

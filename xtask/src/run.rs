@@ -125,7 +125,7 @@ impl<'a> Boot<'a> {
         let (image, files) = {
             let _lock = lock::take(&cx.cache.join("kernel.lock"))?;
             let kernel = build::build(cx, self.source, variant)?;
-            (kernel.image, programs(cx, &kernel.tree)?)
+            (kernel.image, programs(cx, &kernel.tree.dir)?)
         };
         let cpus = std::thread::available_parallelism().map_or(2, usize::from);
         // With one processor what must wait for another would never be tried.

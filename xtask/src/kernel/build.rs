@@ -23,9 +23,9 @@ pub(crate) struct Kernel {
     /// `linux` for UML, `bzImage` for x86_64: a copy that a later build leaves alone.
     pub(crate) image: PathBuf,
     /// The source it was built from.
-    pub(crate) tree: PathBuf,
-    /// Where it was built.
-    pub(crate) build: PathBuf,
+    pub(crate) tree: prepare::Tree,
+    /// Where it was built, and with what.
+    pub(crate) build: config::Build,
 }
 
 /// Fetches, prepares, configures, builds and checks; what is done already is not done again. Of a kernel with modules
@@ -53,11 +53,7 @@ pub(crate) fn build(cx: &Context, source: &Source, variant: Variant) -> Result<K
         if variant.flavour != Flavour::Clippy {
             copy_newer(&built, &image)?;
         }
-        return Ok(Kernel {
-            image,
-            tree: tree.dir,
-            build: build.dir,
-        });
+        return Ok(Kernel { image, tree, build });
     }
     let _ = fs::remove_file(&stamp);
 
@@ -76,20 +72,15 @@ pub(crate) fn build(cx: &Context, source: &Source, variant: Variant) -> Result<K
         eprintln!("kernel: {}", image.display());
     }
     fs::write(&stamp, state)?;
-    Ok(Kernel {
-        image,
-        tree: tree.dir,
-        build: build.dir,
-    })
+    Ok(Kernel { image, tree, build })
 }
 
 /// Builds the kernel for PCs and its modules, of which packages have all, and images that boot by themselves none.
 pub(crate) fn modules(cx: &Context, source: &Source) -> Result<Kernel> {
     let variant = Variant::PC;
     let kernel = build(cx, source, variant)?;
-    let tree = prepare::tree(cx, source)?;
-    let build = config::configure(cx, &tree, variant)?;
-    let state = state(cx, &tree, variant)?;
+    let build = &kernel.build;
+    let state = state(cx, &kernel.tree, variant)?;
     let stamp = build.dir.join(".llamux-modules-built");
     if fs::read_to_string(&stamp).is_ok_and(|before| before == state) {
         return Ok(kernel);
@@ -99,7 +90,7 @@ pub(crate) fn modules(cx: &Context, source: &Source) -> Result<Kernel> {
     make.arg("modules");
     run(
         cx,
-        &build,
+        build,
         make,
         "modules",
         &format!("{}-modules", variant.name()),

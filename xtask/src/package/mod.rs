@@ -212,7 +212,7 @@ pub(crate) fn pacman(cx: &Context, order: &Order<'_>) -> Result<Vec<PathBuf>> {
     // makepkg would build it too, but this way what only the caller can do (fetch, above all) is done by the caller.
     if packages.iter().any(|p| p.content == Content::Kernel) {
         let _lock = lock::take(&cx.cache.join("kernel.lock"))?;
-        check_release(cx, &build::modules(cx, order.source)?.build)?;
+        check_release(cx, &build::modules(cx, order.source)?.build.dir)?;
     }
     pacman::make(cx, &dir, order, &packages)
 }

@@ -347,7 +347,7 @@ pub(super) fn signatures(lab: &Lab<'_>) -> Result<Found> {
 
     let image = dir.join("linux");
     fs::copy(&kernel.image, &image)?;
-    let mut insert = sh::cmd(kernel.build.join("scripts/insert-sys-cert"));
+    let mut insert = sh::cmd(kernel.build.dir.join("scripts/insert-sys-cert"));
     insert.arg("-b").arg(&image).arg("-c");
     sh::run(insert.arg(dir.join("trusted.der")))?;
 
