@@ -219,8 +219,9 @@ fn fetch(spec: &ModelSpec, file: &Path) -> Result<()> {
         }
     }
     bail!(
-        "no source of {} worked (--model FILE takes a file of yours):\n  {}",
+        "no source of {} worked; the same file may be put there by hand, as {}:\n  {}",
         spec.name,
+        file.display(),
         complaints.join("\n  ")
     )
 }
