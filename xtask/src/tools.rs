@@ -14,10 +14,14 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 use crate::context::Context;
-use crate::kernel::prepare;
+use crate::kernel::{prepare, Pinned};
 use crate::{lock, sh};
 
-const CARGO_DEB_VERSION: &str = "3.8.0";
+const CARGO_DEB: CargoTool = CargoTool {
+    name: "cargo-deb",
+    version: "3.8.0",
+    minutes: "three",
+};
 
 /// Lay the files of the package llamux-tools into a directory.
 #[derive(clap::Args)]
@@ -124,9 +128,12 @@ pub(crate) fn lay(cx: &Context, destdir: &Path, system: System) -> Result<()> {
     Ok(())
 }
 
-/// Makes the Debian package of the tools in `out`, and returns its file. `version` has the revision.
-pub(crate) fn deb(cx: &Context, version: &str, out: &Path) -> Result<PathBuf> {
-    let cargo_deb = cargo_deb(cx)?;
+/// Makes the Debian package of the tools in `out`, and returns its file.
+pub(crate) fn deb(cx: &Context, out: &Path) -> Result<PathBuf> {
+    let pinned: Pinned = cx.config("kernel.toml")?;
+    let package = &pinned.package;
+    let version = format!("{}.{}-{}", pinned.version, package.release, package.pkgrel);
+    let cargo_deb = CARGO_DEB.find_or_install(cx)?;
     let dir = cx.target_dir().join("tools/deb");
     if dir.exists() {
         fs::remove_dir_all(&dir)?;
@@ -163,7 +170,7 @@ pub(crate) fn deb(cx: &Context, version: &str, out: &Path) -> Result<PathBuf> {
             "--no-build",
             "--no-strip",
             "--deb-version",
-            version,
+            &version,
             "--output",
         ])
         .arg(&file);
@@ -171,27 +178,33 @@ pub(crate) fn deb(cx: &Context, version: &str, out: &Path) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// cargo-deb, installed among the pipeline's own tools if it is not there.
-fn cargo_deb(cx: &Context) -> Result<PathBuf> {
-    let tools = cx.cache_dir("tools")?;
-    let program = tools.join("bin/cargo-deb");
-    if program.exists() {
-        return Ok(program);
+/// A program that is kept among the pipeline's own tools.
+pub(crate) struct CargoTool {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+    /// How long building it takes.
+    pub(crate) minutes: &'static str,
+}
+
+impl CargoTool {
+    /// The program, installed if it is not there.
+    pub(crate) fn find_or_install(&self, cx: &Context) -> Result<PathBuf> {
+        let Self {
+            name,
+            version,
+            minutes,
+        } = *self;
+        let tools = cx.cache_dir("tools")?;
+        let program = tools.join("bin").join(name);
+        if program.exists() {
+            return Ok(program);
+        }
+        eprintln!("tools: building {name} {version}, about {minutes} minutes");
+        let mut install = sh::cmd("cargo");
+        install.args(["install", name, "--locked", "--version", version]);
+        sh::run(install.arg("--root").arg(&tools))?;
+        Ok(program)
     }
-    eprintln!("tools: building cargo-deb {CARGO_DEB_VERSION}, about three minutes");
-    let mut install = sh::cmd("cargo");
-    install
-        .args([
-            "install",
-            "cargo-deb",
-            "--locked",
-            "--version",
-            CARGO_DEB_VERSION,
-        ])
-        .arg("--root")
-        .arg(&tools);
-    sh::run(&mut install)?;
-    Ok(program)
 }
 
 /// Builds programs that are the same wherever the checkout is, and what writes their pages.

@@ -146,10 +146,7 @@ fn debian(cx: &Context, order: &Order<'_>) -> Result<Vec<PathBuf>> {
         made.extend(deb::kernel(cx, order.source, order.repo)?);
     }
     if wanted(Content::Tools) {
-        let pinned: Pinned = cx.config("kernel.toml")?;
-        let package = &pinned.package;
-        let version = format!("{}.{}-{}", pinned.version, package.release, package.pkgrel);
-        made.push(tools::deb(cx, &version, order.repo)?);
+        made.push(tools::deb(cx, order.repo)?);
     }
     Ok(made)
 }

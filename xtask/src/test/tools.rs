@@ -173,7 +173,7 @@ fn debian_package(lab: &Lab<'_>, arch: &Path) -> Result<()> {
     if dir.exists() {
         fs::remove_dir_all(&dir)?;
     }
-    let package = tools::deb(lab.cx, "1.0-1", &dir)?;
+    let package = tools::deb(lab.cx, &dir)?;
     let root = dir.join("root");
     sh::run(sh::cmd("dpkg-deb").arg("-x").arg(&package).arg(&root))?;
     // Of pages, examples and licences, Debian's have other places and forms.
