@@ -2,8 +2,7 @@
 
 //! The Debian packages, in a Debian.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -16,14 +15,17 @@ use crate::iso::guest::Guest;
 use crate::kernel::fetch;
 use crate::model::{self, Model};
 use crate::setup::{self, Purpose};
-use crate::{deb, initramfs, machine, run, sh};
+use crate::{deb, machine, sh, tools};
 
 /// What a Debian has besides the least that boots.
 const PACKAGES: &str = "initramfs-tools,systemd-sysv,udev,zstd";
+/// What docs/tools.md has to be run for models and settings, and whose the device then is.
+const SERVICE: &str = "systemctl enable --now llamux && systemctl reload llamux; \
+                       systemctl is-active llamux && stat -c %G /dev/llama";
 /// How long each step of a boot may take where there is no KVM.
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// The kernel's package installs, boots with an initramfs made around it, answers, and goes without a trace.
+/// The packages of kernel and tools install, boot as docs/debian.md has it, answer, and go without a trace.
 pub(super) fn debian_kernel(lab: &Lab<'_>) -> Result<Found> {
     if !rustix::process::geteuid().is_root() {
         return Found::skipped("only root can make a Debian in a directory");
@@ -42,23 +44,31 @@ pub(super) fn debian_kernel(lab: &Lab<'_>) -> Result<Found> {
         .iter()
         .find(|path| name(path).starts_with("linux-image-"));
     let image = image.context("there is no package of the kernel")?;
-    fs::copy(image, root.join("image.deb"))?;
-    sh::run(chroot(&root).args(["dpkg", "--install", "/image.deb"]))?;
-    fs::remove_file(root.join("image.deb"))?;
+    let tools = tools::deb(lab.cx, &dir.join("packages"))?;
+    for package in [image, &tools] {
+        fs::copy(package, root.join("package.deb"))?;
+        sh::run(chroot(&root).args(["dpkg", "--install", "/package.deb"]))?;
+    }
+    fs::remove_file(root.join("package.deb"))?;
     let release = name(image);
     let release = release.trim_start_matches("linux-image-");
     let release = release.split('_').next().context("a package has a name")?;
 
     let model = model::find(lab.cx, None)?;
-    let machine = prepare(lab, &dir, &root, release, &model)?;
+    let machine = prepare(&dir, &root, release, &model)?;
     let asked = (&PROMPTS[..1], 8);
-    match boot(machine, &script(asked.0, asked.1)) {
-        Ok(said) => found.add(compare(lab, &model, asked, &said)?),
+    match boot(machine, &[SERVICE, &script(asked.0, asked.1)]) {
+        Ok(said) => {
+            let runs = said[0].contains("\nactive") && said[0].contains("\nllama");
+            let runs = runs.then_some(()).with_context(|| said[0].clone());
+            found.test("llamux.service and /dev/llama", runs);
+            found.add(compare(lab, &model, asked, &said[1])?);
+        }
         Err(error) => found.test("it boots", Err(error)),
     }
 
     let package = format!("linux-image-{release}");
-    sh::run(chroot(&root).args(["dpkg", "--purge", &package]))?;
+    sh::run(chroot(&root).args(["dpkg", "--purge", &package, "llamux-tools"]))?;
     found.test("it goes", gone(&root, release));
     fs::remove_dir_all(&dir)?;
     Ok(found)
@@ -126,24 +136,22 @@ fn chroot(root: &Path) -> Command {
     chroot
 }
 
-/// A machine with that Debian on its disk, its own initramfs behind a model, and `llama`.
-fn prepare(
-    lab: &Lab<'_>,
-    dir: &Path,
-    root: &Path,
-    release: &str,
-    model: &Model,
-) -> Result<Command> {
-    fs::copy(run::llama(lab.cx)?, root.join("usr/local/bin/llama"))?;
+/// A machine with that Debian on its disk, configured by `llamux-setup`.
+fn prepare(dir: &Path, root: &Path, release: &str, model: &Model) -> Result<Command> {
+    let models = root.join("lib/firmware/llamux");
+    fs::create_dir_all(&models)?;
+    fs::copy(&model.file, models.join(format!("{}.gguf", model.name)))?;
+    // It runs outside, as in an installer, for in that directory no machine is to be seen.
+    let setup = || {
+        let mut setup = sh::cmd(root.join("usr/bin/llamux-setup"));
+        setup.arg("--root").arg(root);
+        setup
+    };
+    sh::run(setup().args(["--yes", "--boot-loader"]))?;
+    sh::run(chroot(root).args(["update-initramfs", "-u", "-k", release]))?;
     sh::run(chroot(root).args(["passwd", "--delete", "root"]))?;
+    let words = sh::read(setup().arg("cmdline"))?;
     let boot = root.join("boot");
-    let initrd = dir.join("initrd.img");
-    let mut joined = File::create(&initrd)?;
-    let own = boot.join(format!("initrd.img-{release}"));
-    for part in [initramfs::in_place_part(lab.cx, model)?, own] {
-        let mut part = File::open(&part).with_context(|| format!("no {}", part.display()))?;
-        io::copy(&mut part, &mut joined)?;
-    }
     let disk = dir.join("disk.img");
     let _ = fs::remove_file(&disk);
     sh::run(
@@ -155,21 +163,22 @@ fn prepare(
     )?;
     let mut qemu = sh::cmd("qemu-system-x86_64");
     qemu.args(["-M", "q35", "-no-user-config", "-no-reboot", "-smp", "2"]);
-    qemu.args(machine::accelerator()).args(["-m", "1536M"]);
+    qemu.args(machine::accelerator()).args(["-m", "2G"]);
     qemu.arg("-kernel")
         .arg(boot.join(format!("vmlinuz-{release}")));
-    qemu.arg("-initrd").arg(initrd).arg("-append").arg(format!(
-        "root=/dev/vda rw quiet console=ttyS0 llamux_mem={}M llamux.model={}",
-        run::reserved_mb(model, true),
-        model.name
+    qemu.arg("-initrd")
+        .arg(boot.join(format!("initrd.img-{release}")));
+    qemu.arg("-append").arg(format!(
+        "root=/dev/vda rw quiet console=ttyS0 {}",
+        words.trim()
     ));
     let drive = format!("if=virtio,format=raw,file={}", disk.display());
     qemu.arg("-drive").arg(drive);
     Ok(qemu)
 }
 
-/// Logs in, and has a command run.
-fn boot(machine: Command, command: &str) -> Result<String> {
+/// Logs in, and has commands run.
+fn boot(machine: Command, commands: &[&str]) -> Result<Vec<String>> {
     let mut guest = Guest::start(machine)?;
     guest.wait_for("login: ", LIMIT)?;
     guest.send("root\n")?;
@@ -177,8 +186,11 @@ fn boot(machine: Command, command: &str) -> Result<String> {
     // A shell that does not draw its line anew.
     guest.send("exec sh\n")?;
     guest.wait_for("# ", LIMIT)?;
-    let said = guest.run(command, LIMIT)?;
-    guest.wait_for("# ", LIMIT)?;
+    let mut said = Vec::new();
+    for command in commands {
+        said.push(guest.run(command, LIMIT)?);
+        guest.wait_for("# ", LIMIT)?;
+    }
     guest.send("poweroff\n")?;
     guest.wait_until_off(LIMIT)?;
     Ok(said)
