@@ -9,6 +9,7 @@ mod bench;
 mod context;
 mod deb;
 mod disk;
+mod docs;
 mod download;
 mod initramfs;
 mod iso;
@@ -55,6 +56,7 @@ enum Task {
     Iso(iso::Args),
     Tools(tools::Args),
     Package(package::Args),
+    Docs(docs::Args),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Task::Iso(args) => iso::main(&cx, &args),
         Task::Tools(args) => tools::main(&cx, &args),
         Task::Package(args) => package::main(&cx, &args),
+        Task::Docs(args) => docs::main(&cx, &args),
     });
     match done {
         Ok(code) => code,

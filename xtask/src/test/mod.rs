@@ -4,6 +4,7 @@
 
 mod answers;
 mod debian;
+mod docs;
 mod ends;
 mod host;
 mod image;
@@ -29,6 +30,7 @@ use crate::progress::human_time;
 use crate::{setup, sh};
 use answers::{answers_uml, answers_x86_64};
 use debian::debian_kernel;
+use docs::{documentation, documentation_uml};
 use ends::{ends, haiku_uml, haiku_x86_64, last_words, voice};
 use host::{clippy, format, fuzz, host, patch_series};
 use image::live_image;
@@ -128,12 +130,18 @@ const STEPS: &[(&str, Level, Step)] = &[
         Level::Quick,
         archiso_profile,
     ),
+    ("documentation", Level::Quick, documentation),
     ("fuzzing", Level::Full, fuzz),
     ("uml: build and object check", Level::Full, build_uml),
     ("uml: KUnit", Level::Full, kunit),
     ("uml: self-tests", Level::Full, selftests),
     ("uml soak: many clients at once", Level::Full, soak),
     ("uml: answers of the host engine", Level::Full, answers_uml),
+    (
+        "uml: commands of the documentation",
+        Level::Full,
+        documentation_uml,
+    ),
     ("uml: models that are refused", Level::Full, refusals),
     ("uml: signatures", Level::Full, signatures),
     ("uml: a model in place", Level::Full, in_place_uml),
