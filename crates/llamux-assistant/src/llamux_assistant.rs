@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! What makes a small model useful.
+//!
+//! The model understands a request, chooses from a list, and words an answer. What it may choose from, and
+//! whether what it wrote is true, code decides.
+
+pub mod choice;
+pub mod model;
+
+pub use model::{Kernel, Model, Reply, Request};

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! How good the answers are.
+
+pub mod host;

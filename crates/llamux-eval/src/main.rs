@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Asks a model by hand, as the assistant asks it.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use llamux_assistant::{Model as _, Request};
+use llamux_eval::host::Host;
+
+/// Measures how good the answers of a model are.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    /// The GGUF file
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// Threads to compute with [default: one for each processor]
+    #[arg(long, value_name = "K")]
+    threads: Option<usize>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Ask a question behind a system prompt
+    Ask {
+        /// The system prompt
+        #[arg(
+            long,
+            value_name = "TEXT",
+            default_value = "You are a helpful assistant."
+        )]
+        system: String,
+        /// The question
+        question: String,
+    },
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    let mut model = Host::load(&cli.model, cli.threads)?;
+    match cli.command {
+        Command::Ask { system, question } => {
+            let reply = model.ask(&Request::new(system, question), &mut |text| {
+                print!("{text}");
+                std::io::stdout().flush().is_ok()
+            })?;
+            println!();
+            eprintln!(
+                "{} tokens before, first part after {:?}, {} tokens in {:?}",
+                reply.prompt_tokens,
+                reply.first.unwrap_or_default(),
+                reply.tokens,
+                reply.elapsed
+            );
+        }
+    }
+    Ok(())
+}
