@@ -1,3 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
 //! The facts of a running machine, and what they mean.
+//!
+//! [`Facts`] are what an administrator looks at, read at one time. [`Finding`]s are what they mean: a cause,
+//! with evidence and what can be done. Every figure in them is a [`Quantity`], so that whoever words them
+//! can be checked.
+
+pub mod facts;
+pub mod finding;
+pub mod quantity;
+pub mod text;
+
+pub use facts::Facts;
+pub use finding::{Cause, Evidence, Finding, Remedy, Severity, Subject};
+pub use quantity::{Figure, Quantity};
