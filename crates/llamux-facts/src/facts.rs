@@ -44,7 +44,7 @@ pub struct Facts {
     pub cgroups: Vec<Cgroup>,
     /// Units of systemd.
     pub units: Option<Units>,
-    /// The newest lines of the kernel's log that are warnings or worse, the oldest first.
+    /// The newest lines of the kernel's log that are warnings or worse, or crashes of programs; the oldest first.
     pub kernel_log: Vec<KernelMessage>,
     /// Processes that the kernel killed for lack of memory since boot, the latest last.
     pub oom_kills: Vec<OomKill>,

@@ -6,11 +6,13 @@
 //! with evidence and what can be done. Every figure in them is a [`Quantity`], so that whoever words them
 //! can be checked.
 
+pub mod collect;
 pub mod facts;
 pub mod finding;
 pub mod quantity;
 pub mod text;
 
+pub use collect::{collect, Options};
 pub use facts::Facts;
 pub use finding::{Cause, Evidence, Finding, Remedy, Severity, Subject};
 pub use quantity::{Figure, Quantity};
