@@ -34,7 +34,7 @@ pub struct Options {
     pub sample: Duration,
     /// Whether to ask the servers of names for an answer. Nothing is sent to anybody otherwise.
     pub ask_dns: bool,
-    /// Whether to have the package manager count updates, which takes it a second of processor time.
+    /// Whether to have apt count updates, which takes it a second of processor time; pacman always does.
     pub updates: bool,
 }
 

@@ -134,7 +134,9 @@ impl Mount {
         let kind = String::from_utf8_lossy(words.next()?).into_owned();
         let device = unescape(words.next()?);
         let super_options = words.next().unwrap_or_default();
-        let read_only = |options: &[u8]| options.split(|b| *b == b',').any(|o| o == b"ro");
+        // ext4 says so in a word of its own where an error was the reason.
+        let says = |option: &[u8]| option == b"ro" || option == b"emergency_ro";
+        let read_only = |options: &[u8]| options.split(|b| *b == b',').any(says);
         Some(Self {
             device_number,
             root,
@@ -366,6 +368,8 @@ mod tests {
         assert_eq!(mount.device, b"/dev/ro\\ot");
         assert_eq!((mount.kind.as_str(), mount.read_only), ("ext3", false));
         let line = b"1 2 0:1 / / ro - ext4 /dev/sda1 rw";
+        assert!(Mount::parse(line).unwrap().read_only);
+        let line = b"1 2 7:0 / /mnt rw - ext4 /dev/loop0 rw,errors=remount-ro,emergency_ro";
         assert!(Mount::parse(line).unwrap().read_only);
         for broken in [&b""[..], b"1 2 3", b"1 2 0:1 / / rw - "] {
             assert!(Mount::parse(broken).is_none_or(|mount| mount.device.is_empty()));

@@ -343,7 +343,10 @@ fn program(process: &Process) -> String {
         .as_deref()
         .map(|path| path.trim_end_matches(" (deleted)"));
     let base = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
-    let name = path.map(base).filter(|name| !name.is_empty());
+    // A program that is in no file has a name that says nothing.
+    let path = path.filter(|path| !path.starts_with("/memfd:") && !path.starts_with("/proc/"));
+    let telling = |name: &String| name.bytes().any(|byte| byte.is_ascii_alphabetic());
+    let name = path.map(base).filter(telling);
     let name = name.unwrap_or_else(|| {
         let first = process.command.split(' ').next().unwrap_or_default();
         let first = base(first.trim_start_matches('-').trim_end_matches(':'));

@@ -18,18 +18,20 @@ const NAMES: usize = 50;
 /// What the package manager of this system knows. Nothing is fetched.
 pub(super) fn updates(count: bool) -> Result<Updates, String> {
     let mut updates = Updates::default();
-    let (manager, lists, program, args) = if Path::new("/var/lib/pacman/local").exists() {
-        ("pacman", "/var/lib/pacman/sync", "pacman", &["-Qu"][..])
-    } else if Path::new("/var/lib/dpkg/status").exists() {
-        let args = &["-s", "-q", "-o", "Debug::NoLocking=true", "upgrade"][..];
-        ("apt", "/var/lib/apt/lists", "apt-get", args)
-    } else {
+    let Some(manager) = manager() else {
         return Ok(updates);
+    };
+    let (lists, program, args) = if manager == "pacman" {
+        ("/var/lib/pacman/sync", "pacman", &["-Qu"][..])
+    } else {
+        let args = &["-s", "-q", "-o", "Debug::NoLocking=true", "upgrade"][..];
+        ("/var/lib/apt/lists", "apt-get", args)
     };
     updates.manager = Some(manager.to_owned());
     updates.lists_age_seconds = age(lists);
     updates.reboot = reboot(manager);
-    if count {
+    // pacman only compares names; apt works out what an upgrade would do.
+    if count || manager == "pacman" {
         let out = output(program, args, TIME)?;
         let packages = packages(manager, &String::from_utf8_lossy(&out));
         updates.pending = Some(packages.len() as u64);
@@ -37,6 +39,30 @@ pub(super) fn updates(count: bool) -> Result<Updates, String> {
         updates.packages.truncate(NAMES);
     }
     Ok(updates)
+}
+
+/// The package manager of this system: others may be installed.
+fn manager() -> Option<&'static str> {
+    let release = whole("/etc/os-release").unwrap_or_default();
+    let ids = release.lines().filter_map(|row| {
+        row.strip_prefix("ID=")
+            .or_else(|| row.strip_prefix("ID_LIKE="))
+    });
+    let ids: Vec<_> = ids
+        .flat_map(|ids| ids.trim_matches('"').split(' '))
+        .collect();
+    let managers = [
+        ("pacman", "/var/lib/pacman/local", &["arch"][..]),
+        ("apt", "/var/lib/dpkg/status", &["debian", "ubuntu"][..]),
+    ];
+    let there = managers
+        .iter()
+        .filter(|(_, path, _)| Path::new(path).exists());
+    let there: Vec<_> = there.collect();
+    let own = there
+        .iter()
+        .find(|(_, _, names)| names.iter().any(|name| ids.contains(name)));
+    own.or(there.first()).map(|(name, _, _)| *name)
 }
 
 fn packages(manager: &str, out: &str) -> Vec<String> {
