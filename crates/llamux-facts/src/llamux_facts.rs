@@ -12,6 +12,8 @@ pub mod collect;
 pub mod facts;
 pub mod file;
 pub mod finding;
+#[cfg(any(test, feature = "machines"))]
+pub mod machines;
 pub mod quantity;
 pub mod text;
 
