@@ -56,11 +56,18 @@ fn pages() -> Result<Vec<Page>, Box<dyn Error>> {
         .clone()
         .display_name("llama-embed")
         .bin_name("llama embed");
+    let doctor = command
+        .find_subcommand("doctor")
+        .ok_or("no command doctor")?
+        .clone()
+        .display_name("llama-doctor")
+        .bin_name("llama doctor");
     Ok(vec![
         ("llama.1", main_page(command)?),
         ("llama-status.1", status_page(status)?),
         ("llama-chat.1", chat_page(chat)?),
         ("llama-embed.1", embed_page(embed)?),
+        ("llama-doctor.1", doctor_page(doctor)?),
     ])
 }
 
@@ -83,6 +90,8 @@ fn main_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
     synopsis.text([bold("llama chat"), roman(" [OPTION]...")]);
     synopsis.control("br", []);
     synopsis.text([bold("llama embed"), roman(" [OPTION]... [TEXT]...")]);
+    synopsis.control("br", []);
+    synopsis.text([bold("llama doctor"), roman(" [OPTION]...")]);
     synopsis.to_writer(&mut page)?;
     man.render_description_section(&mut page)?;
     let mut examples = Roff::new();
@@ -101,7 +110,12 @@ fn main_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
     tagged("EXIT STATUS", &codes).to_writer(&mut page)?;
     let files = FILES.map(|(file, what)| (file.to_owned(), what.to_owned()));
     tagged("FILES", &files).to_writer(&mut page)?;
-    let own = [("llama-chat", 1), ("llama-embed", 1), ("llama-status", 1)];
+    let own = [
+        ("llama-chat", 1),
+        ("llama-doctor", 1),
+        ("llama-embed", 1),
+        ("llama-status", 1),
+    ];
     see_also(own.iter().chain(&SEE_ALSO)).to_writer(&mut page)?;
     Ok(page)
 }
@@ -184,6 +198,41 @@ fn embed_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
     let files: Vec<_> = files.collect();
     tagged("FILES", &files).to_writer(&mut page)?;
     see_also([("llama", 1)].iter().chain(&SEE_ALSO)).to_writer(&mut page)?;
+    Ok(page)
+}
+
+fn doctor_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut page = beginning(command)?;
+    let codes = [
+        ("0", "Nothing is wrong, or notices are all there is."),
+        ("1", "The facts or the findings could not be written."),
+        (
+            "2",
+            "Wrong usage, or the file of --facts holds no facts of this version.",
+        ),
+        ("6", "Something is wrong: a warning, or worse."),
+    ];
+    let codes = codes.map(|(code, meaning)| (code.to_owned(), meaning.to_owned()));
+    tagged("EXIT STATUS", &codes).to_writer(&mut page)?;
+    let files = [
+        ("/proc, /sys", "Where most facts are from."),
+        (
+            "/dev/kmsg",
+            "The kernel's log, where it may be read; else the journal.",
+        ),
+    ];
+    let files = files.map(|(file, what)| (file.to_owned(), what.to_owned()));
+    tagged("FILES", &files).to_writer(&mut page)?;
+    see_also(
+        [
+            ("llama", 1),
+            ("dmesg", 1),
+            ("journalctl", 1),
+            ("systemctl", 1),
+        ]
+        .iter(),
+    )
+    .to_writer(&mut page)?;
     Ok(page)
 }
 

@@ -58,6 +58,42 @@ pub enum Action {
     ///
     /// It goes through /dev/llama, which root and the group of this file may open.
     Embed(EmbedOptions),
+    /// Says what is the matter with this machine
+    ///
+    /// It looks at what an administrator looks at, for a second: processors, memory, pressure, disks, file
+    /// systems, temperatures, batteries, processes, control groups, units, logs, network, updates. It prints
+    /// what is wrong, the figures that show it, and what could be done, the worst first. No model is asked,
+    /// nothing is changed, and nothing is sent anywhere. Root sees more.
+    Doctor(DoctorOptions),
+}
+
+/// Options of `llama doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorOptions {
+    /// Says what the facts in FILE mean, instead of those of this machine
+    #[arg(long, value_name = "FILE")]
+    pub facts: Option<std::path::PathBuf>,
+
+    /// Writes the facts to FILE, without the names of the host and its users, addresses, and arguments
+    /// of programs
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<std::path::PathBuf>,
+
+    /// Prints one JSON object: version, collected, findings, missing
+    #[arg(long)]
+    pub json: bool,
+
+    /// Tells notices in full as well, counts updates with apt, and lists what could not be read
+    #[arg(long)]
+    pub all: bool,
+
+    /// Measures rates and shares over so many seconds, 0.1 to 60 [default: 1]
+    #[arg(long, value_name = "SECONDS", value_parser = sample)]
+    pub sample: Option<Duration>,
+
+    /// Asks each server of names (DNS) for an answer; a packet is sent to each
+    #[arg(long)]
+    pub ask_dns: bool,
 }
 
 /// Options of `llama status`.
@@ -182,6 +218,12 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .filter(|&seconds: &f64| seconds > 0.0)
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .ok_or_else(|| "expected a number of seconds above 0".to_owned())
+}
+
+/// The time over which rates are measured.
+fn sample(text: &str) -> Result<Duration, String> {
+    let seconds = number::<100, 60_000>(text)?;
+    Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
 }
 
 /// Exit statuses and what they mean, for the help and the manual page.

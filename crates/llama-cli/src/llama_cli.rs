@@ -5,6 +5,7 @@
 mod ask;
 mod chat;
 pub mod cli;
+mod doctor;
 mod embed;
 mod input;
 mod interrupt;
@@ -28,6 +29,8 @@ enum Exit {
     NotSupported = 3,
     Unavailable = 4,
     TimedOut = 5,
+    /// `llama doctor` found something.
+    Found = 6,
     Interrupted = 130,
 }
 
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Some(Action::Status(options)) => status::run(options),
         Some(Action::Chat(options)) => chat::run(options),
         Some(Action::Embed(options)) => embed::run(options),
+        Some(Action::Doctor(options)) => doctor::run(options),
         None => ask::run(&cli.ask),
     };
     let exit = result.unwrap_or_else(|failure| {

@@ -48,6 +48,65 @@ fn usage_errors_exit_with_2() {
 }
 
 #[test]
+fn doctor_exits_with_what_it_found() {
+    let dir = std::env::temp_dir().join(format!("llama-doctor-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("there is room for files");
+    let path = |name: &str| dir.join(name).to_string_lossy().into_owned();
+    for (name, text) in [
+        ("quiet", r#"{"version":1}"#),
+        (
+            "full",
+            r#"{"version":1,"file_systems":[{"mount":"/\u001b[2Jx","size":99999999999}]}"#,
+        ),
+        ("newer", r#"{"version":2}"#),
+        ("broken", r#"{"version":1,"memory":{"total":"#),
+    ] {
+        std::fs::write(dir.join(name), text).expect("a file can be written");
+    }
+    let doctor = |options: &[&str]| llama(&[&["doctor"], options].concat(), b"");
+    let quiet = doctor(&["--facts", &path("quiet")]);
+    check(&quiet, 0, "");
+    assert!(String::from_utf8_lossy(&quiet.stdout).contains("Nothing is wrong"));
+
+    let full = doctor(&["--facts", &path("full"), "--record", &path("record")]);
+    assert_eq!(full.status.code(), Some(6));
+    let text = String::from_utf8_lossy(&full.stdout);
+    assert!(
+        text.contains("critical  /\\u{1b}[2Jx is 100 % full."),
+        "{text}"
+    );
+    // What was recorded means the same.
+    let again = doctor(&["--facts", &path("record"), "--json"]);
+    assert_eq!(again.status.code(), Some(6));
+    let json: serde_json::Value = serde_json::from_slice(&again.stdout).expect("it is JSON");
+    assert_eq!(json["findings"][0]["cause"], "disk-full");
+    assert_eq!(json["findings"][0]["evidence"][0]["value"]["unit"], "bytes");
+
+    check(
+        &doctor(&["--facts", &path("newer")]),
+        2,
+        "newer: its facts are of version 2",
+    );
+    check(
+        &doctor(&["--facts", &path("broken")]),
+        2,
+        "broken: it does not hold facts",
+    );
+    check(
+        &doctor(&["--facts", &path("none")]),
+        2,
+        "none: No such file",
+    );
+    check(&doctor(&["--sample", "0"]), 2, "from 0.1 to 60");
+    check(
+        &doctor(&["--facts", &path("quiet"), "--record", &path("no/such")]),
+        1,
+        "no/such: No such file",
+    );
+    std::fs::remove_dir_all(dir).expect("the files are ours");
+}
+
+#[test]
 fn what_goes_through_the_device_exits_with_3_without_it() {
     if Path::new(llamux::DEVICE_PATH).exists() {
         println!("skipped: this kernel has Llamux");

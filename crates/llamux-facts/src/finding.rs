@@ -554,6 +554,14 @@ mod tests {
     }
 
     #[test]
+    fn every_cause_is_documented() {
+        let page = include_str!("../../../docs/doctor.md");
+        for cause in Cause::ALL {
+            assert!(page.contains(&format!("`{cause}`")), "{cause}");
+        }
+    }
+
+    #[test]
     fn names_of_others_are_shown_escaped() {
         let subject = Subject::Process {
             pid: 7,
