@@ -112,9 +112,14 @@ pub fn collect(options: &Options) -> Facts {
         network: network::network(&links_before, &links_after, seconds),
         units: units.end(&mut missing),
         journal: journal.end(&mut missing),
-        updates: updates.end(&mut missing).unwrap_or_default(),
         ..Facts::default()
     };
+    if let Some((updates, why)) = updates.end(&mut missing) {
+        facts.updates = updates;
+        if let Some(why) = why {
+            lacks(&mut missing, "the number of updates", why);
+        }
+    }
     facts.network.dns = names.end(&mut missing).unwrap_or_default();
     if let Some(found) = profile.end(&mut missing) {
         facts.power.profile = found.profile.or(facts.power.profile);

@@ -33,6 +33,8 @@ const LOW: f64 = 35.0;
 const IDLE: f64 = 30.0;
 /// Group that takes this share of one processor is told.
 const GROUP_SHARE: f64 = 20.0;
+/// The part of all work that makes who does it the reason.
+const MOSTLY: f64 = 0.4;
 /// Degrees below the temperature at which the machine turns itself off.
 const HOT: f64 = 5.0;
 
@@ -154,8 +156,10 @@ fn saturated(facts: &Facts, out: &mut Vec<Finding>) {
         Severity::Warning
     };
     let groups = top(facts, GROUP_SHARE, |group| group.cpu);
+    let spent = busy * f64::from(facts.cpu.count);
+    let main = groups.first().filter(|group| group.cpu >= spent * MOSTLY);
     let busy = Quantity::Percent(busy);
-    let title = match groups.first() {
+    let title = match main {
         Some(group) => format!(
             "The processors are {busy} busy, mostly with {}.",
             subject(group)

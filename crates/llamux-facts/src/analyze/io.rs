@@ -17,6 +17,8 @@ const BUSY: f64 = 90.0;
 const WAIT: f64 = 0.05;
 /// A group that moves this many bytes in a second is told.
 const GROUP_RATE: f64 = 1e6;
+/// The part of all that is moved that makes who moves it the reason.
+const MOSTLY: f64 = 0.4;
 /// Threads of the kernel wait so for a moment all the time; programs that are stuck do for long. More than these at the
 /// same time are no accident, without anything to do for the disks.
 const STUCK: usize = 3;
@@ -60,7 +62,9 @@ fn saturated(facts: &Facts, out: &mut Vec<Finding>) {
     let moved = |group: &crate::facts::Group| group.read_rate + group.write_rate;
     let groups = top(facts, GROUP_RATE, moved);
     let busy = Quantity::Percent(disk.busy);
-    let title = match groups.first() {
+    let all = disk.read_rate + disk.write_rate;
+    let main = groups.first().filter(|group| moved(group) >= all * MOSTLY);
+    let title = match main {
         Some(group) => format!(
             "{} is {busy} busy, mostly with {}.",
             capital(&who),

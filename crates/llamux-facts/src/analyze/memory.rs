@@ -43,11 +43,32 @@ pub(super) fn analyze(facts: &Facts, out: &mut Vec<Finding>) {
     kills(facts, out);
 }
 
-/// Who has most memory, as subjects, evidence and remedies.
-fn blame(mut finding: Finding, facts: &Facts) -> Finding {
+/// A sentence without its full stop, with who has most memory behind it.
+fn naming(sentence: &str, facts: &Facts) -> String {
+    let Some(group) = largest(facts).first().copied() else {
+        return format!("{sentence}.");
+    };
+    let memory = Quantity::Bytes(group.memory);
+    let processes = match group.pids.len() {
+        0 | 1 => String::new(),
+        number => format!(" ({number} processes)"),
+    };
+    format!(
+        "{sentence}; {}{processes} has most of it: {memory}.",
+        subject(group)
+    )
+}
+
+/// Who has most memory.
+fn largest(facts: &Facts) -> Vec<&crate::facts::Group> {
     // CAST: a threshold needs no exact size.
     let least = (facts.memory.total as f64 * GROUP_SHARE / 100.0) as u64;
-    for group in top(facts, least.max(1), |group| group.memory) {
+    top(facts, least.max(1), |group| group.memory)
+}
+
+/// Who has most memory, as subjects, evidence and remedies.
+fn blame(mut finding: Finding, facts: &Facts) -> Finding {
+    for group in largest(facts) {
         let about = if group.memory_exact {
             "memory of"
         } else {
@@ -60,6 +81,10 @@ fn blame(mut finding: Finding, facts: &Facts) -> Finding {
             )
             .concerns(subject(group))
             .helped_by([end_or_restart(group)]);
+        if group.pids.len() > 1 {
+            let number = Quantity::Count(group.pids.len() as u64);
+            finding = finding.shows(format!("processes of {}", subject(group)), number);
+        }
         if group.unit.is_some() {
             finding = finding.helped_by([Remedy::LimitMemory {
                 subject: subject(group),
@@ -98,7 +123,10 @@ fn pressure(facts: &Facts, out: &mut Vec<Finding>) {
         Severity::Warning
     };
     let waiting = Quantity::Percent(some.avg10);
-    let title = format!("Programs wait for memory {waiting} of the time.");
+    let title = naming(
+        &format!("Programs wait for memory {waiting} of the time"),
+        facts,
+    );
     let mut finding = Finding::new(Cause::MemoryPressure, severity, title)
         .because(
             "There is too little memory for all that runs. The kernel keeps taking memory from one \
@@ -128,7 +156,10 @@ fn full(facts: &Facts, out: &mut Vec<Finding>) {
     };
     let left = Quantity::Bytes(memory.available);
     let all = Quantity::Bytes(memory.total);
-    let title = format!("Only {left} of {all} of memory is available.");
+    let title = naming(
+        &format!("Only {left} of {all} of memory is available"),
+        facts,
+    );
     let mut finding = Finding::new(Cause::MemoryFull, severity, title).because(
         "When memory runs out, the kernel ends a program of its choice. Memory that only holds \
          contents of files is counted as available here, as it can be given away.",

@@ -142,16 +142,22 @@ fn route(facts: &Facts, out: &mut Vec<Finding>) {
     let global = link
         .addresses
         .iter()
-        .filter(|address| !address.starts_with("fe80"))
+        .filter(|address| !address.starts_with("fe80") && !address.starts_with("169.254."))
         .count();
     let who = subject(link);
+    // Some networks have no way out on purpose; none has no addresses.
+    let severity = if global == 0 {
+        Severity::Warning
+    } else {
+        Severity::Notice
+    };
     let title = if global == 0 {
         format!("The network link {} has no address.", who.name())
     } else {
         "There is no way out of this network.".to_owned()
     };
     out.push(
-        Finding::new(Cause::NoRoute, Severity::Warning, title)
+        Finding::new(Cause::NoRoute, severity, title)
             .because(if global == 0 {
                 "It is connected, but nobody gave it an address: the server for that (DHCP) does not answer, or nothing asks it."
             } else {
@@ -269,7 +275,7 @@ mod tests {
             (
                 "no way out",
                 |f| link(f, "eth0", true, true),
-                &[("no-route", Warning)],
+                &[("no-route", Notice)],
             ),
             (
                 "no names",

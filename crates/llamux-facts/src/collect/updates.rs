@@ -15,11 +15,11 @@ const TIME: Duration = Duration::from_millis(2500);
 /// Most names of packages that are kept.
 const NAMES: usize = 50;
 
-/// What the package manager of this system knows. Nothing is fetched.
-pub(super) fn updates(count: bool) -> Result<Updates, String> {
+/// What the package manager of this system knows, and why it does not know more. Nothing is fetched.
+pub(super) fn updates(count: bool) -> Result<(Updates, Option<String>), String> {
     let mut updates = Updates::default();
     let Some(manager) = manager() else {
-        return Ok(updates);
+        return Ok((updates, None));
     };
     let (lists, program, args) = if manager == "pacman" {
         ("/var/lib/pacman/sync", "pacman", &["-Qu"][..])
@@ -32,13 +32,17 @@ pub(super) fn updates(count: bool) -> Result<Updates, String> {
     updates.reboot = reboot(manager);
     // pacman only compares names; apt works out what an upgrade would do.
     if count || manager == "pacman" {
-        let out = output(program, args, TIME)?;
-        let packages = packages(manager, &String::from_utf8_lossy(&out));
-        updates.pending = Some(packages.len() as u64);
-        updates.packages = packages;
-        updates.packages.truncate(NAMES);
+        match output(program, args, TIME) {
+            Ok(out) => {
+                let packages = packages(manager, &String::from_utf8_lossy(&out));
+                updates.pending = Some(packages.len() as u64);
+                updates.packages = packages;
+                updates.packages.truncate(NAMES);
+            }
+            Err(why) => return Ok((updates, Some(why))),
+        }
     }
-    Ok(updates)
+    Ok((updates, None))
 }
 
 /// The package manager of this system: others may be installed.
