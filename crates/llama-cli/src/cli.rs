@@ -64,6 +64,8 @@ pub enum Action {
     /// systems, temperatures, batteries, processes, control groups, units, logs, network, updates. It prints
     /// what is wrong, the figures that show it, and what could be done, the worst first. No model is asked,
     /// nothing is changed, and nothing is sent anywhere. Root sees more.
+    ///
+    /// It exits with 0 if nothing is wrong or notices are all there is, and with 6 at a warning or worse.
     Doctor(DoctorOptions),
 }
 

@@ -106,6 +106,52 @@ fn doctor_exits_with_what_it_found() {
     std::fs::remove_dir_all(dir).expect("the files are ours");
 }
 
+/// What `llama doctor` could not read while the system bus is at `bus`.
+fn missing_with_bus(bus: &Path) -> Vec<(String, String)> {
+    let output = Command::new(env!("CARGO_BIN_EXE_llama"))
+        .args(["doctor", "--json", "--sample", "0.1"])
+        .env(
+            "DBUS_SYSTEM_BUS_ADDRESS",
+            format!("unix:path={}", bus.display()),
+        )
+        .env_remove("DBUS_SESSION_BUS_ADDRESS")
+        .env_remove("XDG_RUNTIME_DIR")
+        .output()
+        .expect("llama starts");
+    assert!(matches!(output.status.code(), Some(0 | 6)), "{output:?}");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let missing = json["missing"].as_array().expect("it is a list").iter();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    missing
+        .map(|missing| (text(&missing["what"]), text(&missing["why"])))
+        .collect()
+}
+
+#[test]
+fn doctor_does_without_systemd_and_does_not_wait_for_a_bus_that_hangs() {
+    let dir = std::env::temp_dir().join(format!("llama-bus-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("there is room for files");
+    let why = |missing: Vec<(String, String)>| {
+        let units = missing
+            .into_iter()
+            .find(|(what, _)| what == "units of systemd");
+        units.expect("there are no units").1
+    };
+    let none = why(missing_with_bus(&dir.join("none")));
+    assert!(none.contains("no system bus"), "{none}");
+    let silent = dir.join("silent");
+    let listener = std::os::unix::net::UnixListener::bind(&silent).expect("a socket can be made");
+    let began = std::time::Instant::now();
+    let late = why(missing_with_bus(&silent));
+    assert!(
+        late.contains("in time") || late.contains("no system bus"),
+        "{late}"
+    );
+    assert!(began.elapsed().as_secs() < 30);
+    drop(listener);
+    std::fs::remove_dir_all(dir).expect("the files are ours");
+}
+
 #[test]
 fn what_goes_through_the_device_exits_with_3_without_it() {
     if Path::new(llamux::DEVICE_PATH).exists() {

@@ -658,11 +658,11 @@ pub(super) fn cgroups(
             .unwrap_or((periods, held, events));
         // CAST: periods of a sample are few.
         let share = |part: u64, all: u64| percent(part as f64, all as f64);
-        let mut groups: Vec<_> = processes
+        let members: Vec<_> = processes
             .iter()
             .filter(|process| is_below(&process.cgroup, &path))
-            .map(|process| &process.group)
             .collect();
+        let mut groups: Vec<_> = members.iter().map(|process| &process.group).collect();
         groups.sort_unstable();
         groups.dedup();
         let cgroup = Cgroup {
@@ -686,7 +686,8 @@ pub(super) fn cgroups(
                 held.saturating_sub(first_held),
                 periods.saturating_sub(first_periods),
             ),
-            pids: most("pids.current").unwrap_or(0),
+            // Where nobody counts, there are at least its processes.
+            pids: most("pids.current").unwrap_or(members.len() as u64),
             pids_max: most("pids.max"),
             frozen: number::<u8>(format!("{dir}/cgroup.freeze")) == Some(1),
             path,
