@@ -14,6 +14,7 @@ mod processes;
 mod storage;
 mod units;
 
+use crate::collect::is_manager;
 use crate::facts::{Facts, Group, GroupKind, Process};
 use crate::finding::{Cause, Evidence, Finding, Remedy, Severity, Subject};
 use crate::quantity::Quantity;
@@ -205,19 +206,28 @@ fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// What may be done about a group that takes too much: some things must not be ended by a click.
-fn end_or_restart(group: &Group) -> Remedy {
+/// What may be done about a group that takes too much. What the session or the system rests on is not ended: all
+/// else would end with it.
+fn end_or_restart(group: &Group) -> Option<Remedy> {
     match &group.unit {
-        Some(name) if group.kind == GroupKind::Service => Remedy::RestartUnit {
+        Some(name) if group.kind == GroupKind::Service => Some(Remedy::RestartUnit {
             unit: Subject::Unit {
                 name: name.clone(),
                 user: group.user_unit,
             },
-        },
-        _ => Remedy::End {
+        }),
+        _ if is_manager(&group.name) || group.pids.contains(&1) => None,
+        _ => Some(Remedy::End {
             subject: subject(group),
-        },
+        }),
     }
+}
+
+/// The same of one process.
+fn end(process: &Process) -> Option<Remedy> {
+    let keep = is_manager(&process.name) || process.pid == 1 || process.kernel_thread;
+    let subject = process_subject(process);
+    (!keep).then_some(Remedy::End { subject })
 }
 
 /// Facts of a machine on which nothing is wrong, for tests to spoil.

@@ -16,6 +16,8 @@ mod sys;
 mod systemd;
 mod updates;
 
+pub(crate) use groups::is_manager;
+
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;

@@ -187,12 +187,10 @@ fn saturated(facts: &Facts, out: &mut Vec<Finding>) {
                 Quantity::Percent(group.cpu),
             )
             .concerns(subject(group))
-            .helped_by([
-                Remedy::LowerCpuPriority {
-                    subject: subject(group),
-                },
-                end_or_restart(group),
-            ]);
+            .helped_by([Remedy::LowerCpuPriority {
+                subject: subject(group),
+            }])
+            .helped_by(end_or_restart(group));
     }
     out.push(finding);
 }
@@ -255,12 +253,9 @@ fn spinning(facts: &Facts, out: &mut Vec<Finding>) {
         out.push(if process.kernel_thread {
             finding.helped_by([Remedy::ReadLog { subject: None }])
         } else {
-            finding.helped_by([
-                Remedy::End {
-                    subject: who.clone(),
-                },
-                Remedy::LowerCpuPriority { subject: who },
-            ])
+            finding
+                .helped_by(super::end(process))
+                .helped_by([Remedy::LowerCpuPriority { subject: who }])
         });
     }
 }

@@ -80,7 +80,7 @@ fn blame(mut finding: Finding, facts: &Facts) -> Finding {
                 Quantity::Bytes(group.memory),
             )
             .concerns(subject(group))
-            .helped_by([end_or_restart(group)]);
+            .helped_by(end_or_restart(group));
         if group.pids.len() > 1 {
             let number = Quantity::Count(group.pids.len() as u64);
             finding = finding.shows(format!("processes of {}", subject(group)), number);
@@ -240,7 +240,7 @@ fn swap_full(facts: &Facts, out: &mut Vec<Finding>) {
                 Quantity::Bytes(group.swap),
             )
             .concerns(subject(group))
-            .helped_by([end_or_restart(group)]);
+            .helped_by(end_or_restart(group));
     }
     out.push(finding.helped_by([Remedy::AddSwap]));
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{count, process_subject, share, subject};
+use super::{count, end, end_or_restart, process_subject, share, subject};
 use crate::facts::Facts;
 use crate::finding::{Cause, Finding, Remedy, Severity, Subject};
 use crate::quantity::Quantity;
@@ -49,11 +49,7 @@ fn zombies(facts: &Facts, out: &mut Vec<Finding>) {
     let worst = parents.iter().max_by_key(|(_, number)| **number);
     if let Some(parent) = worst.and_then(|(pid, _)| facts.process(*pid)) {
         finding = finding.concerns(process_subject(parent));
-        if parent.pid != 1 {
-            finding = finding.helped_by([Remedy::End {
-                subject: process_subject(parent),
-            }]);
-        }
+        finding = finding.helped_by(end(parent));
     }
     out.push(finding);
 }
@@ -86,9 +82,7 @@ fn files(facts: &Facts, out: &mut Vec<Finding>) {
                     Quantity::Count(files),
                 )
                 .concerns(process_subject(process))
-                .helped_by([Remedy::End {
-                    subject: process_subject(process),
-                }]);
+                .helped_by(end(process));
         }
         out.push(finding);
         return;
@@ -113,7 +107,8 @@ fn files(facts: &Facts, out: &mut Vec<Finding>) {
             .shows("files that it has open", files)
             .shows("files that it may have open", most)
             .concerns(who.clone())
-            .helped_by([Remedy::RaiseCountLimit { subject: Some(who.clone()) }, Remedy::End { subject: who }]),
+            .helped_by([Remedy::RaiseCountLimit { subject: Some(who) }])
+            .helped_by(end(process)),
         );
     }
 }
@@ -141,9 +136,7 @@ fn tasks(facts: &Facts, out: &mut Vec<Finding>) {
                     Quantity::Count(number),
                 )
                 .concerns(subject(group))
-                .helped_by([Remedy::End {
-                    subject: subject(group),
-                }]);
+                .helped_by(end_or_restart(group));
         }
         out.push(finding.helped_by([Remedy::RaiseCountLimit { subject: None }]));
     }

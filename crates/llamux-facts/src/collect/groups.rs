@@ -229,8 +229,9 @@ fn topmost<'p>(
     }
 }
 
-/// What starts programs on behalf of a person.
-fn is_boundary(process: &Process) -> bool {
+/// Whether a program is what a session or the system rests on: it starts the programs of others, and they end
+/// with it.
+pub(crate) fn is_manager(name: &str) -> bool {
     const MANAGERS: &[&str] = &[
         "systemd",
         "init",
@@ -288,9 +289,15 @@ fn is_boundary(process: &Process) -> bool {
         "supervisord",
         "lsh",
     ];
-    let name = process.name.as_str();
+    // Some say behind a colon what they do.
     let name = name.split(':').next().unwrap_or(name);
-    MANAGERS.contains(&name) || is_terminal(name) || (is_shell(name) && is_interactive(process))
+    MANAGERS.contains(&name)
+}
+
+/// What starts programs on behalf of a person.
+fn is_boundary(process: &Process) -> bool {
+    let name = process.name.as_str();
+    is_manager(name) || is_terminal(name) || (is_shell(name) && is_interactive(process))
 }
 
 fn is_terminal(name: &str) -> bool {
@@ -345,17 +352,11 @@ fn program(process: &Process) -> String {
     let base = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
     // A program that is in no file has a name that says nothing.
     let path = path.filter(|path| !path.starts_with("/memfd:") && !path.starts_with("/proc/"));
-    let telling = |name: &String| name.bytes().any(|byte| byte.is_ascii_alphabetic());
-    let name = path.map(base).filter(telling);
-    let name = name.unwrap_or_else(|| {
-        let first = process.command.split(' ').next().unwrap_or_default();
-        let first = base(first.trim_start_matches('-').trim_end_matches(':'));
-        if first.is_empty() {
-            process.name.clone()
-        } else {
-            first
-        }
-    });
+    let first = process.command.split(' ').next().unwrap_or_default();
+    let first = base(first.trim_start_matches('-').trim_end_matches(':'));
+    let names = path.map(base).into_iter().chain([first]);
+    let mut telling = names.filter(|name| name.bytes().any(|byte| byte.is_ascii_alphabetic()));
+    let name = telling.next().unwrap_or_else(|| process.name.clone());
     script(&name, &process.command).unwrap_or(name)
 }
 
