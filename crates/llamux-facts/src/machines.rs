@@ -3,9 +3,12 @@
 //! Machines whose trouble is known, to judge analyzers and answers by.
 //!
 //! Those in `machines/` were recorded by `llama doctor --record` while the trouble was staged: a file system was
-//! filled, its journal aborted, a process spun, ran into the limit of its memory, crashed. They ran beside other work
-//! of the machine, which [`rested`] takes out. What cannot be staged is put into the record of a machine on which
-//! nothing was staged, by a function each that changes what such a trouble changes, and nothing else.
+//! filled, its journal aborted, a process spun, ran into the limit of its memory, crashed. They were staged on a
+//! virtual machine that was busy with other work. That work is taken out by [`rested`], and in the files its name,
+//! release, command line and file systems were replaced, and what the log said of the other stagings was cut. What
+//! cannot be staged is put into the record of a machine on which nothing was staged, by a function each that changes
+//! what such a trouble changes, and nothing else. The analyzers were written with these machines at hand: that they
+//! find the cause of each says that they do what they were meant to do, and not how often they would be right elsewhere.
 
 use crate::facts::{
     Battery, Boot, Cgroup, Clock, Core, CpuTime, Disk, DnsServer, Facts, FileSystem, Group,
