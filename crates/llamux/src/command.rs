@@ -28,6 +28,7 @@ pub struct Command {
     grammar: Option<Grammar>,
     stops: Vec<String>,
     log_probabilities: bool,
+    keep: bool,
 }
 
 /// Why an answer ended.
@@ -90,6 +91,8 @@ pub struct Answer {
     pub text: String,
     /// Tokens of the prompt, chat format included.
     pub prompt_tokens: u32,
+    /// Those of them that the cache had, of a [`Session`](crate::Session) only.
+    pub cached_tokens: u32,
     /// Tokens generated.
     pub tokens: u32,
     /// Why it ended.
@@ -193,6 +196,13 @@ impl Command {
         self
     }
 
+    /// Fails with [`Error::PromptOverContext`] where a [`Session`](crate::Session) would drop its oldest turns to
+    /// make room.
+    pub fn keep_all(mut self, keep: bool) -> Self {
+        self.keep = keep;
+        self
+    }
+
     /// The same for another prompt.
     pub fn with_prompt(mut self, prompt: impl Into<String>) -> Self {
         self.prompt = prompt.into();
@@ -234,6 +244,7 @@ impl Command {
             text: String::from_utf8(response)
                 .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()),
             prompt_tokens: command.prompt_tokens,
+            cached_tokens: 0,
             tokens: command.response_tokens,
             stop_reason: if fits {
                 StopReason::from_raw(command.stop_reason)
@@ -269,6 +280,7 @@ impl Command {
                 sys::LLAMA_OPTION_GREEDY,
             ),
             (self.log_probabilities, sys::LLAMA_OPTION_LOGPROBS),
+            (self.keep, sys::LLAMA_OPTION_KEEP),
         ] {
             if set {
                 flags |= u64::from(flag);
@@ -430,8 +442,12 @@ mod tests {
             .top_p(0.95)
             .min_p(0.05)
             .repeat_penalty(1.1)
-            .log_probabilities(true);
-        let options = sys::LLAMA_OPTION_RAW | sys::LLAMA_OPTION_GREEDY | sys::LLAMA_OPTION_LOGPROBS;
+            .log_probabilities(true)
+            .keep_all(true);
+        let options = sys::LLAMA_OPTION_RAW
+            | sys::LLAMA_OPTION_GREEDY
+            | sys::LLAMA_OPTION_LOGPROBS
+            | sys::LLAMA_OPTION_KEEP;
         let expected = sys::llama_options {
             flags: u64::from(options),
             max_tokens: 7,

@@ -18,12 +18,14 @@
 mod command;
 mod error;
 pub mod grammar;
+mod models;
 mod session;
 mod status;
 
 pub use command::{Answer, Command, StopReason};
 pub use error::Error;
 pub use grammar::{Grammar, GrammarError};
+pub use models::{models, parse_models, ModelLine, MODELS_PATH};
 pub use session::{Info, Role, Session, TokenProbability, DEVICE_PATH};
 pub use status::{State, Status, STATUS_PATH};
 

@@ -5,9 +5,9 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use llamux_sys as sys;
 
@@ -45,6 +45,10 @@ pub struct TokenProbability {
 pub struct Info {
     /// Whether the model can answer now.
     pub ready: bool,
+    /// Tokens of the model's context; 0 if it cannot.
+    pub context: u32,
+    /// How many numbers its vectors have, likewise.
+    pub embedding: u32,
     /// Tokens of the conversation.
     pub tokens: u32,
     /// Tokens that there is room for behind them, before the oldest are dropped.
@@ -79,11 +83,7 @@ impl Session {
             name_len: u32::try_from(name.len()).unwrap_or(u32::MAX),
             reserved: 0,
         };
-        let before = if wait {
-            None
-        } else {
-            Some(self.set_nonblocking()?)
-        };
+        let before = if wait { None } else { Some(self.no_waiting()?) };
         // SAFETY: The name is only read.
         let chosen = unsafe { self.ioctl(sys::LLAMA_IOC_MODEL, address(&mut model)) };
         if let Some(flags) = before {
@@ -116,6 +116,11 @@ impl Session {
     /// product is near 1. It is no part of the conversation. Fails with [`Error::PromptOverContext`] if the text
     /// is longer than the context.
     pub fn embed(&self, text: &str) -> Result<Vec<f32>, Error> {
+        self.embedding(text).map(|(vector, _)| vector)
+    }
+
+    /// The same, with how many tokens the text has.
+    pub fn embedding(&self, text: &str) -> Result<(Vec<f32>, u32), Error> {
         let command = Command::new(text);
         if text.is_empty() {
             return Err(Error::EmptyPrompt);
@@ -134,7 +139,7 @@ impl Session {
             match unsafe { self.ioctl(sys::LLAMA_IOC_EMBED, address(&mut asked)) } {
                 Ok(_) => {
                     vector.truncate(asked.vector_len as usize);
-                    return Ok(vector);
+                    return Ok((vector, asked.tokens));
                 }
                 Err(libc::E2BIG) if asked.vector_len as usize > vector.len() => {
                     vector.resize(asked.vector_len as usize, 0.0);
@@ -169,14 +174,8 @@ impl Session {
         command: &Command,
         mut each: impl FnMut(&str) -> bool,
     ) -> Result<Answer, Error> {
-        let failed = |errno| Error::from_errno(errno, command);
         let start = Instant::now();
-        self.set(command)?;
-        if command.prompt().is_empty() {
-            return Err(Error::EmptyPrompt);
-        }
-        self.turn(Role::User, command.prompt(), false)
-            .map_err(failed)?;
+        self.begin(Role::User, command)?;
         let mut bytes = Vec::new();
         let mut buffer = vec![0; 4096];
         let mut cancelled = false;
@@ -190,7 +189,7 @@ impl Session {
                     self.cancel()?;
                     continue;
                 }
-                Err(error) => return Err(failed(error.raw_os_error().unwrap_or(libc::EIO))),
+                Err(error) => return Err(unread(&error, command)),
             };
             first = first.or_else(|| Some(start.elapsed()));
             let part = buffer.get(..len).unwrap_or_default();
@@ -201,20 +200,57 @@ impl Session {
                 self.cancel()?;
             }
         }
-        let state = self.state()?;
-        let stop_reason = StopReason::from_raw(state.stop_reason);
-        match stop_reason {
-            StopReason::Cancelled if state.response_tokens == 0 => return Err(Error::Interrupted),
-            StopReason::Timeout if state.response_tokens == 0 => return Err(Error::TimedOut),
+        let outcome = self.outcome()?;
+        match outcome.stop_reason {
+            StopReason::Cancelled if outcome.tokens == 0 => return Err(Error::Interrupted),
+            StopReason::Timeout if outcome.tokens == 0 => return Err(Error::TimedOut),
             _ => (),
         }
         Ok(Answer {
             text: String::from_utf8_lossy(&bytes).into_owned(),
-            prompt_tokens: state.prompt_tokens,
-            tokens: state.response_tokens,
-            stop_reason,
             elapsed: start.elapsed(),
             first,
+            ..outcome
+        })
+    }
+
+    /// Says the command's prompt in a role, and returns as soon as the answer has begun: [`read`](Self::read) has
+    /// it. While the model is being loaded, that is later; or fails with [`Error::Loading`], if the session is
+    /// [non-blocking](Self::set_nonblocking).
+    pub fn begin(&self, role: Role, command: &Command) -> Result<(), Error> {
+        self.set(command)?;
+        if command.prompt().is_empty() {
+            return Err(Error::EmptyPrompt);
+        }
+        self.turn(role, command.prompt(), false)
+            .map_err(|errno| Error::from_errno(errno, command))
+    }
+
+    /// Takes what there is of an answer that was [begun](Self::begin), whole characters wherever there is room for
+    /// one, and returns how many bytes; 0 at its end. `None` if nothing is there and the session is
+    /// non-blocking: then the descriptor can be polled.
+    pub fn read(&self, buffer: &mut [u8]) -> Result<Option<usize>, Error> {
+        loop {
+            match (&self.file).read(buffer) {
+                Ok(len) => return Ok(Some(len)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(unread(&error, &Command::default())),
+            }
+        }
+    }
+
+    /// How the last answer ended. Its text is empty, as it was read.
+    pub fn outcome(&self) -> Result<Answer, Error> {
+        let state = self.state()?;
+        Ok(Answer {
+            text: String::new(),
+            prompt_tokens: state.prompt_tokens,
+            cached_tokens: state.cached_tokens,
+            tokens: state.response_tokens,
+            stop_reason: StopReason::from_raw(state.stop_reason),
+            elapsed: Duration::ZERO,
+            first: None,
         })
     }
 
@@ -238,6 +274,8 @@ impl Session {
         let state = self.state()?;
         Ok(Info {
             ready: state.model == sys::LLAMA_MODEL_READY,
+            context: state.context,
+            embedding: state.embedding,
             tokens: state.tokens,
             context_left: state.context_left,
         })
@@ -266,8 +304,8 @@ impl Session {
         Ok(entries.iter().map(entry).collect())
     }
 
-    /// Takes all from a command but the question.
-    fn set(&self, command: &Command) -> Result<(), Error> {
+    /// Takes all from a command but the question, for the turns to come and for [`prewarm`](Self::prewarm).
+    pub fn set(&self, command: &Command) -> Result<(), Error> {
         let mut stops = Vec::new();
         for stop in command.stops() {
             let stop = CString::new(stop.as_str()).map_err(|_| Error::Parameter {
@@ -327,8 +365,17 @@ impl Session {
             .map_err(|errno| Error::from_errno(errno, &Command::default()))
     }
 
+    /// Makes calls fail, or not any more, that would wait for the model or for an answer.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> Result<(), Error> {
+        let flags = self.no_waiting()?;
+        match nonblocking {
+            true => Ok(()),
+            false => self.set_flags(flags & !libc::O_NONBLOCK),
+        }
+    }
+
     /// Makes calls fail that would wait. Returns the flags from before.
-    fn set_nonblocking(&self) -> Result<i32, Error> {
+    fn no_waiting(&self) -> Result<i32, Error> {
         // SAFETY: The request has no argument.
         let flags = unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_GETFL) };
         if flags < 0 {
@@ -360,10 +407,21 @@ impl Session {
     }
 }
 
+impl AsRawFd for Session {
+    fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+}
+
 impl AsFd for Session {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+/// Why there is nothing to read.
+fn unread(error: &io::Error, command: &Command) -> Error {
+    Error::from_errno(error.raw_os_error().unwrap_or(libc::EIO), command)
 }
 
 /// The address of a structure that the kernel reads and writes.
