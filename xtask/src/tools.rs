@@ -82,7 +82,7 @@ const COPIES: &[(&str, &str)] = &[
 ];
 
 /// What writes completions and pages: examples of the programs' crates.
-const GENERATORS: [&str; 2] = ["generate", "completions"];
+const GENERATORS: [&str; 3] = ["generate", "completions", "llamuxd_pages"];
 
 /// The command.
 pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
@@ -106,7 +106,7 @@ pub(crate) fn lay(cx: &Context, destdir: &Path, system: System) -> Result<()> {
         sh::run(generate.arg(&made))?;
     }
 
-    for program in ["llama", "llamux-setup"] {
+    for program in ["llama", "llamux-setup", "llamuxd"] {
         let to = Path::new("usr/bin").join(program);
         install(&release.join(program), destdir, &to)?;
     }
@@ -225,7 +225,10 @@ fn build(cx: &Context, target_dir: &Path) -> Result<()> {
         .args(["build", "--release", "--locked", "--quiet"])
         .args(["--config", "profile.release.strip=true"])
         .args(["--package", "llama-cli", "--package", "llamux-setup"])
-        .args(["--bins", "--examples"]);
+        .args(["--package", "llamuxd", "--bins"]);
+    for generator in GENERATORS {
+        cargo.args(["--example", generator]);
+    }
     sh::run(&mut cargo)
 }
 

@@ -20,16 +20,21 @@ use crate::tools::{self, System};
 /// What the package has on Arch, beside its programs.
 const FILES: &[&str] = &[
     "etc/llamux.conf",
+    "etc/llamux/llamuxd.toml",
     "usr/include/linux/llamux.h",
     "usr/lib/systemd/system/llamux.service",
+    "usr/lib/systemd/system/llamuxd.service",
+    "usr/lib/systemd/system/llamuxd.socket",
     "usr/lib/sysusers.d/llamux.conf",
     "usr/lib/tmpfiles.d/llamux.conf",
     "usr/lib/udev/rules.d/60-llamux.rules",
     "usr/share/bash-completion/completions/llama",
     "usr/share/bash-completion/completions/llamux-setup",
+    "usr/share/bash-completion/completions/llamuxd",
     "usr/share/doc/llamux-tools/examples/llama.c",
     "usr/share/fish/vendor_completions.d/llama.fish",
     "usr/share/fish/vendor_completions.d/llamux-setup.fish",
+    "usr/share/fish/vendor_completions.d/llamuxd.fish",
     "usr/share/licenses/llamux-tools/MIT.txt",
     "usr/share/man/man1/llama-chat.1",
     "usr/share/man/man1/llama-embed.1",
@@ -37,16 +42,20 @@ const FILES: &[&str] = &[
     "usr/share/man/man1/llama.1",
     "usr/share/man/man2/llama_command.2",
     "usr/share/man/man5/llamux.conf.5",
+    "usr/share/man/man5/llamuxd.toml.5",
     "usr/share/man/man7/llamux.7",
     "usr/share/man/man8/llamux-setup.8",
+    "usr/share/man/man8/llamuxd.8",
     "usr/share/zsh/site-functions/_llama",
     "usr/share/zsh/site-functions/_llamux-setup",
+    "usr/share/zsh/site-functions/_llamuxd",
 ];
 
 /// Its programs.
 const PROGRAMS: &[&str] = &[
     "usr/bin/llama",
     "usr/bin/llamux-setup",
+    "usr/bin/llamuxd",
     "usr/lib/initcpio/install/llamux",
     "usr/lib/initcpio/post/llamux",
 ];
@@ -147,10 +156,14 @@ pub(super) fn tools(lab: &Lab<'_>) -> Result<Found> {
         let mut command = sh::cmd(program);
         command.arg(format!("--root={}", dir.display())).args(args);
         // The unit names its program as it is in the system.
-        command.arg(match what {
-            "units" => format!("/{file}"),
-            _ => dir.join(file).display().to_string(),
-        });
+        match what {
+            "units" => {
+                let others = ["llamuxd.socket", "llamuxd.service"];
+                let others = others.map(|unit| format!("/usr/lib/systemd/system/{unit}"));
+                command.arg(format!("/{file}")).args(others)
+            }
+            _ => command.arg(dir.join(file)),
+        };
         found.test(what, accepted(&mut command));
     }
     found.test(
