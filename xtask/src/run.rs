@@ -303,6 +303,12 @@ pub(crate) fn llamux_setup(cx: &Context) -> Result<PathBuf> {
     Ok(release.join("llamux-setup"))
 }
 
+/// `llamuxd`, likewise.
+pub(crate) fn llamuxd(cx: &Context) -> Result<PathBuf> {
+    let release = linked_statically(cx, &["--package", "llamuxd"])?;
+    Ok(release.join("llamuxd"))
+}
+
 /// Has the model asked by many at once, for a test; see there.
 pub(crate) fn soak(cx: &Context) -> Result<PathBuf> {
     let release = linked_statically(cx, &["--package", "llamux", "--example", "soak"])?;

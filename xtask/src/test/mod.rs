@@ -9,6 +9,7 @@ mod ends;
 mod host;
 mod image;
 mod kernel;
+mod llamuxd;
 mod loading;
 mod packages;
 mod profile;
@@ -35,6 +36,7 @@ use ends::{ends, haiku_uml, haiku_x86_64, last_words, voice};
 use host::{clippy, format, fuzz, host, patch_series};
 use image::live_image;
 use kernel::{build_uml, build_x86_64, clippy_driver, kunit, without};
+use llamuxd::{llamuxd_host, llamuxd_uml};
 use loading::{in_place_uml, in_place_x86_64, refusals, signatures};
 use packages::{kernel_packages, packages};
 use profile::{archiso_entry, archiso_profile};
@@ -168,6 +170,8 @@ const STEPS: &[(&str, Level, Step)] = &[
         Level::All,
         debug_x86_64,
     ),
+    ("llamuxd: its clients", Level::Full, llamuxd_host),
+    ("uml: llamuxd and its clients", Level::Full, llamuxd_uml),
     ("tools", Level::Full, tools),
     (
         "uml: a model by the hook of mkinitcpio",
