@@ -16,6 +16,7 @@
 
 pub mod arena;
 mod blocks;
+pub mod channel;
 pub mod chat;
 mod engine;
 pub mod error;

@@ -321,6 +321,11 @@ impl<B: Deref<Target = [u8]>> Checked<B> {
         Ok(Self(table))
     }
 
+    /// The table.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The grammar; `None` if the bytes are not those any more that were checked.
     pub fn grammar(&self) -> Option<Grammar<'_>> {
         Grammar::split(&self.0).ok()
