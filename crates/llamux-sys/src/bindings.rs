@@ -39,6 +39,27 @@ pub const LLAMA_MODEL_READY: u32 = 1;
 pub const LLAMA_MODEL_UNAVAILABLE: u32 = 2;
 pub const LLAMA_LOGPROB_FORCED: u32 = 1;
 pub const LLAMA_MODEL_NAME_MAX: u32 = 200;
+pub const LLAMA_BACKEND_ACTIVE_MAX: u32 = 256;
+pub const LLAMA_BACKEND_TURNS_MAX: u32 = 1024;
+pub const LLAMA_BACKEND_MESSAGE_MAX: u32 = 2162688;
+pub const LLAMA_BACKEND_TEXT_MAX: u32 = 262144;
+pub const LLAMA_BACKEND_CHAT: u32 = 1;
+pub const LLAMA_BACKEND_RAW: u32 = 2;
+pub const LLAMA_BACKEND_GRAMMAR: u32 = 4;
+pub const LLAMA_BACKEND_LOGPROBS: u32 = 8;
+pub const LLAMA_MESSAGE_ASK: u32 = 1;
+pub const LLAMA_MESSAGE_CANCEL: u32 = 2;
+pub const LLAMA_ASK_RAW: u32 = 1;
+pub const LLAMA_ASK_GREEDY: u32 = 2;
+pub const LLAMA_ASK_KEEP: u32 = 4;
+pub const LLAMA_ASK_LOGPROBS: u32 = 8;
+pub const LLAMA_ASK_EMBED: u32 = 16;
+pub const LLAMA_REPLY_TEXT: u32 = 1;
+pub const LLAMA_REPLY_VECTOR: u32 = 2;
+pub const LLAMA_REPLY_ALIVE: u32 = 3;
+pub const LLAMA_REPLY_END: u32 = 4;
+pub const LLAMA_REPLY_ERROR: u32 = 5;
+pub const LLAMA_REPLY_RATED: u32 = 1;
 pub type __s32 = ::core::ffi::c_int;
 pub type __u32 = ::core::ffi::c_uint;
 pub type __u64 = ::core::ffi::c_ulonglong;
@@ -148,5 +169,59 @@ pub struct llama_embedding {
     pub vector_len: __u32,
     pub tokens: __u32,
     pub timeout_ms: __u32,
+    pub reserved: __u32,
+}
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct llama_backend {
+    pub flags: __u64,
+    pub name: __u64,
+    pub name_len: __u32,
+    pub context: __u32,
+    pub embedding: __u32,
+    pub active: __u32,
+    pub timeout_ms: __u32,
+    pub reserved: __u32,
+}
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct llama_backend_request {
+    pub id: __u64,
+    pub flags: __u64,
+    pub seed: __u64,
+    pub size: __u32,
+    pub kind: __u32,
+    pub uid: __u32,
+    pub turns: __u32,
+    pub stops_len: __u32,
+    pub grammar_len: __u32,
+    pub max_tokens: __u32,
+    pub timeout_ms: __u32,
+    pub temperature_milli: __u32,
+    pub top_k: __u32,
+    pub top_p_milli: __u32,
+    pub min_p_milli: __u32,
+    pub repeat_penalty_milli: __u32,
+    pub reserved: __u32,
+}
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct llama_backend_turn {
+    pub role: __u32,
+    pub len: __u32,
+}
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct llama_backend_reply {
+    pub id: __u64,
+    pub kind: __u32,
+    pub flags: __u32,
+    pub tokens: __u32,
+    pub prompt_tokens: __u32,
+    pub cached_tokens: __u32,
+    pub stop_reason: __u32,
+    pub error: __u32,
+    pub token: __u32,
+    pub logprob_micro: __s32,
     pub reserved: __u32,
 }

@@ -53,6 +53,9 @@ pub const LLAMA_IOC_MODEL: u32 = ioc(WRITE, 8, size_of::<llama_model_name>());
 /// Makes a vector of a text; takes a [`llama_embedding`].
 pub const LLAMA_IOC_EMBED: u32 = ioc(READ | WRITE, 9, size_of::<llama_embedding>());
 
+/// Registers a model that this program answers for, with `/dev/llama-backend`; takes a [`llama_backend`].
+pub const LLAMA_IOC_BACKEND: u32 = ioc(WRITE, 15, size_of::<llama_backend>());
+
 /// Asks the kernel's language model; see `llama_command(2)`.
 ///
 /// Returns the length of the whole answer, or the `errno` of the failure.

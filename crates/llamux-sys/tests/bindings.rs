@@ -210,12 +210,25 @@ fn ioctls() {
         ("LLAMA_IOC_PREWARM", sys::LLAMA_IOC_PREWARM.into()),
         ("LLAMA_IOC_MODEL", sys::LLAMA_IOC_MODEL.into()),
         ("LLAMA_IOC_EMBED", sys::LLAMA_IOC_EMBED.into()),
+        ("LLAMA_IOC_BACKEND", sys::LLAMA_IOC_BACKEND.into()),
+        (
+            "sizeof(struct llama_backend_request)",
+            size_of::<sys::llama_backend_request>() as u64,
+        ),
+        (
+            "sizeof(struct llama_backend_reply)",
+            size_of::<sys::llama_backend_reply>() as u64,
+        ),
+        (
+            "offsetof(struct llama_backend_reply, logprob_micro)",
+            offset_of!(sys::llama_backend_reply, logprob_micro) as u64,
+        ),
         (
             "sizeof(struct llama_logprob)",
             size_of::<sys::llama_logprob>() as u64,
         ),
     ];
-    let mut source = String::from("#include <linux/llamux.h>\n");
+    let mut source = String::from("#include <stddef.h>\n#include <linux/llamux.h>\n");
     for (expression, value) in numbers {
         source += &format!("_Static_assert({expression} == {value}ULL, \"{expression}\");\n");
     }

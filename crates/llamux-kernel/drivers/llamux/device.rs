@@ -137,7 +137,7 @@ impl MiscDevice for Session {
 }
 
 /// An ioctl's number without the size of its argument.
-const fn without_size(cmd: u32) -> u32 {
+pub(crate) const fn without_size(cmd: u32) -> u32 {
     cmd & !(uapi::_IOC_SIZEMASK << uapi::_IOC_SIZESHIFT)
 }
 

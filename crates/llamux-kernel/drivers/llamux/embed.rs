@@ -41,6 +41,10 @@ pub(crate) fn embed(
         let model = models.ready(model)?;
         (model, models.embedding(Some(model)))
     };
+    if columns == 0 {
+        // A program answers that makes none.
+        return Err(EPROTONOSUPPORT);
+    }
     let room = core::mem::replace(&mut asked.vector_len, columns);
     if room < columns {
         reply(&asked)?;

@@ -7,13 +7,16 @@
 //! by threads of their own ([`load`]) as the administrator wants ([`models`]) into memory that they own
 //! ([`model`], [`region`]), after their signatures were checked ([`sig`]). Callers come by the system call
 //! llama_command ([`command`]), or hold a conversation ([`session`]) through /dev/llama ([`device`], [`roll`]), or
-//! write to a file ([`prompt`]).
+//! write to a file ([`prompt`]). Programs may answer, too: their models ([`backend`]) come by /dev/llama-backend
+//! ([`channel`]).
 //!
 //! C header: [`include/uapi/linux/llamux.h`](srctree/include/uapi/linux/llamux.h)
 
 use kernel::prelude::*;
 use kernel::sync::{Arc, SetOnce};
 
+mod backend;
+mod channel;
 mod command;
 mod device;
 mod embed;
@@ -136,6 +139,7 @@ impl kernel::Module for Llamux {
         sys::create_sysfs_files()?;
         sys::create_shrinker()?;
         device::register()?;
+        channel::register()?;
         Ok(Self)
     }
 }

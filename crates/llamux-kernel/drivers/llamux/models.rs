@@ -17,6 +17,7 @@ use kernel::sync::atomic::{
 use kernel::sync::Arc;
 use kernel::time::Delta;
 
+use crate::backend::Backend;
 use crate::files::{is_name, Files};
 use crate::hash::Digest;
 use crate::load::{self, reason, Means, Reason, Wanted};
@@ -65,6 +66,18 @@ impl Progress {
         Self {
             file: files.bytes(),
             in_place: files.in_place().is_some(),
+            read: Atomic::new(0),
+            read_ns: Atomic::new(0),
+            memory: Atomic::new(0),
+            over: Atomic::new(false),
+        }
+    }
+
+    /// Of a model that has no files here.
+    pub(crate) fn elsewhere() -> Self {
+        Self {
+            file: 0,
+            in_place: false,
             read: Atomic::new(0),
             read_ns: Atomic::new(0),
             memory: Atomic::new(0),
@@ -127,11 +140,22 @@ impl State {
     }
 }
 
+/// How a program ceases to answer for a model.
+#[derive(Clone, Copy)]
+pub(crate) enum Gone {
+    /// It has closed its file, or has ended.
+    Closed,
+    /// The model was unloaded.
+    Unloaded,
+}
+
 struct Entry {
     id: ModelId,
     name: CString,
     state: State,
     progress: Arc<Progress>,
+    /// Who answers, if it is not the kernel.
+    backend: Option<Arc<Backend>>,
 }
 
 impl Entry {
@@ -184,6 +208,27 @@ impl Directory {
             .filter(|entry| matches!(entry.state, State::Ready(_)));
         ready.find(|entry| entry.id == id).ok_or(ENODEV)?;
         Ok(id)
+    }
+
+    /// The default model, if the kernel itself answers with it: what the driver asks itself stays here.
+    pub(crate) fn own(&self) -> Result<ModelId> {
+        let id = self.ready(None)?;
+        match self.backend(id) {
+            None => Ok(id),
+            Some(_) => Err(ENODEV),
+        }
+    }
+
+    /// Who answers with a model, if it is not the kernel.
+    pub(crate) fn backend(&self, id: ModelId) -> Option<&Arc<Backend>> {
+        self.backend_of(id.number())
+    }
+
+    /// The same by the model's number.
+    pub(crate) fn backend_of(&self, number: u32) -> Option<&Arc<Backend>> {
+        let mut entries = self.entries.iter();
+        let entry = entries.find(|entry| entry.id.number() == number)?;
+        entry.backend.as_ref()
     }
 
     /// A model's state, or the default one's, or why there is no default; `None` if the model is gone.
@@ -248,6 +293,62 @@ impl Directory {
 
     /// Makes an entry for a model that is about to be loaded, in the place of one that failed.
     fn add(&mut self, name: &[u8], files: &Files) -> Result<(ModelId, Arc<Progress>)> {
+        let name = CString::try_from_fmt(fmt!("{}", Shown(&Utf8(name))))?;
+        let progress = Arc::new(Progress::new(files), GFP_KERNEL)?;
+        self.make_room(name.to_bytes())?;
+        let id = self.new_id();
+        self.entries.push(
+            Entry {
+                id,
+                name,
+                state: State::Loading,
+                progress: progress.clone(),
+                backend: None,
+            },
+            GFP_KERNEL,
+        )?;
+        if self.default.is_none() {
+            self.absent = State::Loading;
+        }
+        Ok((id, progress))
+    }
+
+    /// A number for a model that is about to be added.
+    pub(crate) fn new_id(&mut self) -> ModelId {
+        // OVERFLOW: So many models come in no life of a system.
+        self.last += 1;
+        ModelId(self.last)
+    }
+
+    /// Makes an entry for a model that a program answers for. It is the default if there is none, nor one on its
+    /// way.
+    pub(crate) fn add_backend(
+        &mut self,
+        name: &[u8],
+        facts: Facts,
+        (backend, progress): (Arc<Backend>, Arc<Progress>),
+    ) -> Result {
+        let name = CString::try_from_fmt(fmt!("{}", Shown(&Utf8(name))))?;
+        self.make_room(name.to_bytes())?;
+        let id = backend.id();
+        self.entries.push(
+            Entry {
+                id,
+                name,
+                state: State::Ready(facts),
+                progress,
+                backend: Some(backend),
+            },
+            GFP_KERNEL,
+        )?;
+        if self.default.is_none() && !self.loading {
+            self.default = Some(id);
+        }
+        Ok(())
+    }
+
+    /// Makes room for one more entry. `EEXIST` if there is one of this name, `ENOSPC` if there are too many.
+    fn make_room(&mut self, name: &[u8]) -> Result {
         let failed = |entry: &Entry| matches!(entry.state, State::Unavailable(_));
         if self
             .entries
@@ -256,31 +357,15 @@ impl Directory {
         {
             return Err(EEXIST);
         }
-        let name = CString::try_from_fmt(fmt!("{}", Shown(&Utf8(name))))?;
-        let progress = Arc::new(Progress::new(files), GFP_KERNEL)?;
         self.entries.reserve(1, GFP_KERNEL)?;
         self.entries
-            .retain(|entry| !(failed(entry) && entry.name.to_bytes() == name.to_bytes()));
+            .retain(|entry| !(failed(entry) && entry.is_named(name)));
         if self.entries.len() >= MAX_MODELS {
             // Why something failed long ago is known by now.
             let oldest = self.entries.iter().position(failed).ok_or(ENOSPC)?;
             let _ = self.entries.remove(oldest);
         }
-        self.last += 1;
-        let id = ModelId(self.last);
-        self.entries.push(
-            Entry {
-                id,
-                name,
-                state: State::Loading,
-                progress: progress.clone(),
-            },
-            GFP_KERNEL,
-        )?;
-        if self.default.is_none() {
-            self.absent = State::Loading;
-        }
-        Ok((id, progress))
+        Ok(())
     }
 
     /// No model is being loaded any more, and one that was is there or not.
@@ -311,9 +396,17 @@ impl Directory {
                 }
                 if default.is_none() {
                     self.absent = State::Unavailable(reason);
+                    self.default = self.first_backend();
                 }
             }
         }
+    }
+
+    /// A model that a program answers for, which stands in where the kernel finds none to begin with.
+    fn first_backend(&self) -> Option<ModelId> {
+        let answers =
+            |entry: &&Entry| entry.backend.is_some() && matches!(entry.state, State::Ready(_));
+        self.entries.iter().find(answers).map(|entry| entry.id)
     }
 
     /// The hashes of a model's files are known.
@@ -332,11 +425,31 @@ impl Directory {
         self.entries.remove(index).ok().map(|entry| entry.name)
     }
 
-    /// Lets a model go: at once, if it is not there.
-    fn unload(&mut self, name: &[u8]) -> Result {
+    /// Takes a model off the list that a program has answered for. Returns its name, and whether it was the
+    /// default.
+    fn remove_backend(&mut self, id: ModelId, gone: Gone) -> Option<CString> {
+        let name = self.remove(id)?;
+        if self.default == Some(id) {
+            let shown = name.to_str().unwrap_or("");
+            let reason = match gone {
+                Gone::Closed => reason(fmt!("the program that answered for {shown} is gone")),
+                Gone::Unloaded => reason(fmt!("{shown} was unloaded")),
+            };
+            self.default = None;
+            self.absent = if self.loading {
+                State::Loading
+            } else {
+                State::Unavailable(reason)
+            };
+        }
+        Some(name)
+    }
+
+    /// Lets a model go: at once, if it is not there. Returns who has answered, if it was not the kernel.
+    fn unload(&mut self, name: &[u8]) -> Result<Option<Arc<Backend>>> {
         let entry = self.entries.iter_mut().find(|entry| entry.is_named(name));
         let entry = entry.ok_or(ENOENT)?;
-        let id = entry.id;
+        let (id, backend) = (entry.id, entry.backend.clone());
         match entry.state {
             State::Loading => entry.progress.end(),
             State::Unloading => return Err(EBUSY),
@@ -356,7 +469,7 @@ impl Directory {
                 }
             }
         }
-        Ok(())
+        Ok(backend)
     }
 
     /// Makes a model the default one.
@@ -381,7 +494,11 @@ impl Directory {
             } else {
                 "no"
             };
-            let weights = if *in_place { "in-place" } else { "read" };
+            let weights = match (&entry.backend, in_place) {
+                (Some(_), _) => "backend",
+                (None, true) => "in-place",
+                (None, false) => "read",
+            };
             let name = entry.name.to_bytes();
             write!(
                 page,
@@ -494,7 +611,7 @@ impl<'a> Line<'a> {
 }
 
 /// The name of a model, or the path of its file, which then may be written with its suffix.
-fn checked_name(name: &[u8]) -> Result<&str> {
+pub(crate) fn checked_name(name: &[u8]) -> Result<&str> {
     if name.is_empty() || name.len() > MAX_NAME {
         return Err(if name.is_empty() {
             EINVAL
@@ -637,6 +754,19 @@ impl Service {
         self.changed();
     }
 
+    /// A program does not answer for a model any more.
+    pub(crate) fn backend_gone(&self, id: ModelId, gone: Gone) {
+        let name = self.models.lock().remove_backend(id, gone);
+        if let Some(name) = &name {
+            let name = Escaped(name.to_bytes());
+            let how = match gone {
+                Gone::Closed => "the program that answered for it is gone",
+                Gone::Unloaded => "unloaded from the program that answered for it",
+            };
+            pr_info!("{}: {how}\n", Shown(&name));
+        }
+    }
+
     /// Starts to load a model. Returns as soon as its files are open.
     fn load_named(self: &Arc<Self>, text: &[u8]) -> Result {
         let line = Line::parse(text)?;
@@ -706,11 +836,14 @@ fn store(file: u32, text: &[u8]) -> Result {
     let name = checked_name(text.trim_ascii())?.as_bytes();
     let done = match file {
         UNLOAD => service.models.lock().unload(name),
-        DEFAULT => service.models.lock().set_default(name),
+        DEFAULT => service.models.lock().set_default(name).map(|()| None),
         _ => Err(EINVAL),
     };
     service.changed();
-    done
+    if let Some(backend) = done? {
+        backend.ring();
+    }
+    Ok(())
 }
 
 /// Called by sysfs when one of the files is written to.

@@ -76,12 +76,47 @@ pub(crate) struct Reader(pub(crate) PollCondVarBox);
 /// A conversation: what a session is made of.
 #[derive(Default)]
 pub(crate) struct Talk {
-    /// All its tokens.
+    /// All its tokens; none, if a program answers, which has tokens of its own.
     pub(crate) tokens: KVVec<u32>,
+    /// For such a program, what was said instead, and by whom.
+    pub(crate) text: KVVec<u8>,
+    pub(crate) said: KVec<Said>,
+    /// How many tokens that is, as the program has counted them.
+    pub(crate) counted: u32,
     /// Where it stands behind them.
     pub(crate) state: Conversation,
     /// How many of them stay when the oldest are dropped.
     pub(crate) keep: u32,
+}
+
+impl Talk {
+    /// Whether nothing was said yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tokens.is_empty() && self.said.is_empty()
+    }
+
+    /// How many tokens it has.
+    pub(crate) fn len(&self) -> usize {
+        // CAST: From 32 bits.
+        self.tokens.len().max(self.counted as usize)
+    }
+
+    /// Gives back what there is more room for than is needed.
+    pub(crate) fn fit(&mut self) {
+        fit(&mut self.tokens);
+        fit(&mut self.text);
+    }
+}
+
+/// Gives back what a vector has room for and does not use, which may be a whole context; where there is no
+/// memory to do it, it stays so. `shrink_to()` would leave what kmalloc() gave as it is.
+pub(crate) fn fit<T: Copy>(vector: &mut KVVec<T>) {
+    let mut fitted = KVVec::new();
+    if vector.len() < vector.capacity()
+        && fitted.extend_from_slice(vector, sys::on_account()).is_ok()
+    {
+        *vector = fitted;
+    }
 }
 
 /// A token of an answer.
@@ -112,7 +147,7 @@ impl Deadline {
     }
 
     /// Milliseconds that are left, or `None` without a bound.
-    fn left(&self) -> Option<u32> {
+    pub(crate) fn left(&self) -> Option<u32> {
         if self.timeout_ms == 0 {
             return None;
         }
@@ -350,6 +385,15 @@ impl Request {
         for value in values {
             // Within the capacity, which was asked of the same model.
             let _ = progress.vector.push_within_capacity(value.0);
+        }
+    }
+
+    /// The same, of bytes.
+    pub(crate) fn embed_bytes(&self, bytes: &[u8]) {
+        let mut progress = self.progress.lock();
+        for bits in bytes.chunks_exact(4) {
+            let bits = <[u8; 4]>::try_from(bits).map_or(0, u32::from_ne_bytes);
+            let _ = progress.vector.push_within_capacity(bits);
         }
     }
 

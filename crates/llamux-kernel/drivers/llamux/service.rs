@@ -6,7 +6,7 @@
 //!
 //! Lock order: `Service::models` is taken before `Service::queue`. These two, `Service::roll`, `Service::arrived`,
 //! `Service::own`, `Service::bell`, `Service::stats` and `Request::progress` are leaves otherwise, and only `Session::inner`
-//! is taken before them. None is held while computing.
+//! and those of `backend.rs` are taken before them. None is held while computing.
 
 use core::convert::Infallible;
 
@@ -216,9 +216,13 @@ impl Service {
     /// Puts a request at the end of the queue: for the model that it names, or for the one that is the
     /// default now. `ENODEV` if that is not there any more, `EDQUOT` if its user may not ask now.
     pub(crate) fn submit(&self, request: ListArc<Request>, model: Option<ModelId>) -> Result {
-        {
+        let backend = {
             let models = self.models.lock();
             let id = models.ready(model)?;
+            let backend = models.backend(id).cloned();
+            if let Some(backend) = &backend {
+                backend.abilities().accept(&request.question)?;
+            }
             request.model.store(id.number(), Relaxed);
             // Counted first: whoever takes it back or begins with it counts it out.
             self.waiting.fetch_add(1, Relaxed);
@@ -228,9 +232,13 @@ impl Service {
                 self.waiting.fetch_sub(1, Relaxed);
                 return Err(error);
             }
-        }
+            backend
+        };
         self.give_way();
-        self.ring();
+        match backend {
+            Some(backend) => backend.ring(),
+            None => self.ring(),
+        }
         Ok(())
     }
 
@@ -265,7 +273,7 @@ impl Service {
         }
         {
             let models = self.models.lock();
-            let Ok(id) = models.ready(None) else {
+            let Ok(id) = models.own() else {
                 drop(models);
                 self.end_own();
                 return false;
@@ -283,13 +291,21 @@ impl Service {
         drop(request);
     }
 
-    /// Takes a request back out of the queue. `false` if the thread has already begun with it.
+    /// Takes a request back out of the queue, whose caller has said that nobody waits for it. `false` if the
+    /// thread, or the program that answers, has already begun with it, and ends it.
     pub(crate) fn withdraw(&self, request: &Arc<Request>) -> bool {
         let withdrawn = self.queue.lock().withdraw(request);
         if withdrawn {
             self.waiting.fetch_sub(1, Relaxed);
+            return true;
         }
-        withdrawn
+        let number = request.model.load(Relaxed);
+        let backend = self.models.lock().backend_of(number).cloned();
+        // Where there is none any more, it ends all that it had.
+        if let Some(backend) = backend {
+            backend.call_off(request);
+        }
+        false
     }
 
     /// Passes a model on to the thread that answers.

@@ -7,7 +7,10 @@
 //! answer has room in the request's buffer from the beginning, so that a reader who does not read
 //! holds nobody up.
 //!
-//! Lock order: `Session::inner` is taken first, then one of those of `service.rs` at a time. No user
+//! Where a program answers (`backend.rs`), it is the text of its turns instead, at most [`TEXT_MAX`] bytes of it, all
+//! of which is in each request.
+//!
+//! Lock order: `Session::inner` is taken first, then one of those of `service.rs` or `backend.rs` at a time. No user
 //! memory is touched with it held. Who waits for the answer, holds `Request::progress` alone.
 
 use kernel::prelude::*;
@@ -24,7 +27,7 @@ use llamux_engine::grammar::Checked;
 
 use crate::command::{response_max, Parameters};
 use crate::models::ModelId;
-use crate::request::{Deadline, Finish, Question, Rated, Reader, Request, Said, Talk, Turn};
+use crate::request::{fit, Deadline, Finish, Question, Rated, Reader, Request, Said, Talk, Turn};
 use crate::roll::Place;
 use crate::service::Service;
 use crate::sys;
@@ -32,6 +35,11 @@ use crate::sys;
 // CAST: A small constant.
 /// Most turns that wait for the next answer.
 pub(crate) const HELD_MAX: usize = uapi::LLAMA_HELD_MAX as usize;
+
+// CAST: Small constants.
+/// Most bytes of a conversation whose text is kept, and most of its turns.
+const TEXT_MAX: usize = uapi::LLAMA_PROMPT_MAX as usize;
+const TURNS_MAX: usize = uapi::LLAMA_BACKEND_TURNS_MAX as usize;
 
 /// Bytes that are copied out at once.
 const CHUNK: usize = 256;
@@ -149,7 +157,7 @@ impl Inner {
         self.rated = core::mem::take(&mut progress.rated);
         drop(progress);
         current.settled = true;
-        fit(&mut self.talk.tokens);
+        self.talk.fit();
         fit(&mut self.rated);
         self.last = match result {
             Ok(finish) => Last {
@@ -210,15 +218,43 @@ impl Inner {
     }
 }
 
-/// Gives back what a vector has room for and does not use, which may be a whole context; where there is no
-/// memory to do it, it stays so. `shrink_to()` would leave what kmalloc() gave as it is.
-fn fit<T: Copy>(vector: &mut KVVec<T>) {
-    let mut fitted = KVVec::new();
-    if vector.len() < vector.capacity()
-        && fitted.extend_from_slice(vector, sys::on_account()).is_ok()
-    {
-        *vector = fitted;
+/// Begins a request with what was said before, where its text is kept: as much of it as there is room for beside
+/// `bytes` more and `turns` more. `EOVERFLOW` if that is not all, and `keep`.
+fn recall(
+    talk: &Talk,
+    (bytes, turns): (usize, usize),
+    keep: bool,
+) -> Result<(KVVec<u8>, KVec<Said>)> {
+    let room = TEXT_MAX.checked_sub(bytes).ok_or(EOVERFLOW)?;
+    let places = TURNS_MAX.checked_sub(turns).ok_or(EOVERFLOW)?;
+    let is_system = |said: &Said| said.role == Role::System;
+    let fixed = usize::from(talk.said.first().is_some_and(is_system));
+    let (mut len, mut count) = (talk.text.len(), talk.said.len());
+    let mut dropped = 0;
+    for said in talk.said.iter().skip(fixed) {
+        // What begins is a question.
+        let orphan = dropped > 0 && said.role == Role::Assistant;
+        if len <= room && count <= places && !orphan {
+            break;
+        }
+        len = len.saturating_sub(said.len);
+        count = count.saturating_sub(1);
+        dropped += 1;
     }
+    if len > room || count > places || (keep && dropped > 0) {
+        return Err(EOVERFLOW);
+    }
+    let (mut text, mut kept) = (KVVec::new(), KVec::new());
+    let mut at = 0usize;
+    for (place, said) in talk.said.iter().enumerate() {
+        let end = at.saturating_add(said.len);
+        if place < fixed || place >= fixed + dropped {
+            text.extend_from_slice(talk.text.get(at..end).unwrap_or(&[]), sys::on_account())?;
+            kept.push(*said, GFP_KERNEL_ACCOUNT)?;
+        }
+        at = end;
+    }
+    Ok((text, kept))
 }
 
 /// The reason why an answer ended, as the header has it.
@@ -280,9 +316,10 @@ impl Session {
             said: KVec::new(),
             text: KVVec::new(),
             talk: Talk {
-                tokens: KVVec::new(),
                 state: inner.talk.state,
                 keep: inner.talk.keep,
+                counted: inner.talk.counted,
+                ..Talk::default()
             },
             model: inner.model,
             chosen: inner.chosen,
@@ -295,8 +332,13 @@ impl Session {
             .extend_from_slice(&inner.said, GFP_KERNEL_ACCOUNT)?;
         copy.text
             .extend_from_slice(&inner.text, sys::on_account())?;
-        let tokens = &mut copy.talk.tokens;
-        tokens.extend_from_slice(&inner.talk.tokens, sys::on_account())?;
+        let talk = &mut copy.talk;
+        talk.tokens
+            .extend_from_slice(&inner.talk.tokens, sys::on_account())?;
+        talk.text
+            .extend_from_slice(&inner.talk.text, sys::on_account())?;
+        talk.said
+            .extend_from_slice(&inner.talk.said, GFP_KERNEL_ACCOUNT)?;
         drop(inner);
         Self::with(self.owner, self.service.clone(), copy)
     }
@@ -385,7 +427,7 @@ impl Session {
     /// Has the model of this name asked from now on, or the default if there is none. `EBUSY` unless the
     /// conversation is empty.
     pub(crate) fn choose(&self, name: &[u8], block: bool) -> Result {
-        let is_empty = |inner: &mut Inner| inner.settle() && inner.talk.tokens.is_empty();
+        let is_empty = |inner: &mut Inner| inner.settle() && inner.talk.is_empty();
         if !is_empty(&mut self.inner.lock()) {
             return Err(EBUSY);
         }
@@ -436,18 +478,23 @@ impl Session {
         question: Option<Question>,
     ) -> Result<Arc<Request>> {
         let options = inner.options.clone();
-        let (model, context) = {
+        let (model, context, elsewhere) = {
             let models = self.service.models.lock();
             let model = models.ready(inner.model())?;
-            (model, usize::try_from(models.context(Some(model)))?)
+            let context = usize::try_from(models.context(Some(model)))?;
+            (model, context, models.backend(model).is_some())
         };
         let (mut max_tokens, sampling) = options.parameters.or_defaults();
         if !answer {
             max_tokens = 0;
         }
-        let mut prompt = KVVec::new();
+        let (mut prompt, mut said) = (KVVec::new(), KVec::new());
+        if elsewhere {
+            let more = question.as_ref().map_or(0, |asked| asked.prompt.len());
+            let more = (inner.text.len() + more, inner.said.len() + 1);
+            (prompt, said) = recall(&inner.talk, more, options.keep)?;
+        }
         prompt.extend_from_slice(&inner.text, sys::on_account())?;
-        let mut said = KVec::new();
         said.extend_from_slice(&inner.said, GFP_KERNEL_ACCOUNT)?;
         let mut turn = Turn {
             said,
@@ -482,11 +529,24 @@ impl Session {
         };
         let max_tokens = question.max_tokens;
         let rated = question.turn.as_ref().is_some_and(|turn| turn.rated);
-        let queued = Request::new(response_max(max_tokens)?, question)?;
+        let most = response_max(max_tokens)?;
+        let (bytes, turns) = (
+            question.prompt.len() + most,
+            question.turn.as_ref().map_or(0, |turn| turn.said.len()) + 1,
+        );
+        let queued = Request::new(most, question)?;
         let request = queued.clone_arc();
-        let more = context.saturating_sub(inner.talk.tokens.len());
-        let before = inner.talk.tokens.len();
-        inner.talk.tokens.reserve(more, sys::on_account())?;
+        let before = inner.talk.len();
+        let talk = &mut inner.talk;
+        if elsewhere {
+            let more = bytes.saturating_sub(talk.text.len());
+            talk.text.reserve(more, sys::on_account())?;
+            let more = turns.saturating_sub(talk.said.len());
+            talk.said.reserve(more, GFP_KERNEL_ACCOUNT)?;
+        } else {
+            let more = context.saturating_sub(talk.tokens.len());
+            talk.tokens.reserve(more, sys::on_account())?;
+        }
         {
             let mut progress = request.progress.lock();
             if rated {
@@ -538,8 +598,17 @@ impl Session {
     pub(crate) fn prewarm(&self, block: bool) -> Result {
         self.wait_for_model(block)?;
         let mut inner = self.rest(block)?;
-        if inner.said.is_empty() && inner.talk.tokens.is_empty() {
+        if inner.said.is_empty() && inner.talk.is_empty() {
             // What all conversations begin with is there already.
+            return Ok(());
+        }
+        let elsewhere = {
+            let models = self.service.models.lock();
+            let model = models.ready(inner.model())?;
+            models.backend(model).is_some()
+        };
+        if elsewhere {
+            // What a program computes ahead is its own affair.
             return Ok(());
         }
         let request = self.begin(&mut inner, false, None)?;
@@ -729,7 +798,7 @@ pub(crate) fn state(inner: &Mutex<Inner>) -> State {
         },
         tokens: match &inner.current {
             Some(current) if !rests => current.before,
-            _ => inner.talk.tokens.len(),
+            _ => inner.talk.len(),
         },
         held: inner.text.len(),
         unread: inner.unread(),
@@ -753,5 +822,56 @@ impl PinnedDrop for Session {
     fn drop(self: Pin<&mut Self>) {
         // Nobody reads it any more. Not waited for: the answering thread drops it.
         self.cancel();
+    }
+}
+
+#[cfg(CONFIG_LLAMUX_KUNIT_TEST)]
+#[kunit_tests(llamux_session)]
+mod tests {
+    use super::*;
+
+    /// A conversation of such roles, each of which says 10 bytes.
+    fn talk(roles: &[u8]) -> Result<Talk> {
+        let mut talk = Talk::default();
+        for role in roles {
+            let role = match role {
+                b's' => Role::System,
+                b'a' => Role::Assistant,
+                _ => Role::User,
+            };
+            talk.said.push(Said { role, len: 10 }, GFP_KERNEL)?;
+            talk.text.extend_from_slice(&[b'x'; 10], GFP_KERNEL)?;
+        }
+        Ok(talk)
+    }
+
+    /// How many turns are left beside so many bytes.
+    fn left(roles: &[u8], bytes: usize, keep: bool) -> Result<usize> {
+        let (text, said) = recall(&talk(roles)?, (bytes, 1), keep)?;
+        assert_eq!(text.len(), 10 * said.len());
+        Ok(said.len())
+    }
+
+    #[test]
+    fn what_is_dropped_are_the_oldest_turns_with_their_answers() {
+        assert_eq!(left(b"", 1, true), Ok(0));
+        assert_eq!(left(b"suaua", TEXT_MAX - 50, true), Ok(5));
+        assert_eq!(left(b"suaua", TEXT_MAX - 49, true), Err(EOVERFLOW));
+        assert_eq!(left(b"suaua", TEXT_MAX - 49, false), Ok(3));
+        assert_eq!(left(b"suaua", TEXT_MAX - 30, false), Ok(3));
+        assert_eq!(left(b"suaua", TEXT_MAX - 29, false), Ok(1));
+        assert_eq!(left(b"suaua", TEXT_MAX - 9, false), Err(EOVERFLOW));
+        assert_eq!(left(b"uaua", TEXT_MAX, false), Ok(0));
+        assert_eq!(left(b"", TEXT_MAX + 1, false), Err(EOVERFLOW));
+    }
+
+    #[test]
+    fn there_are_so_many_turns_at_most() -> Result {
+        let many = [b'u'; TURNS_MAX];
+        let first = talk(&many)?;
+        assert_eq!(recall(&first, (0, 0), true)?.1.len(), TURNS_MAX);
+        assert_eq!(recall(&first, (0, 1), false)?.1.len(), TURNS_MAX - 1);
+        assert!(recall(&first, (0, 1), true).is_err());
+        Ok(())
     }
 }

@@ -67,6 +67,7 @@ u64 llamux_now(void);
 u64 llamux_caller_cgroup(void);
 u32 llamux_caller_weight(void);
 bool llamux_caller_privileged(void);
+bool llamux_caller_administers(void);
 int llamux_caller_pid(char *comm);
 u64 llamux_reader(struct seq_file *m);
 int llamux_users_proc_create(struct proc_dir_entry *dir);

@@ -46,6 +46,12 @@ bool llamux_caller_privileged(void)
 	return ns_capable_noaudit(&init_user_ns, CAP_SYS_RESOURCE);
 }
 
+/* In the initial namespace. */
+bool llamux_caller_administers(void)
+{
+	return capable(CAP_SYS_ADMIN);
+}
+
 /* The caller's process, and in @comm its name. */
 int llamux_caller_pid(char *comm)
 {

@@ -11,9 +11,12 @@ use kernel::prelude::*;
 use kernel::seq_file::{seq_print, SeqFile};
 use kernel::str::CString;
 use kernel::sync::atomic::ordering::Relaxed;
+use kernel::uapi;
+use llamux_engine::channel::Bounds;
 use llamux_engine::math::Kernels;
 use llamux_engine::{quantization, Info};
 
+use crate::backend::Abilities;
 use crate::hash::Digest;
 use crate::load::Reason;
 use crate::models::State;
@@ -43,6 +46,28 @@ impl fmt::Display for Lines<'_> {
         f.write_fmt(fmt!(
             "requant: {to}\nrequant_tensors: {tensors}\nrequant_saved: {saved}\n"
         ))
+    }
+}
+
+/// What a program can do, one word each.
+struct Can(u64, u32);
+
+impl fmt::Display for Can {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (flag, word) in [
+            (uapi::LLAMA_BACKEND_CHAT, " chat"),
+            (uapi::LLAMA_BACKEND_RAW, " raw"),
+            (uapi::LLAMA_BACKEND_GRAMMAR, " grammar"),
+            (uapi::LLAMA_BACKEND_LOGPROBS, " logprobs"),
+        ] {
+            if self.0 & u64::from(flag) != 0 {
+                f.write_str(word)?;
+            }
+        }
+        match self.1 {
+            0 => Ok(()),
+            _ => f.write_str(" embed"),
+        }
     }
 }
 
@@ -118,6 +143,32 @@ impl Facts {
                  {source} memory, weights {weights}, {} on {threads} threads",
                 kernels.name()
             ))?,
+        })
+    }
+
+    /// Of a model that a program answers for.
+    pub(crate) fn elsewhere(
+        name: &str,
+        (pid, program): (i32, &dyn Display),
+        abilities: &Abilities,
+    ) -> Result<Self> {
+        let Abilities {
+            flags,
+            bounds: Bounds { context, embedding },
+            active,
+            timeout_ms,
+        } = *abilities;
+        let can = Can(flags, embedding);
+        Ok(Self {
+            context,
+            identity: None,
+            embedding,
+            lines: CString::try_from_fmt(fmt!(
+                "model: {name}\nbackend: {}\nbackend_pid: {pid}\nbackend_timeout_ms: {timeout_ms}\n\
+                 can:{can}\ncontext: {context}\nsessions_max: {active}\nmemory_source: backend\n",
+                Shown(&program)
+            ))?,
+            summary: CString::try_from_fmt(fmt!("{name}, answered by {}", Shown(&program)))?,
         })
     }
 

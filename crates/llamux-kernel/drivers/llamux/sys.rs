@@ -103,6 +103,7 @@ mod shim {
         pub(super) safe fn llamux_caller_cgroup() -> u64;
         pub(super) safe fn llamux_caller_weight() -> u32;
         pub(super) safe fn llamux_caller_privileged() -> bool;
+        pub(super) safe fn llamux_caller_administers() -> bool;
         pub(super) fn llamux_caller_pid(comm: *mut u8) -> c_int;
         pub(super) fn llamux_reader(m: *mut c_void) -> u64;
 
@@ -560,6 +561,12 @@ unsafe impl Plain for uapi::llama_logprobs {}
 unsafe impl Plain for uapi::llama_model_name {}
 // SAFETY: 4 times 8 bytes and 4 times 4.
 unsafe impl Plain for uapi::llama_embedding {}
+// SAFETY: 2 times 8 bytes and 6 times 4.
+unsafe impl Plain for uapi::llama_backend {}
+// SAFETY: 3 times 8 bytes and 14 times 4.
+unsafe impl Plain for uapi::llama_backend_request {}
+// SAFETY: 2 times 4 bytes.
+unsafe impl Plain for uapi::llama_backend_turn {}
 
 const _: () = {
     assert!(size_of::<uapi::llama_turn>() == 32);
@@ -569,6 +576,9 @@ const _: () = {
     assert!(size_of::<uapi::llama_logprobs>() == 16);
     assert!(size_of::<uapi::llama_model_name>() == 24);
     assert!(size_of::<uapi::llama_embedding>() == 48);
+    assert!(size_of::<uapi::llama_backend>() == 40);
+    assert!(size_of::<uapi::llama_backend_request>() == 80);
+    assert!(size_of::<uapi::llama_backend_turn>() == 8);
 };
 
 /// Copies a structure that is `size` bytes long in the caller's eyes, `least` at least.
@@ -633,6 +643,11 @@ impl Standing {
             privileged: true,
         }
     }
+}
+
+/// Whether the calling program may administer the system.
+pub(crate) fn caller_administers() -> bool {
+    shim::llamux_caller_administers()
 }
 
 /// Bytes of a program's name, with its NUL, as in shim.h.

@@ -316,9 +316,18 @@ impl Queue {
 
     /// Takes out any request for a model.
     pub(crate) fn any(&mut self, model: ModelId) -> Option<Arc<Request>> {
+        self.any_of(model, |_| true)
+    }
+
+    /// Takes out any of those requests for a model that are wanted.
+    pub(crate) fn any_of(
+        &mut self,
+        model: ModelId,
+        wanted: impl Fn(&Request) -> bool,
+    ) -> Option<Arc<Request>> {
         let mut cursor = self.list.cursor_front();
         while let Some(next) = cursor.peek_next() {
-            if next.model.load(Relaxed) == model.number() {
+            if next.model.load(Relaxed) == model.number() && wanted(&next) {
                 return Some(next.remove().into_arc());
             }
             cursor.move_next();
@@ -326,13 +335,14 @@ impl Queue {
         None
     }
 
-    /// Takes out the request for a model that is next, unless it is `but`.
-    pub(crate) fn next(
-        &mut self,
-        model: ModelId,
-        seats: Seats,
-        but: Option<&Arc<Request>>,
-    ) -> Option<Arc<Request>> {
+    /// Whether there is any request for a model.
+    pub(crate) fn has(&self, model: ModelId) -> bool {
+        let mut requests = self.list.iter();
+        requests.any(|request| request.model.load(Relaxed) == model.number())
+    }
+
+    /// The place of the request for a model that is next.
+    fn place_of_next(&mut self, model: ModelId, seats: Seats) -> Option<usize> {
         let Self {
             list,
             users,
@@ -343,8 +353,23 @@ impl Queue {
             let asked = request.model.load(Relaxed) == model.number();
             asked.then(|| candidate(users, limits, &request))?
         });
-        let place = fair::first(candidates, seats, sys::now())?;
-        let mut cursor = list.cursor_front();
+        fair::first(candidates, seats, sys::now())
+    }
+
+    /// Whether a request for a model can be taken in.
+    pub(crate) fn has_next(&mut self, model: ModelId, seats: Seats) -> bool {
+        self.place_of_next(model, seats).is_some()
+    }
+
+    /// Takes out the request for a model that is next, unless it is `but`.
+    pub(crate) fn next(
+        &mut self,
+        model: ModelId,
+        seats: Seats,
+        but: Option<&Arc<Request>>,
+    ) -> Option<Arc<Request>> {
+        let place = self.place_of_next(model, seats)?;
+        let mut cursor = self.list.cursor_front();
         for _ in 0..place {
             cursor.move_next();
         }

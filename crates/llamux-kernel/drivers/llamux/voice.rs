@@ -241,7 +241,7 @@ impl Voice {
 
     /// Does what is next, or waits for something to do. `false` if there will never be anything.
     fn go_on(&self, plan: &mut Plan) -> bool {
-        let model = self.service.models.lock().ready(None).ok();
+        let model = self.service.models.lock().own().ok();
         if model.is_some() && plan.model != model {
             plan.model = model;
             plan.greets = true;

@@ -339,4 +339,163 @@ struct llama_embedding {
 #define LLAMA_IOC_MODEL		_IOW(LLAMA_IOC_MAGIC, 8, struct llama_model_name)
 #define LLAMA_IOC_EMBED		_IOWR(LLAMA_IOC_MAGIC, 9, struct llama_embedding)
 
+/*
+ * /dev/llama-backend
+ *
+ * A program that registers here is a model of the kernel, for as long as it has
+ * the file open. It reads what is asked, one message a request, and writes the
+ * answers, in parts, one message a write. The node is for root, and opening it
+ * needs CAP_SYS_ADMIN.
+ */
+
+/* Most requests that a backend has at a time, and most turns of one. */
+#define LLAMA_BACKEND_ACTIVE_MAX	256
+#define LLAMA_BACKEND_TURNS_MAX		1024
+/* Room in which any message to a backend fits. */
+#define LLAMA_BACKEND_MESSAGE_MAX	((1U << 21) + (1U << 16))
+/* Most bytes of a text that a backend writes at once. */
+#define LLAMA_BACKEND_TEXT_MAX		(1U << 18)
+
+/* llama_backend.flags: what it can do */
+#define LLAMA_BACKEND_CHAT	(1ULL << 0)	/* answer turns, in its own chat format */
+#define LLAMA_BACKEND_RAW	(1ULL << 1)	/* go on with a text as it stands */
+#define LLAMA_BACKEND_GRAMMAR	(1ULL << 2)	/* keep to a compiled grammar */
+#define LLAMA_BACKEND_LOGPROBS	(1ULL << 3)	/* say how likely tokens were */
+
+/**
+ * struct llama_backend - registers a model that a program answers for
+ * @flags:      LLAMA_BACKEND_*: what it can do; what it cannot, is refused with
+ *              EPROTONOSUPPORT
+ * @name:       address of the model's name, as in struct llama_model_name
+ * @name_len:   bytes of the name, 1 to LLAMA_MODEL_NAME_MAX
+ * @context:    tokens of its context, at least 1
+ * @embedding:  numbers of an embedding, at most 65536; 0 if it makes none
+ * @active:     how many requests it takes at a time, 1 to LLAMA_BACKEND_ACTIVE_MAX
+ * @timeout_ms: milliseconds without a sign of it, after which those who wait are told
+ *              ETIMEDOUT; at most 3600000, 0 for 60000
+ * @reserved:   0
+ */
+struct llama_backend {
+	__u64 flags;
+	__u64 name;
+	__u32 name_len;
+	__u32 context;
+	__u32 embedding;
+	__u32 active;
+	__u32 timeout_ms;
+	__u32 reserved;
+	/* 40 bytes */
+};
+
+/* llama_backend_request.kind */
+#define LLAMA_MESSAGE_ASK	1	/* a request */
+#define LLAMA_MESSAGE_CANCEL	2	/* nobody waits for the request @id any more */
+
+/* llama_backend_request.flags */
+#define LLAMA_ASK_RAW		(1ULL << 0)	/* the texts of all turns are one that is gone on with */
+#define LLAMA_ASK_GREEDY	(1ULL << 1)	/* always take the likeliest token */
+#define LLAMA_ASK_KEEP		(1ULL << 2)	/* fail with EOVERFLOW, leave no old turns out */
+#define LLAMA_ASK_LOGPROBS	(1ULL << 3)	/* say how likely each token was */
+#define LLAMA_ASK_EMBED		(1ULL << 4)	/* no answer: the text as a vector */
+
+/**
+ * struct llama_backend_request - what a backend reads
+ * @id:         number of the request, never used again
+ * @flags:      LLAMA_ASK_*
+ * @seed:       of the random numbers; not 0
+ * @size:       bytes of the message
+ * @kind:       one of LLAMA_MESSAGE_*; of a LLAMA_MESSAGE_CANCEL, only @id and @size count
+ * @uid:        who asks, by the number in the initial user namespace
+ * @turns:      how many turns there are
+ * @stops_len:  bytes of texts that end the answer, each with its zero byte
+ * @grammar_len: bytes of a compiled grammar
+ * @max_tokens: most tokens of the answer
+ * @timeout_ms: milliseconds that are left; 0 for no bound
+ * @temperature_milli: as in struct llama_command, and so are the others, with 0 as itself
+ * @top_k:      likewise
+ * @top_p_milli: likewise
+ * @min_p_milli: likewise
+ * @repeat_penalty_milli: likewise
+ * @reserved:   0
+ *
+ * Behind it are @turns times struct llama_backend_turn, the texts of the turns one behind
+ * the other, the texts that end the answer, and the grammar.
+ */
+struct llama_backend_request {
+	__u64 id;
+	__u64 flags;
+	__u64 seed;
+	__u32 size;
+	__u32 kind;
+	__u32 uid;
+	__u32 turns;
+	__u32 stops_len;
+	__u32 grammar_len;
+	__u32 max_tokens;
+	__u32 timeout_ms;
+	__u32 temperature_milli;
+	__u32 top_k;
+	__u32 top_p_milli;
+	__u32 min_p_milli;
+	__u32 repeat_penalty_milli;
+	__u32 reserved;
+	/* 80 bytes */
+};
+
+/**
+ * struct llama_backend_turn - a turn of a request
+ * @role:       who says it, one of LLAMA_ROLE_*
+ * @len:        bytes of its text, which is UTF-8
+ */
+struct llama_backend_turn {
+	__u32 role;
+	__u32 len;
+	/* 8 bytes */
+};
+
+/* llama_backend_reply.kind, and what is behind the structure */
+#define LLAMA_REPLY_TEXT	1	/* the next part of the answer: 1 to LLAMA_BACKEND_TEXT_MAX bytes */
+#define LLAMA_REPLY_VECTOR	2	/* the embedding: floats as in struct llama_embedding */
+#define LLAMA_REPLY_ALIVE	3	/* the answer is being worked at: nothing */
+#define LLAMA_REPLY_END		4	/* the answer is complete: nothing */
+#define LLAMA_REPLY_ERROR	5	/* there is no answer: nothing */
+
+/* llama_backend_reply.flags */
+#define LLAMA_REPLY_RATED	(1U << 0)	/* @token and @logprob_micro are those of the text */
+
+/**
+ * struct llama_backend_reply - what a backend writes
+ * @id:         of the request
+ * @kind:       one of LLAMA_REPLY_*
+ * @flags:      LLAMA_REPLY_*; of a text
+ * @tokens:     of a text: how many tokens it is, 0 for 1; in the end: how many the answer is,
+ *              0 for the sum
+ * @prompt_tokens: of LLAMA_REPLY_ALIVE, and in the end: tokens of what was asked, 0 if not known
+ * @cached_tokens: those of them that had not to be computed
+ * @stop_reason: in the end: LLAMA_STOP_END, LLAMA_STOP_LENGTH or LLAMA_STOP_STRING
+ * @error:      of LLAMA_REPLY_ERROR: EIO, EOVERFLOW, ENODATA or EPROTONOSUPPORT, as
+ *              llama_command() explains them
+ * @token:      with LLAMA_REPLY_RATED, as in struct llama_logprob
+ * @logprob_micro: likewise
+ * @reserved:   0
+ *
+ * What does not belong to a kind is 0.
+ */
+struct llama_backend_reply {
+	__u64 id;
+	__u32 kind;
+	__u32 flags;
+	__u32 tokens;
+	__u32 prompt_tokens;
+	__u32 cached_tokens;
+	__u32 stop_reason;
+	__u32 error;
+	__u32 token;
+	__s32 logprob_micro;
+	__u32 reserved;
+	/* 48 bytes */
+};
+
+#define LLAMA_IOC_BACKEND	_IOW(LLAMA_IOC_MAGIC, 15, struct llama_backend)
+
 #endif /* _UAPI_LINUX_LLAMUX_H */
