@@ -44,8 +44,13 @@ pub enum Error {
         /// Tokens that the context holds.
         context: Option<u64>,
     },
-    /// `ETIMEDOUT`: the time was up before the first token.
+    /// `ETIMEDOUT`: the time was up before the first token, or the program that answers for the model gave no sign
+    /// for too long.
     TimedOut,
+    /// `EPIPE`: the program that answers for the model ended while it answered.
+    BackendGone,
+    /// `EPROTONOSUPPORT`: the program that answers for the model cannot do what was asked for.
+    Unable,
     /// `EINTR`: a signal arrived before the first token.
     Interrupted,
     /// `EDQUOT`: the user has asked for as much as the administrator allows.
@@ -96,6 +101,8 @@ impl Error {
                 context: status().and_then(|s| s.context()),
             },
             libc::ETIMEDOUT => Self::TimedOut,
+            libc::EPIPE => Self::BackendGone,
+            libc::EPROTONOSUPPORT => Self::Unable,
             libc::EINTR => Self::Interrupted,
             libc::EDQUOT => Self::OverLimit,
             libc::ENOMEM => Self::OutOfMemory,
@@ -175,8 +182,19 @@ impl fmt::Display for Error {
                 f.write_str(": shorten it, or boot with a larger llamux.context=")
             }
             Self::TimedOut => {
-                f.write_str("no token of the answer was ready in time: allow a longer timeout")
+                f.write_str(
+                    "no token of the answer was ready in time: allow a longer timeout; or see to \
+                     the program that answers, if the model is not the kernel's own",
+                )
             }
+            Self::BackendGone => f.write_str(
+                "the program that answers for this model ended meanwhile: start it again, or \
+                 choose another model",
+            ),
+            Self::Unable => f.write_str(
+                "the program that answers for this model does not take what was asked for (a \
+                 grammar, a raw prompt, an embedding or probabilities): choose another model",
+            ),
             Self::Interrupted => f.write_str("interrupted"),
             Self::OverLimit => f.write_str(
                 "this user has asked for as much as /sys/kernel/llamux/limits allows: wait for \
@@ -274,6 +292,8 @@ mod tests {
             libc::ENODATA,
             libc::EOPNOTSUPP,
             libc::EBUSY,
+            libc::EPIPE,
+            libc::EPROTONOSUPPORT,
         ];
         let mut seen = std::collections::HashSet::new();
         for errno in errnos {

@@ -13,8 +13,9 @@
 //! A [`Session`] holds a conversation, and has its answers as they come.
 //!
 //! The calls below are `llama_command(2)`, `/dev/llama` and `/proc/llamux/status`; there is no daemon,
-//! and nothing else to install.
+//! and nothing else to install. A [`Backend`] is the other side: a program that answers for the kernel.
 
+pub mod backend;
 mod command;
 mod error;
 pub mod grammar;
@@ -22,6 +23,7 @@ mod models;
 mod session;
 mod status;
 
+pub use backend::{Backend, BackendError, BACKEND_PATH};
 pub use command::{Answer, Command, StopReason};
 pub use error::Error;
 pub use grammar::{Grammar, GrammarError};
