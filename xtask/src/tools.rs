@@ -81,8 +81,11 @@ const COPIES: &[(&str, &str)] = &[
     ),
 ];
 
+/// What runs.
+const PROGRAMS: [&str; 4] = ["llama", "llamux-backend", "llamux-setup", "llamuxd"];
+
 /// What writes completions and pages: examples of the programs' crates.
-const GENERATORS: [&str; 3] = ["generate", "completions", "llamuxd_pages"];
+const GENERATORS: [&str; 4] = ["generate", "completions", "backend-pages", "llamuxd_pages"];
 
 /// The command.
 pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
@@ -106,7 +109,7 @@ pub(crate) fn lay(cx: &Context, destdir: &Path, system: System) -> Result<()> {
         sh::run(generate.arg(&made))?;
     }
 
-    for program in ["llama", "llamux-setup", "llamuxd"] {
+    for program in PROGRAMS {
         let to = Path::new("usr/bin").join(program);
         install(&release.join(program), destdir, &to)?;
     }
@@ -225,7 +228,7 @@ fn build(cx: &Context, target_dir: &Path) -> Result<()> {
         .args(["build", "--release", "--locked", "--quiet"])
         .args(["--config", "profile.release.strip=true"])
         .args(["--package", "llama-cli", "--package", "llamux-setup"])
-        .args(["--package", "llamuxd", "--bins"]);
+        .args(["--package", "llamux-backend", "--package", "llamuxd", "--bins"]);
     for generator in GENERATORS {
         cargo.args(["--example", generator]);
     }
