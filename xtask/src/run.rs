@@ -309,6 +309,12 @@ pub(crate) fn llamuxd(cx: &Context) -> Result<PathBuf> {
     Ok(release.join("llamuxd"))
 }
 
+/// `llamux-backend`, likewise.
+pub(crate) fn llamux_backend(cx: &Context) -> Result<PathBuf> {
+    let release = linked_statically(cx, &["--package", "llamux-backend"])?;
+    Ok(release.join("llamux-backend"))
+}
+
 /// Has the model asked by many at once, for a test; see there.
 pub(crate) fn soak(cx: &Context) -> Result<PathBuf> {
     let release = linked_statically(cx, &["--package", "llamux", "--example", "soak"])?;

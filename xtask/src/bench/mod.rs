@@ -109,6 +109,15 @@ impl Turn {
     }
 }
 
+/// llama.cpp's server, if it was built for a benchmark.
+pub(crate) fn built_server(cx: &Context) -> Result<Option<PathBuf>> {
+    let server = cx
+        .cache_dir("llama.cpp")?
+        .join("build/bin")
+        .join(server::PROGRAM);
+    Ok(server.exists().then_some(server))
+}
+
 /// The command.
 pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
     setup::ensure(cx)?;

@@ -3,6 +3,7 @@
 //! `cargo xtask test`: everything that can go wrong, and how much of it did.
 
 mod answers;
+mod backend;
 mod debian;
 mod docs;
 mod ends;
@@ -30,6 +31,7 @@ use crate::model::{self, Model};
 use crate::progress::human_time;
 use crate::{setup, sh};
 use answers::{answers_uml, answers_x86_64};
+use backend::backend_uml;
 use debian::debian_kernel;
 use docs::{documentation, documentation_uml};
 use ends::{ends, haiku_uml, haiku_x86_64, last_words, voice};
@@ -144,6 +146,7 @@ const STEPS: &[(&str, Level, Step)] = &[
         Level::Full,
         documentation_uml,
     ),
+    ("uml: another engine's answers", Level::Full, backend_uml),
     ("uml: models that are refused", Level::Full, refusals),
     ("uml: signatures", Level::Full, signatures),
     ("uml: a model in place", Level::Full, in_place_uml),

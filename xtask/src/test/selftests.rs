@@ -20,7 +20,7 @@ const SELFTESTS: &str = "for test in /usr/lib/llamux/selftests/*; do echo \"# $t
 
 /// Those that need no model; some of them need that there is none.
 const SELFTESTS_WITHOUT_MODEL: &str =
-    "for test in /usr/lib/llamux/selftests/*; do echo \"# $test\"; $test -f global; done";
+    "for test in /usr/lib/llamux/selftests/*; do echo \"# $test\"; $test -f global -f backend; done";
 
 pub(super) fn selftests(lab: &Lab<'_>) -> Result<Found> {
     let model = model::find(lab.cx, None)?;
