@@ -7,5 +7,6 @@
 
 pub mod choice;
 pub mod model;
+pub mod route;
 
 pub use model::{Kernel, Model, Reply, Request};
