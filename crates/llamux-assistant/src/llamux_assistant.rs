@@ -5,8 +5,10 @@
 //! The model understands a request, chooses from a list, and words an answer. What it may choose from, and
 //! whether what it wrote is true, code decides.
 
+pub mod answer;
 pub mod choice;
 pub mod model;
 pub mod route;
+pub mod wording;
 
 pub use model::{Kernel, Model, Reply, Request};

@@ -1,0 +1,1251 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Checks what a model wrote against what is known, sentence by sentence.
+//!
+//! A sentence passes if all of this holds:
+//!
+//! - Each of its words is one that says nothing by itself, or one of the texts that it was made from.
+//! - Each claim in it, such as that something is full, waits or failed, is made by those texts, and denied nowhere.
+//! - Each figure is one of theirs, with the same unit, and the words beside it in the sentence say of what it is
+//!   the figure as they do there: 61 % of the time spent waiting for memory is not "memory is 61 % full".
+//! - Numbers as words, fractions, ranges, and comparisons are there only where those texts have them.
+//!
+//! So a sentence that passes may leave out something, but brings in nothing. Most of what is rejected may well be true;
+//! whoever asks for the check has another wording, which code vouches for.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::OnceLock;
+
+use llamux_facts::{Finding, Subject};
+
+/// Why a sentence was not let through.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wrong {
+    /// A figure that is in no source, or not with this unit.
+    Figure(String),
+    /// A figure of something else.
+    Context(String),
+    /// A fraction, a multiple, a range or a comparison.
+    Vague(String),
+    /// Something is said to be so that no source says.
+    Claim(String),
+    /// It denies something, and no source does.
+    Denial(String),
+    /// A name or a word that no source has.
+    Word(String),
+    /// There are no words in it.
+    Empty,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Figure(what) => write!(f, "no source has the figure {what}"),
+            Self::Context(what) => write!(f, "{what} is a figure of something else"),
+            Self::Vague(what) => write!(f, "\"{what}\" compares or rounds in words"),
+            Self::Claim(what) => write!(f, "no source says \"{what}\""),
+            Self::Denial(what) => write!(f, "\"{what}\" denies what no source denies"),
+            Self::Word(what) => write!(f, "no source has the word \"{what}\""),
+            Self::Empty => f.write_str("it says nothing"),
+        }
+    }
+}
+
+/// What a sentence may say.
+#[derive(Clone, Debug, Default)]
+pub struct Truth {
+    clauses: Vec<Clause>,
+    stems: HashSet<String>,
+    claims: HashSet<Claim>,
+    /// Words of the question, which may be taken up where they claim nothing.
+    asked: HashSet<String>,
+    /// Names, in lower case.
+    names: HashSet<String>,
+    denies: bool,
+}
+
+/// A number with the unit in which it is written; no unit for a count.
+#[derive(Clone, Debug, PartialEq)]
+struct Number {
+    value: f64,
+    unit: String,
+    written: String,
+    /// The word behind a count: what is counted.
+    counted: Option<String>,
+}
+
+/// A part of a sentence that says one thing.
+#[derive(Clone, Debug, Default)]
+struct Clause {
+    words: Vec<String>,
+    numbers: Vec<Number>,
+    claims: HashSet<Claim>,
+    names: HashSet<String>,
+}
+
+/// Groups of words that claim the same. Each line of [`CLAIMS`] is one.
+type Claim = &'static str;
+
+/// What is claimed, and the words that do. What is in no such group claims nothing by itself.
+const CLAIMS: &str = "\
+memory: memory ram
+swap: swap swapped swapping swaps swapfile
+processor: processor processors cpu cpus core cores
+disk: disk disks drive drives ssd hdd nvme storage
+partition: filesystem filesystems partition partitions volume volumes
+network: network networking internet connection connections wifi ethernet
+link: link links cable interface
+name: dns nameserver resolver
+battery: battery batteries charge
+graphics: gpu gpus graphics
+kernel: kernel
+unit: service services unit units daemon daemons
+used: use used uses using usage consume consumed consumes consuming consumption take taken takes taking took occupy \
+occupied occupies hold held holds eat eats eating
+free: free available left remaining remains unused spare
+full: full fill filled fills filling exhausted
+wait: wait waits waited waiting stall stalls stalled stalling blocked pressure delayed stuck
+busy: busy saturated saturation overloaded loaded utilization utilisation utilized
+failed: fail fails failed failing failure failures crash crashed crashes error errors broken
+killed: kill killed kills killing
+ended: end ended ends ending terminated terminates exited exits
+stopped: stop stopped stops frozen paused
+started: start started starts starting boot booted
+restarted: restart restarted restarts restarting reboot rebooted
+slow: slow slower slowed slows slowly slowness sluggish slowing
+low: low little few scarce short shortage lack lacks lacking nearly almost barely lower empty weak
+high: high heavy heavily large huge big great excessive intense overwhelmed higher
+hot: hot heat overheating overheated temperature temperatures warm thermal
+limit: limit limits limited capped maximum quota
+total: total overall
+whole: all every entire entirely whole completely fully always constantly continuously never permanently
+plenty: plenty enough sufficient ample
+read: read reads reading
+write: write writes writing written
+lost: lost lose loses loss dropped drops missing
+throttled: throttled throttling throttles
+could: could would
+virus: virus malware attack attacker hacked infected intrusion
+";
+
+/// Claims that follow from another one: who waits has pressure on it, which is high.
+const FOLLOWS: &[(Claim, Claim)] = &[
+    ("high", "full"),
+    ("high", "busy"),
+    ("high", "wait"),
+    ("high", "hot"),
+    ("low", "full"),
+    ("busy", "wait"),
+    ("failed", "killed"),
+];
+
+/// Words that say nothing by themselves about a machine.
+const NEUTRAL: &str = "
+a about above after again all also although an and any anything are area around as at back be because been before being
+below between both but by came can cause caused causes causing come comes coming computer computer's currently
+due during each either else ever explain explained explains
+fact find finding finds for found from further furthermore gets get getting give gives given go goes going happen
+happened happening happens has have having here how however i if in indicate indicated indicates indicating into is issue
+it its itself just keep keeps kind laptop lead leading leads let like likely look looks machine main mainly make makes making
+may me mean meaning means might moment more moreover most much my named namely need needs now of off on once only one's or other others
+our out over own part pc per place point problem problems process processes program programs put question quite rather
+really reason reasons regarding related result resulted resulting results right run running runs same say says
+see seem seems seen server shown show shows side since situation so some something state still such suggest suggests
+system systems tell than that the their them themselves then there therefore these they thing things this those through thus
+time times to together too try tries trying until up upon very was way we well were what when where which while who whose why
+will with within work works working would yes you your yours
+affect affected affecting affects become becomes becoming behavior behaviour behind call called calls contribute contributes
+contributing current directly do does doing done effect especially experiencing experience general generally
+impact impacts important impacting known large(st) made must particular perform performance performing possible
+possibly present spend spends spent primarily primary probably responsible responsiveness respond responding responds significant significantly
+slowdown sluggishness specific specifically task tasks them turn typically under usually user users name
+";
+
+/// Words that deny.
+const DENIALS: &str = "not no none never nothing cannot cant isnt arent wasnt werent doesnt dont didnt without neither nor nobody hasnt havent wont";
+
+/// Words that compare, round or count, and so stand for figures.
+const VAGUE: &str = "half halves third thirds quarter quarters fifth dozen dozens couple double doubled twice triple tripled \
+fraction majority minority hundreds thousands millions several percent percentage ratio average twofold tenfold exceeds \
+exceeding exceeded below above between beyond approximately roughly least";
+
+/// Numbers that are written as words.
+const NUMBER_WORDS: &str = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen \
+seventeen eighteen nineteen twenty";
+const TENS: &str =
+    "thirty forty fifty sixty seventy eighty ninety hundred thousand million billion";
+
+/// Words after which another thing is said.
+const BREAKS: &str =
+    "and but while because since which as so whereas where when though although however with";
+
+/// Units, each with the ways to write it.
+const UNITS: &[(&str, &str)] = &[
+    ("%", "% percent"),
+    ("B", "B byte bytes"),
+    ("KiB", "KiB kibibytes"),
+    ("MiB", "MiB mebibytes"),
+    ("GiB", "GiB gibibytes"),
+    ("TiB", "TiB tebibytes"),
+    ("kB", "kB KB kilobytes"),
+    ("MB", "MB megabytes"),
+    ("GB", "GB gigabytes"),
+    ("TB", "TB terabytes"),
+    ("ms", "ms millisecond milliseconds"),
+    ("s", "s sec secs second seconds"),
+    ("min", "min mins minute minutes"),
+    ("h", "h hr hrs hour hours"),
+    ("days", "d day days"),
+    ("weeks", "week weeks month months year years"),
+    ("°C", "°C C degrees"),
+    ("°F", "°F F fahrenheit"),
+    ("Hz", "Hz hertz"),
+    ("kHz", "kHz"),
+    ("MHz", "MHz"),
+    ("GHz", "GHz gigahertz"),
+    ("W", "W watt watts"),
+    ("dBm", "dBm dB"),
+    // What nobody can tell the size of.
+    ("K?", "K k"),
+    ("M?", "M m"),
+    ("G?", "G g gigs"),
+    ("T?", "T t"),
+    ("x", "x × fold"),
+];
+
+impl Truth {
+    /// What sentences about this finding may say, in answer to a question.
+    pub fn of_finding(finding: &Finding, question: &str) -> Self {
+        let mut truth = Self::default();
+        for subject in &finding.subjects {
+            truth.name(&subject.name());
+            if let Subject::Process { pid, name, .. } = subject {
+                truth.clause(&format!("process pid {pid} {name}"), &[]);
+            }
+        }
+        for text in [&finding.title, &finding.explanation] {
+            truth.text(text);
+        }
+        for evidence in &finding.evidence {
+            let spellings = evidence.value.spellings();
+            truth.clause(&evidence.what, &spellings);
+        }
+        if finding.cause.explains_slowness() {
+            truth.claims.insert("slow");
+        }
+        truth.ask(question);
+        truth
+    }
+
+    /// What sentences that are made from these texts may say.
+    pub fn of_texts<'t>(texts: impl IntoIterator<Item = &'t str>, question: &str) -> Self {
+        let mut truth = Self::default();
+        for text in texts {
+            truth.text(text);
+        }
+        truth.ask(question);
+        truth
+    }
+
+    /// Something has this name, which sentences may use.
+    fn name(&mut self, name: &str) {
+        for word in name.split_whitespace() {
+            let word = bare(word).to_lowercase();
+            self.stems.insert(stem(&word));
+            self.names.insert(word);
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        for sentence in sentences(text) {
+            for part in clauses(&sentence, &self.names) {
+                self.add(part);
+            }
+        }
+    }
+
+    /// A clause with figures, which have several right spellings.
+    fn clause(&mut self, what: &str, spellings: &[String]) {
+        let mut whole = Clause::default();
+        for part in clauses(what, &self.names) {
+            whole.take(part);
+        }
+        for spelling in spellings {
+            for part in clauses(spelling, &self.names) {
+                whole.numbers.extend(part.numbers);
+            }
+        }
+        self.add(whole);
+    }
+
+    fn add(&mut self, clause: Clause) {
+        self.denies |= clause.words.iter().any(|word| among(word, DENIALS));
+        self.stems
+            .extend(clause.words.iter().map(|word| stem(word)));
+        self.claims.extend(&clause.claims);
+        self.clauses.push(clause);
+    }
+
+    fn ask(&mut self, question: &str) {
+        for part in clauses(question, &self.names) {
+            let silent = part
+                .words
+                .iter()
+                .filter(|word| claim(word).is_none() && !among(word, VAGUE));
+            self.asked.extend(
+                silent
+                    .filter(|word| !word.bytes().any(|b| b.is_ascii_digit()))
+                    .map(|word| stem(word)),
+            );
+        }
+    }
+
+    /// Whether a sentence says nothing that is not known.
+    pub fn check(&self, sentence: &str) -> Result<(), Wrong> {
+        let parts = clauses(sentence, &self.names);
+        if parts.iter().all(|part| part.words.is_empty()) {
+            return Err(Wrong::Empty);
+        }
+        for part in &parts {
+            for word in &part.words {
+                self.check_word(word)?;
+            }
+            for number in &part.numbers {
+                self.check_number(number, part)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_word(&self, word: &str) -> Result<(), Wrong> {
+        let own = || word.to_owned();
+        if among(word, DENIALS) {
+            return if self.denies {
+                Ok(())
+            } else {
+                Err(Wrong::Denial(own()))
+            };
+        }
+        let stemmed = stem(word);
+        let said = self.stems.contains(&stemmed);
+        if said {
+            return Ok(());
+        }
+        if among(word, VAGUE) {
+            return Err(Wrong::Vague(own()));
+        }
+        if word
+            .split('-')
+            .any(|word| word != "one" && (among(word, NUMBER_WORDS) || among(word, TENS)))
+        {
+            return Err(Wrong::Figure(own()));
+        }
+        if let Some(claim) = claim(word) {
+            let follows = FOLLOWS
+                .iter()
+                .any(|(then, if_so)| *then == claim && self.claims.contains(if_so));
+            return match self.claims.contains(claim) || follows {
+                true => Ok(()),
+                false => Err(Wrong::Claim(own())),
+            };
+        }
+        // Two words in one: "low-memory", "high/low".
+        if let Some((first, second)) = word
+            .split_once(['-', '/'])
+            .filter(|(a, b)| a.len() > 1 && b.len() > 1)
+        {
+            return self
+                .check_word(first)
+                .and_then(|()| self.check_word(second));
+        }
+        match neutral().contains(&stemmed) || self.asked.contains(&stemmed) {
+            true => Ok(()),
+            false => Err(Wrong::Word(own())),
+        }
+    }
+
+    fn check_number(&self, number: &Number, part: &Clause) -> Result<(), Wrong> {
+        let same =
+            |known: &Number| known.unit == number.unit && (known.value - number.value).abs() < 1e-9;
+        let mut found = false;
+        for source in &self.clauses {
+            if !source.numbers.iter().any(same) {
+                continue;
+            }
+            found = true;
+            if self.fits(number, part, source) {
+                return Ok(());
+            }
+        }
+        Err(match found {
+            true => Wrong::Context(number.written.clone()),
+            false => Wrong::Figure(number.written.clone()),
+        })
+    }
+
+    /// Whether what is said of a figure in a part of a sentence is what a source says of it.
+    fn fits(&self, number: &Number, part: &Clause, source: &Clause) -> bool {
+        // Who has much memory uses it.
+        let owned = !source.names.is_empty();
+        let claims = part.claims.iter().all(|claim| {
+            source.claims.contains(claim)
+                || *claim == "used"
+                    && owned
+                    && !source.claims.iter().any(|claim| STATES.contains(claim))
+                || *claim == "slow" && self.claims.contains("slow")
+        });
+        let stems: HashSet<_> = source.words.iter().map(|word| stem(word)).collect();
+        let says =
+            |word: &String| stems.contains(&stem(word)) && !among(word, "of the a in to is are");
+        let own_name = |name: &String| {
+            source.names.contains(name) || source.names.is_empty() && self.names.len() == 1
+        };
+        let counted = match &number.counted {
+            Some(word) if number.unit.is_empty() => {
+                stems.contains(&stem(word))
+                    || self.names.contains(word)
+                    || part.words.iter().all(|w| w != word)
+                    || among(word, "of times in on at per")
+            }
+            _ => true,
+        };
+        claims
+            && counted
+            && part.names.iter().all(own_name)
+            && (part.words.iter().any(says)
+                || part
+                    .claims
+                    .iter()
+                    .any(|claim| source.claims.contains(claim)))
+    }
+}
+
+/// Claims about how much, other than whose it is.
+const STATES: &[Claim] = &[
+    "used", "free", "full", "wait", "busy", "failed", "killed", "limit", "total", "read", "write",
+    "lost", "low", "high",
+];
+
+impl Clause {
+    fn take(&mut self, other: Self) {
+        self.words.extend(other.words);
+        self.numbers.extend(other.numbers);
+        self.claims.extend(other.claims);
+        self.names.extend(other.names);
+    }
+
+    /// Whether it says what its figures are of.
+    fn says_something(&self) -> bool {
+        !self.claims.is_empty()
+            || !self.names.is_empty()
+            || self
+                .words
+                .iter()
+                .any(|word| !neutral().contains(&stem(word)) && !among(word, DENIALS))
+    }
+}
+
+/// The sentences of a text. A full stop inside of a number or a name ends none.
+pub fn sentences(text: &str) -> Vec<String> {
+    let mut out = vec![];
+    let mut rest = text;
+    while let Some((sentence, behind)) = first_sentence(rest, true) {
+        out.push(sentence.to_owned());
+        rest = behind;
+    }
+    out
+}
+
+/// The first sentence of a text and what is behind it. While the text is `whole` no more, what could go on is no
+/// sentence yet.
+pub fn first_sentence(text: &str, whole: bool) -> Option<(&str, &str)> {
+    let text = text.trim_start();
+    let mut characters = text.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        let next = characters.peek().map(|(_, next)| *next);
+        let ends = match character {
+            '\n' => true,
+            '.' | '!' | '?' => match next {
+                Some(next) => next.is_whitespace() && !is_abbreviation(&text[..=at]),
+                None => whole,
+            },
+            _ => false,
+        };
+        if ends {
+            let (sentence, behind) = text.split_at(at + character.len_utf8());
+            return Some((sentence.trim_end(), behind));
+        }
+    }
+    (whole && !text.is_empty()).then_some((text.trim_end(), ""))
+}
+
+fn is_abbreviation(text: &str) -> bool {
+    ["e.g.", "i.e.", "etc.", "approx.", "vs."]
+        .iter()
+        .any(|short| text.ends_with(short))
+}
+
+fn among(word: &str, table: &str) -> bool {
+    table.split_ascii_whitespace().any(|entry| entry == word)
+}
+
+fn claim(word: &str) -> Option<Claim> {
+    static TABLE: OnceLock<HashMap<&'static str, Claim>> = OnceLock::new();
+    let table = TABLE.get_or_init(|| {
+        let lines = CLAIMS.lines().filter_map(|line| line.split_once(": "));
+        lines
+            .flat_map(|(claim, words)| {
+                words
+                    .split_ascii_whitespace()
+                    .map(move |word| (word, claim))
+            })
+            .collect()
+    });
+    table.get(word).copied()
+}
+
+fn neutral() -> &'static HashSet<String> {
+    static TABLE: OnceLock<HashSet<String>> = OnceLock::new();
+    TABLE.get_or_init(|| NEUTRAL.split_ascii_whitespace().map(stem).collect())
+}
+
+/// A word without its ending, so that "waits" and "waiting" are one.
+fn stem(word: &str) -> String {
+    let word = word.strip_suffix("'s").unwrap_or(word).replace('\'', "");
+    let cut = |ending: &str, instead: &str| {
+        let stem = word.strip_suffix(ending).filter(|stem| stem.len() > 1)?;
+        Some(format!("{stem}{instead}"))
+    };
+    if !word.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        return word;
+    }
+    let mut stem = cut("ies", "y")
+        .or_else(|| cut("ied", "y"))
+        .or_else(|| {
+            ["xes", "sses", "ches", "shes"]
+                .iter()
+                .any(|end| word.ends_with(end))
+                .then(|| cut("es", ""))
+                .flatten()
+        })
+        .or_else(|| cut("ing", ""))
+        .or_else(|| cut("ed", ""))
+        .or_else(|| {
+            if word.ends_with("ss") || word.ends_with("us") {
+                None
+            } else {
+                cut("s", "")
+            }
+        })
+        .or_else(|| cut("ly", ""))
+        .unwrap_or_else(|| word.clone());
+    let bytes = stem.as_bytes();
+    if let [.., a, b] = bytes {
+        if a == b && stem.len() > 3 && !b"aeiousl".contains(b) && stem != word {
+            stem.pop();
+        }
+    }
+    if stem.len() > 2 && stem.ends_with('e') {
+        stem.pop();
+    }
+    stem
+}
+
+/// A word without what surrounds it.
+fn bare(word: &str) -> &str {
+    word.trim_matches(|c: char| {
+        matches!(
+            c,
+            '(' | ')'
+                | '['
+                | ']'
+                | '{'
+                | '}'
+                | '"'
+                | '\''
+                | '`'
+                | '*'
+                | ','
+                | ';'
+                | ':'
+                | '!'
+                | '?'
+                | '\u{201c}'
+                | '\u{201d}'
+                | '\u{2018}'
+                | '\u{2019}'
+        )
+    })
+    .trim_end_matches('.')
+    .trim_end_matches(['"', '\'', '`', '*', ')', ','])
+}
+
+/// The unit of this spelling.
+fn unit(word: &str) -> Option<&'static str> {
+    let of = |word: &str| {
+        UNITS
+            .iter()
+            .find(|(_, ways)| among(word, ways))
+            .map(|(unit, _)| *unit)
+    };
+    of(word)
+}
+
+/// A number, with commas between thousands perhaps.
+fn number(text: &str) -> Option<f64> {
+    let digits = text
+        .strip_prefix(['-', '\u{2212}', '+', '~', '\u{2248}'])
+        .unwrap_or(text);
+    let starts = digits
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_digit());
+    if !starts
+        || !digits
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b',' || byte == b'.')
+    {
+        return None;
+    }
+    if digits.matches('.').count() > 1 {
+        return None;
+    }
+    if let Some((_, behind)) = digits.split_once(',') {
+        let groups = behind.split('.').next().unwrap_or(behind);
+        if !groups.split(',').all(|group| group.len() == 3) {
+            return None;
+        }
+    }
+    let value: f64 = digits.replace(',', "").parse().ok()?;
+    let negative = text.starts_with(['-', '\u{2212}']);
+    Some(if negative { -value } else { value })
+}
+
+/// The parts of a sentence that say one thing each. A part that only has figures belongs to the one before it.
+fn clauses(sentence: &str, names: &HashSet<String>) -> Vec<Clause> {
+    let mut out: Vec<Clause> = vec![];
+    let mut clause = Clause::default();
+    let end = |clause: &mut Clause, out: &mut Vec<Clause>| {
+        let clause = std::mem::take(clause);
+        match out.last_mut() {
+            Some(last) if !clause.says_something() => last.take(clause),
+            Some(last) if !last.says_something() => last.take(clause),
+            _ if clause.words.is_empty() && clause.numbers.is_empty() => (),
+            _ => out.push(clause),
+        }
+    };
+    let spaced = sentence
+        .replace(['\u{2013}', '\u{2014}'], " \u{2013} ")
+        .replace("\u{a0}", " ")
+        .replace("\u{202f}", " ");
+    let raw: Vec<&str> = spaced.split_whitespace().collect();
+    let mut at = 0;
+    while let Some(token) = raw.get(at) {
+        at += 1;
+        let word = bare(token);
+        let opens = token.starts_with(['(', '[']);
+        let closes = token.ends_with([',', ';', ':', ')', ']']) || *token == "\u{2013}";
+        if opens && !clause.words.is_empty() {
+            // What is in parentheses says more of the same.
+            end(&mut clause, &mut out);
+        }
+        let next = |offset: usize| raw.get(at + offset).map(|word| bare(word));
+        if let Some((mut found, taken, rate)) = figures(word, token, &next) {
+            at += taken;
+            let closes = raw
+                .get(at - 1)
+                .is_some_and(|token| token.ends_with([',', ';', ':', ')', ']']));
+            let counted = raw
+                .get(at)
+                .filter(|_| !closes)
+                .map(|word| bare(word).to_lowercase());
+            for number in &mut found {
+                if rate {
+                    number.unit.push_str("/s");
+                }
+                number.counted.clone_from(&counted);
+            }
+            clause.numbers.extend(found);
+            if closes {
+                end(&mut clause, &mut out);
+            }
+            continue;
+        }
+        let lower = word.to_lowercase();
+        if among(&lower, BREAKS) {
+            end(&mut clause, &mut out);
+        }
+        if lower.chars().any(char::is_alphanumeric) || lower.starts_with('/') {
+            clause.claims.extend(claim(&lower));
+            if names.contains(&lower) {
+                clause.names.insert(lower.clone());
+            }
+            if let Some(value) = NUMBER_WORDS
+                .split_ascii_whitespace()
+                .position(|number| number == lower)
+            {
+                if lower != "one" {
+                    let counted = next(0).map(str::to_lowercase);
+                    // CAST: at most 20.
+                    clause.numbers.push(Number {
+                        value: value as f64,
+                        unit: String::new(),
+                        written: lower.clone(),
+                        counted,
+                    });
+                    clause.words.push("number".to_owned());
+                    continue;
+                }
+            }
+            clause.words.push(lower);
+        }
+        if closes {
+            end(&mut clause, &mut out);
+        }
+    }
+    end(&mut clause, &mut out);
+    out
+}
+
+/// The figures that begin with this word, how many words behind it belong to them, and whether they are rates.
+fn figures<'w>(
+    word: &str,
+    token: &str,
+    next: &dyn Fn(usize) -> Option<&'w str>,
+) -> Option<(Vec<Number>, usize, bool)> {
+    let plain = |value: f64, unit: &str, written: &str| Number {
+        value,
+        unit: unit.to_owned(),
+        written: written.to_owned(),
+        counted: None,
+    };
+    if !word.contains(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    // 61%, 15.6GiB, 100MiB/s
+    let digits = word.find(|c: char| {
+        !(c.is_ascii_digit() || matches!(c, '.' | ',' | '-' | '+' | '~' | '\u{2212}' | '\u{2248}'))
+    });
+    let (front, back) = word.split_at(digits.unwrap_or(word.len()));
+    let (back, mut rate) = match back.strip_suffix("/s") {
+        Some(bare) => (bare, true),
+        None => (back, false),
+    };
+    if let (Some(value), false) = (number(front), back.is_empty() && !rate) {
+        if back.is_empty() {
+            return Some((vec![plain(value, "", word)], 0, rate));
+        }
+        if let Some(unit) = unit(back) {
+            let mut taken = 0;
+            rate |= is_rate(next, &mut taken);
+            return Some((vec![plain(value, unit, word)], taken, rate));
+        }
+    }
+    // 15.6/16
+    let several: Vec<_> = word.split('/').map(number).collect();
+    let mut values: Vec<f64> = match several.into_iter().collect::<Option<Vec<_>>>() {
+        Some(values) if values.len() <= 2 => values,
+        _ => {
+            // 60-70
+            let ends: Option<Vec<_>> = word.split(['-', '\u{2013}']).map(number).collect();
+            ends.filter(|ends| ends.len() == 2)?
+        }
+    };
+    let mut taken = 0;
+    // 15.6 of 16, 15.6 out of 16
+    if !token.ends_with([',', ';', ':', ')']) {
+        for (words, at) in [(&["of"][..], 1), (&["out", "of"], 2), (&["/"], 1)] {
+            let matches = words
+                .iter()
+                .enumerate()
+                .all(|(at, word)| next(at) == Some(*word));
+            let Some(second) = next(at).filter(|_| matches) else {
+                continue;
+            };
+            let digits = second
+                .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ',')))
+                .unwrap_or(second.len());
+            let (front, back) = second.split_at(digits);
+            if let Some(value) = number(front) {
+                if back.is_empty() {
+                    values.push(value);
+                    taken = at + 1;
+                } else if let Some(unit) = unit(back) {
+                    values.push(value);
+                    return Some((
+                        values
+                            .iter()
+                            .map(|value| plain(*value, unit, word))
+                            .collect(),
+                        at + 1,
+                        rate,
+                    ));
+                }
+            }
+        }
+    }
+    let mut found = "";
+    if !token.ends_with([',', ';', ':', ')']) || taken > 0 {
+        if let Some(following) = next(taken) {
+            let (following, slash) = match following.strip_suffix("/s") {
+                Some(bare) => (bare, true),
+                None => (following, false),
+            };
+            if following == "per" && next(taken + 1) == Some("cent") {
+                found = "%";
+                taken += 2;
+            } else if let Some(unit) = unit(following) {
+                found = unit;
+                taken += 1;
+                rate |= slash;
+                if unit == "°C"
+                    && next(taken).is_some_and(|word| among(word, "F Fahrenheit fahrenheit"))
+                {
+                    found = "°F";
+                    taken += 1;
+                }
+            }
+            if found != "%" {
+                rate |= is_rate(next, &mut taken);
+            }
+        }
+    }
+    Some((
+        values
+            .iter()
+            .map(|value| plain(*value, found, word))
+            .collect(),
+        taken,
+        rate,
+    ))
+}
+
+/// Whether "a second" follows; then it is taken, too.
+fn is_rate<'w>(next: &dyn Fn(usize) -> Option<&'w str>, taken: &mut usize) -> bool {
+    match (next(*taken), next(*taken + 1)) {
+        (Some("per" | "a" | "each" | "every"), Some("second")) => {
+            *taken += 2;
+            true
+        }
+        (Some("/s"), _) => {
+            *taken += 1;
+            true
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use llamux_facts::{Cause, Evidence, Quantity, Severity};
+
+    fn evidence(what: &str, value: Quantity) -> Evidence {
+        Evidence {
+            what: what.into(),
+            value,
+        }
+    }
+
+    fn group(name: &str) -> Subject {
+        Subject::Group {
+            id: name.to_lowercase(),
+            name: name.into(),
+        }
+    }
+
+    fn finding(
+        cause: Cause,
+        title: &str,
+        explanation: &str,
+        evidence: Vec<Evidence>,
+        subjects: Vec<Subject>,
+    ) -> Finding {
+        Finding {
+            id: cause.name().to_owned(),
+            cause,
+            severity: Severity::Critical,
+            title: title.into(),
+            explanation: explanation.into(),
+            evidence,
+            subjects,
+            remedies: vec![],
+            follows_from: None,
+        }
+    }
+
+    const GIB: u64 = 1 << 30;
+
+    fn pressure() -> Finding {
+        finding(
+            Cause::MemoryPressure,
+            "Programs wait for memory 61 % of the time.",
+            "Memory is nearly full: 15.6 GiB of 16 GiB are used. Most of it is used by Firefox, which has 212 processes. \
+             Chromium has less.",
+            vec![
+                evidence("time in which some program waited for memory", Quantity::Percent(61.04)),
+                evidence("memory used", Quantity::Bytes(GIB * 156 / 10)),
+                evidence("memory total", Quantity::Bytes(GIB * 16)),
+                evidence("memory available", Quantity::Bytes(GIB * 4 / 10)),
+                evidence("memory of Firefox", Quantity::Bytes(GIB * 92 / 10)),
+                evidence("processes of Firefox", Quantity::Count(212)),
+                evidence("memory of Chromium", Quantity::Bytes(GIB * 31 / 10)),
+            ],
+            vec![group("Firefox"), group("Chromium")],
+        )
+    }
+
+    fn disk() -> Finding {
+        finding(
+            Cause::DiskFull,
+            "The file system /var is full.",
+            "Of 50 GiB, 200 MiB are left, so programs cannot write files there.",
+            vec![
+                evidence("space used on /var", Quantity::Percent(99.6)),
+                evidence("space free on /var", Quantity::Bytes(200 << 20)),
+                evidence("size of /var", Quantity::Bytes(50 * GIB)),
+            ],
+            vec![Subject::Mount {
+                mount: "/var".into(),
+            }],
+        )
+    }
+
+    fn unit_failed() -> Finding {
+        finding(
+            Cause::UnitFailed,
+            "The service nginx.service failed 3 min ago.",
+            "It ended with exit status 1. Another program has port 80 already.",
+            vec![
+                evidence("time since nginx.service failed", Quantity::Seconds(180.0)),
+                evidence("exit status of nginx.service", Quantity::Count(1)),
+            ],
+            vec![Subject::Unit {
+                name: "nginx.service".into(),
+                user: false,
+            }],
+        )
+    }
+
+    fn thermal() -> Finding {
+        finding(
+            Cause::ThermalThrottling,
+            "The processors are slowed down because they are hot.",
+            "They run at 800 MHz instead of 3.4 GHz, at 97 °C.",
+            vec![
+                evidence("temperature of the processor", Quantity::Celsius(97.0)),
+                evidence("speed of the processor", Quantity::Hertz(800_000_000)),
+                evidence(
+                    "speed that the processor could have",
+                    Quantity::Hertz(3_400_000_000),
+                ),
+                evidence("disk writes", Quantity::BytesPerSecond(150.0 * 1_048_576.0)),
+            ],
+            vec![],
+        )
+    }
+
+    #[track_caller]
+    fn passes(finding: &Finding, question: &str, sentences: &[&str]) {
+        let truth = Truth::of_finding(finding, question);
+        let rejected = sentences
+            .iter()
+            .map(|sentence| (sentence, truth.check(sentence)));
+        let rejected: Vec<_> = rejected.filter(|(_, checked)| checked.is_err()).collect();
+        assert!(rejected.is_empty(), "rejected: {rejected:#?}");
+    }
+
+    #[track_caller]
+    fn fails(finding: &Finding, question: &str, sentences: &[&str]) {
+        let truth = Truth::of_finding(finding, question);
+        let passed = sentences
+            .iter()
+            .filter(|sentence| truth.check(sentence).is_ok());
+        let passed: Vec<_> = passed.collect();
+        assert!(passed.is_empty(), "passed: {passed:#?}");
+    }
+
+    const SLOW: &str = "Why is my system slow?";
+
+    #[test]
+    fn true_sentences_pass() {
+        passes(
+            &pressure(),
+            SLOW,
+            &[
+                "Programs wait for memory 61 % of the time.",
+                "Your system is slow because programs wait for memory 61% of the time.",
+                "Your system is slow because programs spend 61 percent of the time waiting for memory.",
+                "The memory is nearly full, with 15.6 GiB of 16 GiB used.",
+                "15.6 of 16 GiB of memory are used.",
+                "Memory is nearly full (15.6/16 GiB used).",
+                "Firefox uses most of it.",
+                "Firefox is using 9.2 GiB of memory.",
+                "Firefox has 212 processes.",
+                "Firefox, which has 212 processes, uses 9.2 GiB of memory.",
+                "The system is slow because memory is nearly full.",
+                "Only 410 MiB of memory is available.",
+                "The memory pressure is high.",
+                "Chromium uses 3.1 GiB of memory, and Firefox uses 9.2 GiB.",
+                "The reason is that programs are waiting for memory.",
+                "Firefox takes up 9.2 GiB of RAM.",
+                "Firefox uses 9.9 GB of memory.",
+            ],
+        );
+        passes(
+            &disk(),
+            "is my disk full?",
+            &[
+                "The file system /var is full.",
+                "Yes, /var is full.",
+                "Only 200 MiB are left on /var.",
+                "200 MiB of 50 GiB are left on /var.",
+                "Programs cannot write files to /var because it is full.",
+            ],
+        );
+        passes(
+            &unit_failed(),
+            "why does the web server not run?",
+            &[
+                "The service nginx.service failed 3 minutes ago.",
+                "nginx.service ended with exit status 1.",
+                "nginx.service failed because another program already has port 80.",
+            ],
+        );
+        passes(
+            &thermal(),
+            SLOW,
+            &[
+                "Your system is slow because the processors are hot.",
+                "The processors are slowed down to 800 MHz, as their temperature is 97 °C.",
+                "They run at 800 MHz instead of 3.4 GHz.",
+                "The processor is at 97 degrees.",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_figure_of_something_else_fails() {
+        fails(
+            &pressure(),
+            SLOW,
+            &[
+                "Memory is 61 % full.",
+                "The memory was 61% full.",
+                "Your memory is at 61 % of its capacity.",
+                "61 % of the memory is used.",
+                "The system is slow because 61 % of memory is in use.",
+                "Your system uses 61 percent of its memory.",
+                "Memory usage is 61 %.",
+                "Memory is full, at 61 %.",
+                "Memory is nearly full (61 %).",
+                "It is 61 % full.",
+                "Programs wait, and 61 % of the memory is used.",
+                "Firefox uses 61 % of the memory.",
+                "Firefox uses 15.6 GiB of memory.",
+                "Firefox uses 3.1 GiB of memory.",
+                "Chromium uses 9.2 GiB of memory.",
+                "Chromium has 212 processes.",
+                "Firefox has 212 GiB of memory.",
+                "15.6 GiB of memory are available.",
+                "9.2 GiB of memory is free.",
+                "There are 16 GiB of memory left.",
+                "410 MiB of memory are used.",
+                "Programs wait 212 times for memory.",
+                "Swap is 61 % full.",
+                "The processor is 61 % busy.",
+            ],
+        );
+        fails(
+            &thermal(),
+            SLOW,
+            &[
+                "The temperature is 800 MHz.",
+                "The disk writes at 97 °C.",
+                "The processor could run at 800 MHz.",
+                "The processor writes 150 MiB/s.",
+            ],
+        );
+    }
+
+    #[test]
+    fn figures_that_nobody_has_fail() {
+        fails(
+            &pressure(),
+            SLOW,
+            &[
+                "Programs wait for memory 62 % of the time.",
+                "Programs wait for memory 61.5% of the time.",
+                "15.6 GB of memory are used.",
+                "15.6 MiB of memory are used.",
+                "15.6G of memory are used.",
+                "Memory used is 15.6 GiB/s.",
+                "Memory used is 15.6 GiB per second.",
+                "Firefox has 213 processes.",
+                "Firefox has 2120 processes.",
+                "Firefox has 2,12 processes.",
+                "Programs wait for memory 60-70 % of the time.",
+                "Programs wait for memory between 60 and 62 % of the time.",
+                "Programs wait for memory 0.61 of the time.",
+                "Firefox (process 1234) uses 9.2 GiB of memory.",
+                "97.5 % of the memory is used.",
+                "Programs wait for memory 61 seconds.",
+                "Firefox has 3x the memory of Chromium.",
+            ],
+        );
+        fails(
+            &thermal(),
+            SLOW,
+            &[
+                "The processor is at 97 °F.",
+                "The processor is at 97 degrees Fahrenheit.",
+                "The processor runs at 800 GHz.",
+            ],
+        );
+        fails(
+            &unit_failed(),
+            "?",
+            &[
+                "nginx.service failed 3 hours ago.",
+                "nginx.service failed 3 s ago.",
+                "Another program has port 8080.",
+            ],
+        );
+    }
+
+    #[test]
+    fn numbers_as_words_and_comparisons_fail() {
+        fails(
+            &pressure(),
+            SLOW,
+            &[
+                "Programs wait for memory two thirds of the time.",
+                "Firefox uses more than half of the memory.",
+                "Sixty-one percent of the time is spent waiting for memory.",
+                "Firefox has two hundred processes.",
+                "Firefox uses three times as much memory as Chromium.",
+                "Firefox uses twice the memory of Chromium.",
+                "Firefox has hundreds of processes.",
+                "Memory used exceeds 15.6 GiB.",
+                "At least 15.6 GiB of memory are used.",
+                "Two programs wait for memory.",
+                "A quarter of memory is used by Chromium.",
+                "Dozens of processes wait for memory.",
+            ],
+        );
+    }
+
+    #[test]
+    fn claims_without_figures_that_no_source_makes_fail() {
+        fails(
+            &pressure(),
+            "why is my disk full and slow?",
+            &[
+                "Your disk is full.",
+                "The processor is busy and hot.",
+                "Your network is slow.",
+                "Firefox crashed.",
+                "Memory is not full.",
+                "There is no pressure on memory.",
+                "The swap is full.",
+                "Your computer has a virus.",
+                "Java uses most of the memory.",
+                "You should restart Firefox.",
+                "Try closing some tabs.",
+                "Consider adding more RAM.",
+                "The GPU is overheating.",
+                "Memory is leaking.",
+                "The memory is full since yesterday.",
+                "The kernel is waiting for the hypervisor.",
+                "Systemd uses most of it.",
+                "",
+                "...",
+            ],
+        );
+        fails(
+            &disk(),
+            "is my memory full?",
+            &[
+                "Your memory is full.",
+                "/home is full.",
+                "The file system / is full.",
+                "/var has enough space.",
+                "/var is read-only.",
+            ],
+        );
+        fails(
+            &unit_failed(),
+            "?",
+            &[
+                "nginx.service was killed.",
+                "sshd.service failed.",
+                "nginx.service is running fine.",
+            ],
+        );
+    }
+
+    #[test]
+    fn sentences_end_where_they_should() {
+        for (text, expected) in [
+            ("One. Two!", &["One.", "Two!"][..]),
+            ("It is 15.6 GiB. Yes.", &["It is 15.6 GiB.", "Yes."]),
+            ("nginx.service failed", &["nginx.service failed"]),
+            (
+                "Some, e.g. this one. More",
+                &["Some, e.g. this one.", "More"],
+            ),
+            ("a\nb", &["a", "b"]),
+            ("  ", &[]),
+        ] {
+            assert_eq!(sentences(text), expected, "{text:?}");
+        }
+        assert_eq!(first_sentence("It is 15.", false), None);
+        assert_eq!(
+            first_sentence("It is 15.6 GiB. N", false),
+            Some(("It is 15.6 GiB.", " N"))
+        );
+    }
+
+    #[test]
+    fn endings_do_not_matter() {
+        for (a, b) in [
+            ("waits", "waiting"),
+            ("processes", "process"),
+            ("stopped", "stop"),
+            ("uses", "using"),
+            ("tries", "try"),
+            ("slowly", "slow"),
+        ] {
+            assert_eq!(stem(a), stem(b), "{a} {b}");
+        }
+        assert_ne!(stem("disk"), stem("desk"));
+    }
+
+    #[test]
+    fn any_text_can_be_checked() {
+        let truth = Truth::of_finding(&pressure(), "?");
+        for text in [
+            "\0",
+            "%",
+            "1",
+            "1 of",
+            "1 of 2 of",
+            "- -",
+            "//",
+            "1/",
+            "/s",
+            "１２",
+            "٣ ملفات",
+            "1e9",
+            "1..2",
+            "a-",
+            "-",
+            "\u{2013}5",
+            "🦙",
+            "5 per",
+        ] {
+            let _ = truth.check(text);
+        }
+    }
+}
