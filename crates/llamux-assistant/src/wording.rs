@@ -63,6 +63,8 @@ pub struct Truth {
     /// Names, in lower case.
     names: HashSet<String>,
     denies: bool,
+    /// Whether only figures and names are checked.
+    loose: bool,
 }
 
 /// A number with the unit in which it is written; no unit for a count.
@@ -176,6 +178,21 @@ seventeen eighteen nineteen twenty";
 const TENS: &str =
     "thirty forty fifty sixty seventy eighty ninety hundred thousand million billion";
 
+/// Parts of a whole.
+const FRACTIONS: &str = "half halves third thirds quarter quarters dozen dozens twice triple hundreds thousands millions";
+
+/// Words with which sentences that explain may begin, beside neutral ones.
+const OPENINGS: &str = "another someone somebody something nothing nobody neither either both any many most several few check \
+    make ensure verify restart start stop install reinstall remove wait use look free increase reduce raise lower add close \
+    open replace save unplug plug update upgrade fix correct change set review inspect confirm contact ask run rerun retry \
+    you either no not without with when while once under during before after although since because as to by on of from even \
+    only perhaps maybe possible likely probably usually often normally access permission permissions memory disk network \
+    error errors reading writing multiple too";
+
+/// Names that explain and claim nothing.
+const GENERAL_NAMES: &str = "I Linux Unix Python Java Rust Go Node.js JavaScript C C++ TLS SSL DNS TCP UDP IP HTTP HTTPS SSH USB PCI \
+    CPU RAM GPU SSD API URL ID OOM OK BIOS UEFI SQL JSON";
+
 /// Words after which another thing is said.
 const BREAKS: &str =
     "and but while because since which as so whereas where when though although however with";
@@ -248,6 +265,15 @@ impl Truth {
         truth
     }
 
+    /// What sentences may say that explain these texts in other words: whatever has no figure, name, path, option or
+    /// command that is not in them.
+    pub fn loose<'t>(texts: impl IntoIterator<Item = &'t str>) -> Self {
+        Self {
+            loose: true,
+            ..Self::of_texts(texts, "")
+        }
+    }
+
     /// Something has this name, which sentences may use.
     fn name(&mut self, name: &str) {
         for word in name.split_whitespace() {
@@ -307,6 +333,9 @@ impl Truth {
         if parts.iter().all(|part| part.words.is_empty()) {
             return Err(Wrong::Empty);
         }
+        if self.loose {
+            return self.check_loosely(sentence, &parts);
+        }
         for part in &parts {
             for word in &part.words {
                 self.check_word(word)?;
@@ -314,6 +343,57 @@ impl Truth {
             for number in &part.numbers {
                 self.check_number(number, part)?;
             }
+        }
+        Ok(())
+    }
+
+    fn check_loosely(&self, sentence: &str, parts: &[Clause]) -> Result<(), Wrong> {
+        let known =
+            |word: &str| self.stems.contains(&stem(word)) || neutral().contains(&stem(word));
+        for number in parts.iter().flat_map(|part| &part.numbers) {
+            let same = |source: &Number| {
+                source.unit == number.unit && (source.value - number.value).abs() < 1e-9
+            };
+            if !self
+                .clauses
+                .iter()
+                .any(|clause| clause.numbers.iter().any(same))
+            {
+                return Err(Wrong::Figure(number.written.clone()));
+            }
+        }
+        for word in parts.iter().flat_map(|part| &part.words) {
+            let counts = |word: &str| {
+                word != "one"
+                    && (among(word, NUMBER_WORDS) || among(word, TENS) || among(word, FRACTIONS))
+            };
+            if word.split('-').any(counts) && !self.stems.contains(&stem(word)) {
+                return Err(Wrong::Vague(word.clone()));
+            }
+        }
+        let mut first = true;
+        let mut to_run = false;
+        for token in sentence.split_whitespace() {
+            let word = bare(token);
+            if word.is_empty() || number(word).is_some() || word.ends_with('%') {
+                continue;
+            }
+            let lower = word.to_lowercase();
+            let plain = word
+                .chars()
+                .all(|c| c.is_alphabetic() || matches!(c, '\'' | '\u{2019}' | '-'))
+                && !word.starts_with('-');
+            let capital = word.chars().next().is_some_and(char::is_uppercase);
+            let special = !plain && !among(&lower, "e.g i.e and/or") || token.contains('`');
+            let name = special
+                || capital && !first && !among(word, GENERAL_NAMES)
+                || first && !among(&lower, OPENINGS) && !among(word, GENERAL_NAMES)
+                || to_run;
+            if name && !known(&lower) && figures(word, token, &|_| None).is_none() {
+                return Err(Wrong::Word(word.to_owned()));
+            }
+            to_run = among(&lower, "run type execute enter sudo command commands");
+            first = false;
         }
         Ok(())
     }

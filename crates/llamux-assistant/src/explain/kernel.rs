@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Messages of the kernel, and what is behind them.
+
+use super::pattern::Pattern;
+
+macro_rules! patterns {
+    ($($name:literal $weight:literal $pattern:literal $meaning:literal $advice:literal)+) => {
+        &[$(Pattern { name: $name, weight: $weight, pattern: $pattern, meaning: $meaning, advice: $advice }),+]
+    };
+}
+
+/// The catalogue. `{1}` in a meaning is the first group of its pattern. The weight says how much it explains: what is a
+/// cause comes before what follows from it.
+pub(super) const PATTERNS: &[Pattern] = patterns! {
+    // Memory
+    "oom-kill" 95 r"Out of memory: Killed process ([0-9]+) \(([^)]*)\)" "The kernel had no memory left and killed process {1} ({2})." "Find out what used the memory (the table in the log before it), give the machine more swap or memory, or limit the largest."
+    "oom-kill-cgroup" 95 r"Memory cgroup out of memory: Killed process ([0-9]+) \(([^)]*)\)" "A control group met the limit of its memory, and the kernel killed process {1} ({2}) in it." "Raise MemoryMax= of the unit or the limit of the container, or make the program use less."
+    "oom-invoked" 80 r"([^ ]+) invoked oom-killer" "Process {1} asked for memory when there was none left, so the kernel looked for a process to kill." "Who asked is not always who used it: see which one was killed."
+    "oom-reaper" 30 r"oom_reaper: reaped process ([0-9]+) \(([^)]*)\)" "The memory of the killed process {1} ({2}) was taken back." ""
+    "allocation-failure" 70 r"([^ ]+): page allocation failure: order:([0-9]+)" "The kernel found no block of 2^{2} pages for {1}." "Free memory is in too small pieces, or there is little of it."
+    "vmalloc-failure" 55 r"vmalloc error|vmap allocation for size ([0-9]+) failed" "The kernel had no room for a large buffer." ""
+    "swap-read-error" 85 r"Read-error on swap-device" "What was moved to swap could not be read back." "The disk with the swap fails."
+    "memory-failure" 90 r"Memory failure: 0x([0-9a-f]+)" "A page of memory is broken, and the kernel uses it no more." "Test the memory and replace the module."
+    "bad-page" 88 r"BUG: Bad page (state|map)" "The kernel found that its notes about a page of memory are damaged." "Test the memory (memtest86+); otherwise a driver wrote where it should not."
+    // Hangs
+    "hung-task" 85 r"INFO: task ([^ ]+?):([0-9]+) blocked for more than ([0-9]+) seconds" "Process {2} ({1}) waits in the kernel for more than {3} seconds and cannot even be killed." "It mostly waits for a disk or a server of NFS that does not answer: look for I/O errors before it."
+    "soft-lockup" 88 r"soft lockup - CPU#([0-9]+) stuck for ([0-9]+)s! \[([^\]:]+)" "Processor {1} did nothing else than kernel code of {3} for {2} seconds." "A bug of a driver, or a virtual machine whose host gave it no time."
+    "hard-lockup" 90 r"(?:hard LOCKUP on cpu|Watchdog detected hard LOCKUP on cpu) ?([0-9]+)" "Processor {1} did not even answer interrupts." "A bug of a driver or firmware, or broken hardware."
+    "rcu-stall" 84 r"rcu: INFO: ([a-z_]+) (?:self-)?detected stalls?" "A processor did not get to a point that the kernel waits for." "A loop in a driver, a slow serial console, or a virtual machine that got no time."
+    "clocksource" 40 r"clocksource: .*Marking clocksource '?([a-z-]+)'? as unstable" "The clock {1} went wrong, and the kernel takes another one." "Usual in virtual machines; with real hardware look at firmware settings."
+    "workqueue-lockup" 70 r"BUG: workqueue lockup" "Work that the kernel had put off was not done for a long time." "Something keeps a processor busy in the kernel."
+    "workqueue-hog" 30 r"workqueue: ([^ ]+) hogged CPU" "The function {1} kept a worker of the kernel busy." ""
+    // Crashes of the kernel
+    "null-dereference" 93 r"BUG: kernel NULL pointer dereference, address: ([0-9a-fx]+)" "The kernel used a pointer that points to nothing (address {1})." "It is a bug of the kernel or of a driver: the line with RIP says in which function."
+    "page-fault" 93 r"BUG: unable to handle (?:page fault for address|kernel paging request at):? ?([0-9a-fx]+)" "The kernel used memory that is not there (address {1})." "It is a bug of the kernel or of a driver, or broken memory: the line with RIP says in which function."
+    "general-protection" 92 r"general protection fault, (?:probably for non-canonical address ([0-9a-fx]+)|maybe for address ([0-9a-fx]+))" "The kernel used an address that cannot exist." "It is a bug of the kernel or of a driver, or broken memory."
+    "oops" 91 r"Oops: (?:Oops: )?([0-9a-f]{4}) \[#([0-9]+)\]" "The kernel met a bug of its own and ended what ran at that time (oops number {2}, code {1})." "Save the log, boot anew, and report it with the lines around RIP."
+    "kernel-bug-at" 94 r"kernel BUG at ([^!]+)!" "A check in the kernel's source failed: {1}." "It is a bug of the kernel or of a driver."
+    "warning-at" 60 r"WARNING: CPU: ([0-9]+) PID: ([0-9]+) at ([^ ]+) ([^ +]+)" "A check in the kernel failed at {3} in {4}; it goes on." "Report it if something does not work."
+    "rip" 75 r"RIP: [0-9]{4}:([A-Za-z_][A-Za-z0-9_.]*)\+(0x[0-9a-f]+)/(0x[0-9a-f]+)(?: \[([^\]]+)\])?" "It happened in the kernel's function {1}." ""
+    "oops-process" 60 r"CPU: ([0-9]+) (?:UID: [0-9]+ )?PID: ([0-9]+) Comm: (.+?) (?:Not tainted|Tainted: (?:\[[A-Z]=[A-Z_]+\]|[A-Z ])+)" "It happened on processor {1}, in behalf of process {2} ({3})." ""
+    "panic" 99 r"Kernel panic - not syncing: (.*)" "The kernel gave up, and the machine stood still: {1}." ""
+    "panic-no-init" 99 r"(?:No working init found|Attempted to kill init!)" "The first process, without which nothing runs, could not be started, or ended." "Check root= and init= on the kernel's command line, and the initramfs."
+    "panic-root" 99 r#"VFS: (?:Unable to mount root fs|Cannot open root device)(?: "([^"]*)")?"# "The kernel found no root file system." "Check root= on its command line, and that the initramfs has the drivers of disk and file system."
+    "double-fault" 92 r"traps: PANIC: double fault|double fault: 0000" "The processor met an error while it handled another one, mostly because the kernel's stack was used up." ""
+    "stack-corrupt" 92 r"stack-protector: Kernel stack is corrupted in: (.*)" "A function of the kernel wrote beyond its stack: {1}." ""
+    "kasan" 90 r"BUG: KASAN: ([a-z-]+) in ([^ +]+)" "A check of memory found {1} in the kernel's function {2}." ""
+    "ubsan" 50 r"UBSAN: ([a-z-]+) in ([^ ]+)" "A check found behaviour that C does not define: {1} in {2}." ""
+    "refcount" 70 r"refcount_t: ([a-z; -]+)\." "The kernel lost count of who uses an object: {1}." ""
+    "tainted-module" 20 r"([^ ]+): loading out-of-tree module taints kernel" "The module {1} is not part of the kernel." ""
+    "scheduling-while-atomic" 75 r"BUG: scheduling while atomic: ([^ /]+)/([0-9]+)" "A driver slept where it must not, in process {2} ({1})." ""
+    // Programs
+    "segfault" 82 r"([^ \[\]]+)\[([0-9]+)\]: segfault at ([0-9a-f]+) ip ([0-9a-f]+) sp [0-9a-f]+ error ([0-9a-f]+)(?: in ([^\[ ]+))?" "{segfault}" "It is a bug of the program or of the library that is named; coredumpctl info {2} may show where."
+    "trap-invalid-opcode" 82 r"traps: ([^ \[]+)\[([0-9]+)\] trap invalid opcode" "The program {1} (process {2}) ran an instruction that this processor does not have." "It was built for a newer processor, or stopped itself on purpose at a failed check."
+    "trap-general-protection" 82 r"traps: ([^ \[]+)\[([0-9]+)\] general protection" "The program {1} (process {2}) used an address that cannot exist, and was ended." "It is a bug of the program."
+    "trap-divide" 82 r"traps: ([^ \[]+)\[([0-9]+)\] trap divide error" "The program {1} (process {2}) divided by zero, and was ended." ""
+    "fork-rejected" 75 r"cgroup: fork rejected by pids controller in ([^ ]+)" "The control group {1} has as many processes as it may, so no further one could be started." "Raise TasksMax= of the unit, or find what starts so many."
+    "max-files" 78 r"VFS: file-max limit ([0-9]+) reached" "All programs together have {1} files open, which is the limit." "Find who has most of them, or raise fs.file-max."
+    // Disks
+    "io-error" 90 r"I/O error, dev ([^ ,]+), sector ([0-9]+)(?: op 0x[0-9a-f]+:\(([A-Z_]+)\))?" "The disk {1} could not read or write sector {2}." "Save the data now; then look at the cable and at smartctl -a /dev/{1}."
+    "buffer-io-error" 84 r"Buffer I/O error on (?:dev|device) ([^ ,]+), logical block ([0-9]+)" "Block {2} of {1} could not be read or written." "Save the data; see the messages of the disk before it."
+    "ata-exception" 86 r"(ata[0-9.]+): exception Emask (0x[0-9a-f]+)" "The disk at {1} gave an error or did not answer." "Check cable and power of the disk, then smartctl."
+    "ata-failed" 84 r"(ata[0-9.]+): failed command: ([A-Z ]+)" "The disk at {1} did not carry out the command {2}." "Check cable and disk."
+    "ata-unc" 92 r"(ata[0-9.]+): error: \{ UNC \}" "The disk at {1} has a sector that cannot be read any more." "Save the data, and replace the disk."
+    "ata-link-slow" 70 r"(ata[0-9.]+): (?:limiting SATA link speed|link is slow to respond|SATA link down|hard resetting link)" "The connection to the disk at {1} fails." "Replace the cable, try another port."
+    "medium-error" 92 r"Sense Key : Medium Error" "A sector of a disk cannot be read any more." "Save the data, and replace the disk."
+    "nvme-timeout" 88 r"nvme (nvme[0-9]+): I/O (?:tag )?([0-9]+).*timeout" "The disk {1} did not answer in time." "Look for new firmware of the disk; turning off its deep sleep (nvme_core.default_ps_max_latency_us=0) often helps."
+    "nvme-down" 94 r"nvme (nvme[0-9]+): controller is down; will reset" "The disk {1} stopped answering and is started anew." "Check how it sits in its slot, its temperature and its firmware; nvme_core.default_ps_max_latency_us=0 often helps."
+    "nvme-removed" 95 r"nvme (nvme[0-9]+): (?:Removing after probe failure|Device not ready)" "The disk {1} could not be used and was given up." "Check how it sits in its slot; it may be broken."
+    "mmc-error" 80 r"(mmc[0-9]+): (?:error -?([0-9]+)|Timeout waiting for hardware|cache flush error)" "The memory card at {1} gives errors." "Try another card."
+    "md-failed" 93 r"md/raid[^:]*:([^:]+): Disk failure on ([^,]+), disabling device" "The disk {2} failed and was taken out of the array {1}." "Replace it while the others still work."
+    "md-degraded" 80 r"md/raid[^:]*:([^:]+): (?:raid level|active with) .*?([0-9]+) out of ([0-9]+)" "The array {1} runs with {2} of {3} disks." ""
+    "device-offline" 88 r"rejecting I/O to (?:offline|dead) device" "A disk is gone, and something still wants to use it." "Check its cable or enclosure."
+    // File systems
+    "ext4-error" 91 r"EXT4-fs error \(device ([^)]+)\): ([a-z0-9_]+)" "The file system on {1} is damaged (found by {2})." "Unmount it and run fsck.ext4 on it; check the disk."
+    "ext4-remount" 92 r"EXT4-fs \(([^)]+)\): Remounting filesystem read-only" "After an error nothing can be written to {1} any more." "Save data, check the disk, unmount it and run fsck.ext4."
+    "ext4-journal" 92 r"(?:JBD2: Detected IO errors while flushing file data on|Aborting journal on device) ([^ .]+)" "The journal of the file system on {1} could not be written." "The disk fails, or is gone: check it, then fsck."
+    "ext4-recovery" 25 r"EXT4-fs \(([^)]+)\): recovery complete" "The file system on {1} had not been unmounted well, and was put in order." ""
+    "btrfs-csum" 90 r"BTRFS (?:warning|error) \(device ([^)]+)\): csum failed root ([0-9-]+) ino ([0-9]+)" "Data of file number {3} on {1} is not what was written." "Replace the file from a backup; run btrfs scrub, check disk and memory."
+    "btrfs-forced-ro" 92 r"BTRFS(?: info| error| critical)? \(device ([^)]+)[^)]*\).*forced readonly" "After an error nothing can be written to {1} any more." "Save the data before any repair; look at btrfs device stats."
+    "btrfs-error" 88 r"BTRFS (?:error|critical) \(device ([^)]+)\): (.*)" "The file system on {1} has an error: {2}." "Run btrfs scrub and look at btrfs device stats."
+    "xfs-corruption" 91 r"XFS \(([^)]+)\): (?:Corruption|Metadata corruption|Internal error)" "The file system on {1} is damaged." "Unmount it and run xfs_repair; check the disk."
+    "xfs-shutdown" 92 r"XFS \(([^)]+)\): (?:xfs_do_force_shutdown|Filesystem has been shut down|User initiated shutdown|log I/O error)" "The file system on {1} was shut down after an error." "Unmount it, check the disk, mount it again, then xfs_repair if that fails."
+    "fat-error" 84 r"FAT-fs \(([^)]+)\): error" "The file system on {1} is damaged." "Unmount it and run fsck.fat -a."
+    "fat-dirty" 45 r"FAT-fs \(([^)]+)\): Volume was not properly unmounted" "The medium {1} was taken out without being unmounted." "Run fsck.fat."
+    "f2fs-error" 85 r"F2FS-fs \(([^)]+)\): .*(?:corrupt|inconsistent)" "The file system on {1} is damaged." "Unmount it and run fsck.f2fs."
+    "nfs-not-responding" 85 r"nfs: server ([^ ]+) not responding, (still trying|timed out)" "The server {1} of NFS does not answer; whoever uses its files waits." "Check the server and the network."
+    "cifs-error" 70 r"CIFS: (?:VFS: )?.*(?:cifs_mount failed|has not responded)" "A share of Windows or Samba could not be mounted or does not answer." "Check name, password and version (vers=) of the share."
+    "squashfs-error" 86 r"SQUASHFS error: (.*)" "A read-only image cannot be read: {1}." "The medium or the download is damaged."
+    "unknown-fs" 60 r"unknown filesystem type '?([a-z0-9]+)'?" "The kernel does not know the file system {1}." "Load its module or install its package."
+    // USB and other buses
+    "usb-overcurrent" 78 r"usb ([0-9.-]+)-port([0-9]+): over-current condition" "What is plugged into port {2} of USB hub {1} draws too much power." "Unplug it; use a hub with a power supply."
+    "usb-enumerate" 72 r"usb ([0-9.-]+): (?:device descriptor read/64, error (-?[0-9]+)|device not accepting address ([0-9]+))" "The USB device at {1} does not answer as it should." "Try another cable or port; the device may be broken."
+    "usb-unable" 74 r"usb ([a-z0-9.-]+): unable to enumerate USB device" "The USB device at {1} could not be used." "Try another cable or port."
+    "usb-disconnect" 35 r"usb ([0-9.-]+): USB disconnect, device number ([0-9]+)" "The USB device at {1} was unplugged, or its connection failed." ""
+    "usb-reset" 50 r"usb ([0-9.-]+): reset ([a-zA-Z-]+) USB device" "The USB device at {1} had to be started anew." "If it repeats: cable, port or power."
+    "xhci-died" 86 r"xhci_hcd ([0-9a-f:.]+): (?:xHCI host controller not responding, assume dead|HC died)" "The USB controller {1} stopped working: all at it is gone." "Boot anew; look for new firmware."
+    "pcie-error" 72 r"(?:PCIe Bus Error: severity=([A-Za-z ]+)|AER: (?:Corrected|Uncorrected|Multiple|Correctable)[^:]* error)" "The connection to a card or a disk on PCI Express has errors." "Corrected ones cost time only; otherwise check how it sits, and its power saving (pcie_aspm=off)."
+    "iommu-fault" 74 r"(?:DMAR: \[DMA (?:Read|Write)[^\]]*\]|AMD-Vi: Event logged \[IO_PAGE_FAULT)" "A device tried to reach memory that is not its own, and was kept from it." "A bug of the driver or firmware."
+    "i2c-timeout" 40 r"i2c[^ ]* .*(?:controller timed out|timeout)" "A small device inside, such as a touchpad or sensor, did not answer." ""
+    // Hardware
+    "mce" 92 r"(?:mce: \[Hardware Error\]|Machine check events logged|\[Hardware Error\]: (?:CPU|Machine check|Corrected error|Uncorrected))" "The hardware reported an error of a processor, a cache or memory." "See rasdaemon or mcelog for which one; test memory, check the cooling."
+    "edac" 80 r"EDAC ([A-Z0-9]+): ([0-9]+) (CE|UE)" "Memory had {2} errors ({3}: CE was corrected, UE was not)." "Replace the module if it repeats."
+    "thermal-throttle" 78 r"CPU([0-9]+): (?:Core|Package) temperature (?:is )?above threshold, cpu clock (?:is )?throttled" "Processor {1} is too hot and was slowed down." "Clean the fan, look at the thermal paste."
+    "thermal-critical" 93 r"(?:critical temperature reached|Temperature too high|shutting down).*?(?:\(([0-9]+) C\))?" "Something became so hot that the machine turned itself off." "Clean the fans; check that they turn."
+    "microcode" 15 r"microcode: .*(?:updated early|Updated early)" "The processor got newer microcode at boot." ""
+    "acpi-error" 30 r"ACPI (?:BIOS )?Error(?: \(bug\))?: (.*)" "A table of the firmware has a mistake: {1}." "Mostly harmless; a newer firmware may be right."
+    "firmware-bug" 25 r"\[Firmware Bug\]: (.*)" "The firmware does something wrong that the kernel gets around: {1}." "Look for a newer firmware."
+    "firmware-missing" 76 r"(?:Direct firmware load for ([^ ]+) failed with error (-[0-9]+)|failed to load firmware ([^ ]+)|firmware: failed to load ([^ ]+))" "A device needs a file of firmware that is not there: {1}{3}{4}." "Install the package with it (linux-firmware, firmware-*), or add it to the initramfs."
+    "gpu-hang" 85 r"(?:GPU HANG|amdgpu: GPU reset begin|ring [^ ]+ timeout|NVRM: Xid \([^)]*\): ([0-9]+))" "The graphics processor stopped answering and was started anew, or is lost." "Update kernel, Mesa or the driver; check temperature and power."
+    "nouveau-error" 60 r"nouveau [0-9a-f:.]+: (.*(?:fault|error|timeout).*)" "The graphics driver nouveau has an error: {1}." ""
+    "backlight-battery" 25 r"ACPI: battery: (.*)" "The battery reports: {1}." ""
+    "module-verification" 25 r"module verification failed: signature and/or required key missing" "A module without a trusted signature was loaded." ""
+    "module-unknown-symbol" 72 r"([^ ]+): (?:Unknown symbol ([^ ]+)|disagrees about version of symbol ([^ ]+))" "The module {1} was built for another kernel." "Build or install it for the kernel that runs; boot anew after an update."
+    "module-exec-format" 72 r"(?:module ([^ ]+): \.gnu\.linkonce\.this_module section size|version magic '([^']*)' should be)" "A module was built for another kernel." "Boot the kernel that it was built for, or build it anew."
+    "lockdown" 55 r"Lockdown: ([^:]+): (.+) is restricted" "Secure Boot forbids {1}: {2}." ""
+    // Network
+    "link-down" 66 r"(?:^|[ :])([a-z][a-z0-9]+)(?: [^:]*)?: (?:NIC )?Link is Down" "The network link {1} lost its other end." "Check the cable and the switch."
+    "link-up" 15 r"(?:^|[ :])([a-z][a-z0-9]+)(?: [^:]*)?: (?:NIC )?Link is Up" "The network link {1} has its other end again." ""
+    "netdev-watchdog" 82 r"NETDEV WATCHDOG: (?:CPU: [0-9]+: )?([^ ]+) \(([^)]+)\): transmit queue ([0-9]+) timed out" "The network card {1} (driver {2}) sent nothing for a long time." "Update driver or firmware; check the cable."
+    "conntrack-full" 84 r"nf_conntrack: (?:nf_conntrack: )?table full, dropping packet" "The firewall follows as many connections as it can, and drops packets of new ones." "Raise net.netfilter.nf_conntrack_max, or find who opens so many."
+    "neighbour-full" 80 r"neighbour: (arp_cache|ndisc_cache): neighbor table overflow" "More machines are on the network than the kernel remembers." "Raise net.ipv4.neigh.default.gc_thresh3."
+    "martian" 40 r"IPv4: martian source ([0-9.]+) from ([0-9.]+), on dev ([^ ]+)" "A packet came in on {3} with an address that cannot be right there: from {2} to {1}." "A network is set up wrongly, or somebody forges addresses."
+    "syn-flood" 72 r"(?:TCP: )?request_sock_TCP(?:v6)?: Possible SYN flooding on port ([^ .]+)\." "More connections come in at port {1} than the program takes." "The program is slow or its queue short (somaxconn), or it is an attack."
+    "out-of-order-tcp" 40 r"TCP: out of memory -- consider tuning tcp_mem" "Connections use all of the memory that they may." ""
+    "wifi-deauth" 58 r"([a-z0-9]+): deauthenticat(?:ed|ing) from ([0-9a-f:]+) .*Reason: ([0-9]+)(?:=([A-Z0-9_]+))?" "The radio link {1} was ended (reason {3})." "Signal, password or access point."
+    "wifi-timeout" 60 r"([a-z0-9]+): (?:authentication|association) with ([0-9a-f:]+) timed out" "The access point {2} did not answer {1}." "Go nearer; check the access point."
+    "wifi-firmware" 80 r"(?:iwlwifi|ath[0-9]+k|mt76[^ ]*|rtw[^ ]*) [^ ]+ (?:Microcode SW error detected|firmware crashed|.*timed out)" "The firmware of the wireless card crashed." "Update linux-firmware and the kernel."
+    "duplicate-address" 62 r"IPv6 duplicate address ([0-9a-f:]+) (?:used by|detected)" "Another machine has the same address {1}." ""
+    // Security
+    "apparmor-denied" 76 r#"apparmor="DENIED" operation="([^"]+)" .*?profile="([^"]+)"(?: name="([^"]+)")?"# "AppArmor kept the program of the profile {2} from doing this: {1} {3}." "If it should be allowed, change the profile (aa-logprof), or look at why it wants that."
+    "selinux-denied" 76 r"avc:\s+denied\s+\{ ([^}]+) \} for\s+.*?comm=.([^ ]+?).(?: |$)" "SELinux kept {2} from doing this: {1}." "Look at ausearch -m avc; restorecon often puts the labels right."
+    "seccomp" 74 r#"audit: type=1326 .*?pid=([0-9]+) comm="([^"]+)" .*?sig=([0-9]+) .*?syscall=([0-9]+)"# "A filter ended or stopped process {1} ({2}) because of system call {4}." "See SystemCallFilter= of the unit, or the container's profile."
+    "audit-backlog" 45 r"audit: (?:backlog limit exceeded|audit_backlog=([0-9]+) > audit_backlog_limit=([0-9]+))" "More events are audited than can be written." ""
+    "ima-denied" 60 r"integrity: Unable to open file|IMA: .*appraise" "A file has no valid signature, and the kernel may not use it." ""
+    // Virtual machines and others
+    "hypervisor-stall" 50 r"(?:kvm|hv_[a-z]+|vmw_[a-z]+): .*(?:timed out|stalled)" "The host of this virtual machine did not answer." ""
+    "hrtimer" 25 r"hrtimer: interrupt took ([0-9]+) ns" "An interrupt took {1} ns, which is long." "Usual in virtual machines."
+    "perf-interrupt" 15 r"perf: interrupt took too long" "Measuring takes fewer samples now, as it took too long." ""
+    "llamux" 40 r"llamux: (.*(?:refused|failed|cannot|too).*)" "The kernel's language model says: {1}." "See /proc/llamux/status."
+};
