@@ -10,6 +10,7 @@ pub mod choice;
 pub mod explain;
 pub mod model;
 pub mod route;
+pub mod why;
 pub mod wording;
 
 pub use model::{Kernel, Model, Reply, Request};
