@@ -62,12 +62,32 @@ fn pages() -> Result<Vec<Page>, Box<dyn Error>> {
         .clone()
         .display_name("llama-doctor")
         .bin_name("llama doctor");
+    let why = command
+        .find_subcommand("why")
+        .ok_or("no command why")?
+        .clone()
+        .display_name("llama-why")
+        .bin_name("llama why");
+    let explain = command
+        .find_subcommand("explain")
+        .ok_or("no command explain")?
+        .clone()
+        .display_name("llama-explain")
+        .bin_name("llama explain");
     Ok(vec![
         ("llama.1", main_page(command)?),
         ("llama-status.1", status_page(status)?),
         ("llama-chat.1", chat_page(chat)?),
         ("llama-embed.1", embed_page(embed)?),
         ("llama-doctor.1", doctor_page(doctor)?),
+        (
+            "llama-why.1",
+            found_page(why, &["journalctl", "systemctl", "lsof"])?,
+        ),
+        (
+            "llama-explain.1",
+            found_page(explain, &["journalctl", "dmesg"])?,
+        ),
     ])
 }
 
@@ -92,6 +112,10 @@ fn main_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
     synopsis.text([bold("llama embed"), roman(" [OPTION]... [TEXT]...")]);
     synopsis.control("br", []);
     synopsis.text([bold("llama doctor"), roman(" [OPTION]...")]);
+    synopsis.control("br", []);
+    synopsis.text([bold("llama why"), roman(" [OPTION]... UNIT|PID|FILE")]);
+    synopsis.control("br", []);
+    synopsis.text([bold("llama explain"), roman(" [OPTION]... [FILE|WORD]...")]);
     synopsis.to_writer(&mut page)?;
     man.render_description_section(&mut page)?;
     let mut examples = Roff::new();
@@ -114,7 +138,9 @@ fn main_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
         ("llama-chat", 1),
         ("llama-doctor", 1),
         ("llama-embed", 1),
+        ("llama-explain", 1),
         ("llama-status", 1),
+        ("llama-why", 1),
     ];
     see_also(own.iter().chain(&SEE_ALSO)).to_writer(&mut page)?;
     Ok(page)
@@ -233,6 +259,42 @@ fn doctor_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
         .iter(),
     )
     .to_writer(&mut page)?;
+    Ok(page)
+}
+
+/// The page of a command that says what it found, with or without a model.
+fn found_page(command: clap::Command, related: &[&'static str]) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut page = beginning(command)?;
+    let codes = [
+        (
+            "0",
+            "What was found is on standard output, in the model's words, too.",
+        ),
+        ("1", "It could not be read, or there is no such thing."),
+        ("2", "Wrong usage, or an empty input."),
+        (
+            "3",
+            "The running kernel has no Llamux; standard output has what was found.",
+        ),
+        (
+            "4",
+            "The kernel has no model, or none of this name; standard output has what was found.",
+        ),
+        ("130", "Interrupted."),
+    ];
+    let codes = codes.map(|(code, meaning)| (code.to_owned(), meaning.to_owned()));
+    tagged("EXIT STATUS", &codes).to_writer(&mut page)?;
+    let files = [
+        ("/dev/llama", "Where the model is asked."),
+        (
+            "/proc",
+            "Where what is said of processes and open files is from.",
+        ),
+    ];
+    let files = files.map(|(file, what)| (file.to_owned(), what.to_owned()));
+    tagged("FILES", &files).to_writer(&mut page)?;
+    let related: Vec<_> = related.iter().map(|name| (*name, 1)).collect();
+    see_also([("llama", 1)].iter().chain(&related)).to_writer(&mut page)?;
     Ok(page)
 }
 

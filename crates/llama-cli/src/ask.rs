@@ -8,10 +8,11 @@
 use std::io::IsTerminal as _;
 
 use llamux::{Answer, Command, Error, Grammar, Session, StopReason};
+use llamux_assistant::route::Intent;
 use serde::Serialize;
 
 use crate::cli::{Ask, Choice};
-use crate::{input, interrupt, output, Exit, Failure};
+use crate::{here, input, interrupt, output, Exit, Failure};
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -29,6 +30,10 @@ pub(crate) fn run(options: &Ask) -> Result<Exit, Failure> {
     let stdin = std::io::stdin();
     let terminal = stdin.is_terminal();
     let question = input::question(&options.words, &mut stdin.lock(), terminal)?;
+    // A command of the shell is a text that the model can write, too, and an order is what it can say something about.
+    if here::intent(options, &question) == Intent::Diagnose {
+        return here::run(&question, options);
+    }
     let mut command = parameters(&options.choice)?
         .with_prompt(question)
         .raw(options.raw)

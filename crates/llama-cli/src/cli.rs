@@ -13,8 +13,13 @@ use clap::{Args, Parser, Subcommand};
 /// question is read from standard input. The answer appears on standard output: as it comes, where
 /// /dev/llama may be opened, or when it is complete.
 ///
-/// The model is a small one: its answers can be wrong. It knows nothing about the running system,
-/// and nothing that is asked leaves it.
+/// The model is a small one: its answers can be wrong. Nothing that is asked leaves the system.
+///
+/// A question about this machine, such as "why is my system slow?", is answered out of what is found on it: the model
+/// picks what answers the question and words it, and each sentence is checked against what was found. What a request
+/// is about its words say; the model is asked only where there are two readings. --plain has the model answer as it
+/// is, --here has this machine looked at. With --json, --raw, --grammar or any other option on how to choose words, and
+/// where the question is read from standard input, it is always the model that answers.
 #[derive(Debug, Parser)]
 #[command(
     name = "llama",
@@ -67,6 +72,21 @@ pub enum Action {
     ///
     /// It exits with 0 if nothing is wrong or notices are all there is, and with 6 at a warning or worse.
     Doctor(DoctorOptions),
+    /// Says why a unit, a process or a file is as it is
+    ///
+    /// Of a unit of systemd it looks at the state, exit status and log; of a process at what it waits for and what it
+    /// uses; of a file at the way to it, permissions, who has it open, which package brought it, and its file system.
+    /// The model sums that up, and each of its sentences is checked. Root sees more. Without a model, what was found is
+    /// printed all the same, and the exit status says why there is none.
+    Why(WhyOptions),
+    /// Explains log lines, an error message, a stack trace or a code
+    ///
+    /// It takes a file, words such as ENOSPC, SIGKILL or "exit status 203", or standard input. What is known is looked up:
+    /// error numbers, signals, exit statuses, states of units, messages of the kernel and of usual programs. The model
+    /// adds its own words behind that; figures and names in them are checked, the rest is its guess. Of a long log those
+    /// lines are shown that say something. Without a model, what is known is printed all the same, and the exit status
+    /// says why there is none.
+    Explain(ExplainOptions),
 }
 
 /// Options of `llama doctor`.
@@ -96,6 +116,44 @@ pub struct DoctorOptions {
     /// Asks each server of names (DNS) for an answer; a packet is sent to each
     #[arg(long)]
     pub ask_dns: bool,
+}
+
+/// Options of `llama why`.
+#[derive(Debug, Args)]
+pub struct WhyOptions {
+    /// A unit (nginx.service), the number or name of a process, or a path; several words are a question that begins
+    /// with "why"
+    #[arg(value_name = "UNIT|PID|FILE", required = true)]
+    pub what: Vec<std::ffi::OsString>,
+
+    /// Asks the model NAME, as /sys/kernel/llamux/models lists it, instead of the default one
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+
+    /// Prints one JSON object: target, notes, sentences with who worded each, rejected
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `llama explain`.
+#[derive(Debug, Args)]
+pub struct ExplainOptions {
+    /// A file, or an error message, or a code; "-" stands for standard input. Several words of which nothing is known
+    /// are a question that begins with "explain"
+    #[arg(value_name = "FILE|WORD")]
+    pub words: Vec<std::ffi::OsString>,
+
+    /// Explains the latest lines in the journal of UNIT
+    #[arg(long, value_name = "UNIT", conflicts_with = "words")]
+    pub unit: Option<String>,
+
+    /// Asks the model NAME, as /sys/kernel/llamux/models lists it, instead of the default one
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+
+    /// Prints one JSON object: explanation, sentences, rejected
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `llama status`.
@@ -135,9 +193,22 @@ pub struct Ask {
     pub no_wait: bool,
 
     /// Prints one JSON object: text, prompt_tokens, tokens, stop_reason, seconds; and with --model
-    /// first_seconds, until the first part of the answer was there
+    /// first_seconds, until the first part of the answer was there. With --here: question, text, sentences with who
+    /// worded each, findings, found, looked_at, missing, by_model, rejected, first_seconds, seconds
     #[arg(long)]
     pub json: bool,
+
+    /// Has the model answer, whatever the question is about
+    #[arg(long, conflicts_with_all = ["here", "facts"])]
+    pub plain: bool,
+
+    /// Answers out of what is found on this machine, whatever the question is about
+    #[arg(long, conflicts_with_all = ["raw", "grammar"])]
+    pub here: bool,
+
+    /// Answers out of the facts in FILE instead of those of this machine
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["raw", "grammar"])]
+    pub facts: Option<std::path::PathBuf>,
 }
 
 /// How answers are chosen.
@@ -204,6 +275,27 @@ pub struct EmbedOptions {
     pub model: Option<String>,
 }
 
+impl Ask {
+    /// The question that a first word, which is also the name of a command, and others are.
+    pub(crate) fn beginning_with(
+        first: &str,
+        words: &[std::ffi::OsString],
+        model: Option<&str>,
+        json: bool,
+    ) -> Result<Self, clap::Error> {
+        let mut args: Vec<std::ffi::OsString> = vec!["llama".into()];
+        if let Some(model) = model {
+            args.extend(["--model".into(), model.into()]);
+        }
+        if json {
+            args.push("--json".into());
+        }
+        args.extend(["--".into(), first.into()]);
+        args.extend_from_slice(words);
+        Cli::try_parse_from(args).map(|cli| cli.ask)
+    }
+}
+
 /// A decimal number from `LEAST` to `MOST` thousandths.
 fn number<const LEAST: u32, const MOST: u32>(text: &str) -> Result<f64, String> {
     let (least, most) = (f64::from(LEAST) / 1000.0, f64::from(MOST) / 1000.0);
@@ -233,14 +325,14 @@ pub const EXIT_STATUS: [(u8, &str); 7] = [
     (0, "The answer is on standard output."),
     (1, "The kernel refused the question or failed to answer it, or the answer could not be written."),
     (2, "Wrong usage: an unknown option, a value out of range, a grammar with a mistake, no question, or one that is not UTF-8."),
-    (3, "The running kernel has no Llamux, or a seccomp filter hides it."),
-    (4, "The kernel has no model, or none of this name, or is still loading it (with --no-wait, and for status)."),
+    (3, "The running kernel has no Llamux, or a seccomp filter hides it; of a question about this machine, why and explain, standard output has what was found."),
+    (4, "The kernel has no model, or none of this name, or is still loading it (with --no-wait, and for status); standard output as with 3."),
     (5, "The time was up; standard output has what was generated until then."),
     (130, "Interrupted; standard output has what was generated until then."),
 ];
 
 /// Examples, for the help and the manual page: what it does, and the command.
-pub const EXAMPLES: [(&str, &str); 9] = [
+pub const EXAMPLES: [(&str, &str); 12] = [
     ("Ask a question:", "llama Why is the sky blue?"),
     (
         "Ask about what another command prints:",
@@ -266,6 +358,15 @@ pub const EXAMPLES: [(&str, &str); 9] = [
     (
         "Get the vectors of two texts, to see how near they are:",
         "llama embed \"The cat sleeps.\" \"A kitten naps.\"",
+    ),
+    (
+        "Ask about this machine:",
+        "llama \"why is my system slow?\"",
+    ),
+    ("See why a service failed:", "llama why nginx.service"),
+    (
+        "See what the kernel complains about:",
+        "dmesg | llama explain",
     ),
     ("See which model answers, and how fast:", "llama status"),
 ];
@@ -361,6 +462,13 @@ mod tests {
         assert_eq!(words(&["llama", "embed this text"]), ["embed this text"]);
         assert_eq!(words(&["llama", "chat with me"]), ["chat with me"]);
         assert_eq!(words(&["llama", "-"]), ["-"]);
+        let why = Cli::try_parse_from(["llama", "why", "is", "the", "sky", "blue?"]);
+        let Some(Action::Why(why)) = why.unwrap().action else {
+            panic!("not the command");
+        };
+        let ask = Ask::beginning_with("why", &why.what, Some("x"), false).unwrap();
+        assert_eq!(ask.words, ["why", "is", "the", "sky", "blue?"]);
+        assert_eq!(ask.model.as_deref(), Some("x"));
     }
 
     #[test]

@@ -7,10 +7,13 @@ mod chat;
 pub mod cli;
 mod doctor;
 mod embed;
+mod explain;
+mod here;
 mod input;
 mod interrupt;
 mod output;
 mod status;
+mod why;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -64,6 +67,12 @@ impl fmt::Display for Failure {
     }
 }
 
+impl From<clap::Error> for Failure {
+    fn from(error: clap::Error) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
 impl From<llamux::Error> for Failure {
     fn from(error: llamux::Error) -> Self {
         use llamux::Error;
@@ -92,6 +101,8 @@ pub fn main() -> ExitCode {
         Some(Action::Chat(options)) => chat::run(options),
         Some(Action::Embed(options)) => embed::run(options),
         Some(Action::Doctor(options)) => doctor::run(options),
+        Some(Action::Why(options)) => why::run(options),
+        Some(Action::Explain(options)) => explain::run(options),
         None => ask::run(&cli.ask),
     };
     let exit = result.unwrap_or_else(|failure| {

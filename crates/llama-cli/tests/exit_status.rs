@@ -45,6 +45,15 @@ fn usage_errors_exit_with_2() {
         "unexpected argument",
     );
     check(&llama(&["embed", "--json"], b""), 2, "--json");
+    check(&llama(&["why"], b""), 2, "UNIT|PID|FILE");
+    check(&llama(&["explain"], b""), 2, "the input is empty");
+    check(&llama(&["--plain", "--here", "x"], b""), 2, "--here");
+    check(&llama(&["--facts", "/no/such", "x"], b""), 2, "/no/such");
+    check(
+        &llama(&["explain", "--unit", "x", "word"], b""),
+        2,
+        "--unit",
+    );
 }
 
 #[test]
@@ -203,4 +212,105 @@ fn a_kernel_without_llamux_exits_with_3_and_says_what_to_boot() {
     ] {
         check(&output, 3, "boot the kernel of the package linux-llamux");
     }
+}
+
+/// What there is to say without a model is said, and the exit status says why nobody worded it.
+#[test]
+fn what_was_found_is_shown_without_a_model() {
+    if Path::new(llamux::DEVICE_PATH).exists() {
+        println!("skipped: this kernel has Llamux");
+        return;
+    }
+    let facts = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../llamux-facts/machines/oom-limit.json"
+    );
+    let mut log: Vec<u8> = b"\xff\x1b[31mOut of memory: Killed process 99 (java)\n".to_vec();
+    log.extend(
+        b"an ordinary line that says nothing of interest to anybody at all\n".repeat(160_000),
+    );
+    assert!(log.len() > 10_000_000);
+    let own = std::process::id().to_string();
+    for (args, stdin, expected) in [
+        (
+            &["--facts", facts, "what is wrong here?"][..],
+            &b""[..],
+            "What could be done",
+        ),
+        (
+            &["--facts", facts, "why is my clock wrong?"],
+            b"",
+            "I do not know",
+        ),
+        (&["explain"], &log, "killed process 99 (java)"),
+        (&["explain"], &log, "Of 160001 lines"),
+        (
+            &["explain", "exit", "status", "203"],
+            b"",
+            "could not run the program",
+        ),
+        (&["explain", "-"], b"x: No space left on device\n", "ENOSPC"),
+        (&["why", "/etc/passwd"], b"", "is a file of"),
+        (&["why", &own], b"", "of memory"),
+    ] {
+        let output = llama(args, stdin);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains(expected), "{args:?}: {text}");
+        assert!(!text.contains('\x1b'), "{args:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let none = expected == "I do not know";
+        assert_eq!(
+            output.status.code(),
+            Some(if none { 0 } else { 3 }),
+            "{args:?}: {said}"
+        );
+        assert!(none || said.contains("worded by no model"), "{said}");
+    }
+    let json = llama(&["--facts", facts, "--json", "what is wrong here?"], b"");
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("it is JSON");
+    assert_eq!(json["sentences"][0]["by"], "code");
+    assert_eq!(json["by_model"], false);
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    check(
+        &llama(&["why", "no-such-thing-here"], b""),
+        1,
+        "no-such-thing-here is no unit",
+    );
+    check(
+        &llama(&["why", "2000000000"], b""),
+        1,
+        "no process has the number",
+    );
+    if !Path::new("/run/systemd/system").exists() {
+        check(
+            &llama(&["why", "x.service"], b""),
+            1,
+            "does not run systemd",
+        );
+        check(
+            &llama(&["explain", "--unit", "x"], b""),
+            1,
+            "does not run systemd",
+        );
+    }
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_failure() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_llama"))
+        .args(["explain", "ENOSPC"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("llama starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("llama ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !said.contains("panicked") && !said.contains("Broken pipe"),
+        "{said}"
+    );
 }

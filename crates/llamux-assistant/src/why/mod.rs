@@ -130,6 +130,31 @@ pub fn notes(target: &Target) -> Result<Notes, Error> {
     }
 }
 
+/// The latest lines in the journal of a unit.
+pub fn journal(unit: &str) -> Result<Vec<u8>, Error> {
+    if !has_systemd() {
+        return Err(Error::NoSystemd(unit.to_owned()));
+    }
+    let lines = output(
+        "journalctl",
+        &["-q", "--no-pager", "-o", "short", "-n", "1000", "-u", unit],
+    );
+    let lines = lines.ok_or_else(|| {
+        Error::Unreadable(
+            unit.to_owned(),
+            "its journal cannot be read: root and the groups adm and systemd-journal may"
+                .to_owned(),
+        )
+    })?;
+    match lines.is_empty() {
+        true => Err(Error::Unreadable(
+            unit.to_owned(),
+            "its journal has no lines that this user may read".to_owned(),
+        )),
+        false => Ok(lines.into_bytes()),
+    }
+}
+
 fn has_systemd() -> bool {
     Path::new("/run/systemd/system").exists()
 }
