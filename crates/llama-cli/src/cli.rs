@@ -194,7 +194,7 @@ pub struct Ask {
 
     /// Prints one JSON object: text, prompt_tokens, tokens, stop_reason, seconds; and with --model
     /// first_seconds, until the first part of the answer was there. With --here: question, text, sentences with who
-    /// worded each, findings, found, looked_at, missing, by_model, rejected, first_seconds, seconds
+    /// worded each, findings, figures, found, looked_at, missing, by_model, rejected, first_seconds, seconds
     #[arg(long)]
     pub json: bool,
 

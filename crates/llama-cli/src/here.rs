@@ -203,6 +203,10 @@ fn json(question: &str, facts: &Facts, findings: &[Finding], answer: &Answer) ->
         .iter()
         .filter_map(|id| findings.iter().find(|finding| finding.id == *id))
         .collect();
+    let figures = picked.iter().flat_map(|finding| &finding.evidence);
+    let figures: Vec<_> = figures
+        .map(|evidence| format!("{}: {}", evidence.what, evidence.value))
+        .collect();
     let mut text = String::new();
     let mut about = "";
     for sentence in &answer.sentences {
@@ -215,6 +219,7 @@ fn json(question: &str, facts: &Facts, findings: &[Finding], answer: &Answer) ->
         "text": text,
         "sentences": answer.sentences,
         "findings": picked,
+        "figures": figures,
         "found": findings.iter().map(|finding| &finding.id).collect::<Vec<_>>(),
         "looked_at": answer::looked_at(facts),
         "missing": facts.missing,

@@ -80,7 +80,8 @@ pub enum Picking {
     Rank,
     /// By the model alone.
     Model,
-    /// By their rank, and the model may leave out what does not answer the question.
+    /// By their rank, and the model may leave out what does not answer the question; the first one only where the words
+    /// of the question do not say what it is about.
     #[default]
     Veto,
 }
@@ -129,6 +130,10 @@ const WORDS: &[(Topic, &str)] = &[
 /// Words of questions that ask why it is slow.
 const SLOW: &str = "slow slower slowly slowness sluggish lag lags lagging laggy stutter stutters stuttering forever long crawling crawls \
     responsive unusable speed performance faster delay delays fast choppy jerky struggling snappy wait waiting ages";
+
+/// Words of questions about whatever is wrong.
+const WRONG: &str = "wrong problem problems trouble matter issue issues broken error errors healthy health ok okay fine well weird strange \
+    warning warnings fix";
 
 /// What a cause is about, the topic that it belongs to first.
 fn topics(cause: Cause) -> &'static [Topic] {
@@ -241,6 +246,14 @@ pub fn candidates<'f>(question: &str, findings: &'f [Finding]) -> Vec<&'f Findin
         .collect()
 }
 
+/// Whether the words of a question say what it is about: then the first candidate answers it.
+fn says_what(question: &str) -> bool {
+    let any = |word: &str| {
+        WORDS.iter().any(|(_, table)| among(word, table)) || among(word, SLOW) || among(word, WRONG)
+    };
+    words(question).any(|word| any(&word))
+}
+
 /// The findings that answer the question, the most important first: at most [`MOST`], perhaps none.
 pub fn pick<'f>(
     model: &mut dyn Model,
@@ -345,6 +358,14 @@ pub fn answer(
                 out.without_model = Some(error);
                 model = None;
             }
+        }
+    }
+    if how == Picking::Veto && says_what(question) {
+        // Code knows what it is about, and the model says "none" too easily.
+        if let Some(first) = candidates.first() {
+            picked.retain(|finding| finding.id != first.id);
+            picked.insert(0, first);
+            picked.truncate(MOST);
         }
     }
     out.picked = picked.iter().map(|finding| finding.id.clone()).collect();
@@ -874,8 +895,12 @@ mod tests {
 
     #[test]
     fn nothing_is_said_where_nothing_answers() {
-        let (answer, shown) = answered(vec![Ok(("none", true))], "why is my system slow?");
+        let (answer, shown) = answered(vec![Ok(("none", true))], "who ate the ham?");
         assert!(answer.picked.is_empty() && shown.is_empty());
+        // Whose words say what it is about is answered all the same.
+        let words = Ok(("Programs wait for memory.", true));
+        let (answer, _) = answered(vec![Ok(("none", true)), words], "why is my system slow?");
+        assert_eq!(answer.picked, ["memory-pressure"]);
         let (answer, shown) = answered(vec![], "why is my battery empty?");
         assert!(answer.picked.is_empty() && shown.is_empty());
     }

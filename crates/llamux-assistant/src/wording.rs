@@ -75,6 +75,8 @@ struct Number {
     written: String,
     /// The word behind a count: what is counted.
     counted: Option<String>,
+    /// The word before it.
+    before: Option<String>,
 }
 
 /// A part of a sentence that says one thing.
@@ -84,6 +86,8 @@ struct Clause {
     numbers: Vec<Number>,
     claims: HashSet<Claim>,
     names: HashSet<String>,
+    /// Whether its number only says which process it is.
+    identity: bool,
 }
 
 /// Groups of words that claim the same. Each line of [`CLAIMS`] is one.
@@ -140,6 +144,10 @@ const FOLLOWS: &[(Claim, Claim)] = &[
     ("low", "full"),
     ("busy", "wait"),
     ("failed", "killed"),
+    ("used", "busy"),
+    ("stopped", "killed"),
+    ("stopped", "ended"),
+    ("stopped", "failed"),
 ];
 
 /// Words that say nothing by themselves about a machine.
@@ -239,6 +247,9 @@ impl Truth {
             truth.name(&subject.name());
             if let Subject::Process { pid, name, .. } = subject {
                 truth.clause(&format!("process pid {pid} {name}"), &[]);
+                if let Some(clause) = truth.clauses.last_mut() {
+                    clause.identity = true;
+                }
             }
         }
         for text in [&finding.title, &finding.explanation] {
@@ -466,6 +477,13 @@ impl Truth {
 
     /// Whether what is said of a figure in a part of a sentence is what a source says of it.
     fn fits(&self, number: &Number, part: &Clause, source: &Clause) -> bool {
+        if source.identity {
+            let named = number
+                .before
+                .as_ref()
+                .is_some_and(|word| among(word, "process pid number id"));
+            return named && part.names.is_subset(&source.names);
+        }
         // Who has much memory uses it.
         let owned = !source.names.is_empty();
         let claims = part.claims.iter().all(|claim| {
@@ -745,6 +763,7 @@ fn clauses(sentence: &str, names: &HashSet<String>) -> Vec<Clause> {
                     number.unit.push_str("/s");
                 }
                 number.counted.clone_from(&counted);
+                number.before = clause.words.last().cloned();
             }
             clause.numbers.extend(found);
             if closes {
@@ -773,6 +792,7 @@ fn clauses(sentence: &str, names: &HashSet<String>) -> Vec<Clause> {
                         unit: String::new(),
                         written: lower.clone(),
                         counted,
+                        before: None,
                     });
                     clause.words.push("number".to_owned());
                     continue;
@@ -799,6 +819,7 @@ fn figures<'w>(
         unit: unit.to_owned(),
         written: written.to_owned(),
         counted: None,
+        before: None,
     };
     if !word.contains(|c: char| c.is_ascii_digit()) {
         return None;
@@ -1101,6 +1122,43 @@ mod tests {
                 "The processors are slowed down to 800 MHz, as their temperature is 97 °C.",
                 "They run at 800 MHz instead of 3.4 GHz.",
                 "The processor is at 97 degrees.",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_number_of_a_process_says_which_one_it_is() {
+        let subject = |pid, name: &str| Subject::Process {
+            pid,
+            start_time: 1,
+            name: name.into(),
+        };
+        let spinning = finding(
+            Cause::ProcessSpinning,
+            "python3 (process 4711) keeps one processor busy all the time.",
+            "That is right where it computes something.",
+            vec![evidence(
+                "processor time of python3",
+                Quantity::Percent(99.0),
+            )],
+            vec![subject(4711, "python3"), subject(88, "make")],
+        );
+        passes(
+            &spinning,
+            "why is the fan loud?",
+            &[
+                "The fan is loud because process 4711 keeps one processor busy all the time.",
+                "python3 (process 4711) is using one processor all the time.",
+            ],
+        );
+        fails(
+            &spinning,
+            "why is the fan loud?",
+            &[
+                "make (process 4711) keeps one processor busy.",
+                "4711 programs keep the processor busy.",
+                "The processor is 88 % busy.",
+                "process 4712 keeps one processor busy.",
             ],
         );
     }

@@ -3,6 +3,7 @@
 //! `cargo xtask test`: everything that can go wrong, and how much of it did.
 
 mod answers;
+mod assistant;
 mod backend;
 mod debian;
 mod docs;
@@ -31,6 +32,7 @@ use crate::model::{self, Model};
 use crate::progress::human_time;
 use crate::{setup, sh};
 use answers::{answers_uml, answers_x86_64};
+use assistant::answers_about_a_machine;
 use backend::backend_uml;
 use debian::debian_kernel;
 use docs::{documentation, documentation_uml};
@@ -147,6 +149,11 @@ const STEPS: &[(&str, Level, Step)] = &[
         documentation_uml,
     ),
     ("uml: another engine's answers", Level::Full, backend_uml),
+    (
+        "uml: answers about a machine",
+        Level::Full,
+        answers_about_a_machine,
+    ),
     ("uml: models that are refused", Level::Full, refusals),
     ("uml: signatures", Level::Full, signatures),
     ("uml: a model in place", Level::Full, in_place_uml),
