@@ -118,7 +118,7 @@ const WORDS: &[(Topic, &str)] = &[
     ),
     (Topic::Battery, "battery charger charge unplugged plugged"),
     (Topic::Heat, "hot warm fan fans loud noisy temperature overheating overheats overheat throttling throttled heat noise"),
-    (Topic::Unit, "service services unit units daemon timer timers failed"),
+    (Topic::Unit, "service services unit units daemon timer timers failed website site server"),
     (Topic::Boot, "boot boots booting startup"),
     (Topic::Update, "update updates reboot outdated upgrade upgrades"),
     (Topic::Crash, "crash crashed crashes crashing killed died dies die disappeared vanished closed kills oops panic gone segfault"),
@@ -148,7 +148,7 @@ fn topics(cause: Cause) -> &'static [Topic] {
         Cause::CpuSaturated | Cause::ProcessSpinning => &[Processor, Heat, Battery],
         Cause::CpuSlowedDown | Cause::PowerSaver => &[Processor, Battery],
         Cause::DiskSaturated => &[Disk, Hang],
-        Cause::ProcessesStuck => &[Disk, Hang],
+        Cause::ProcessesStuck => &[Disk, Hang, Processor],
         Cause::DiskErrors | Cause::FileSystemErrors => &[Disk, Space],
         Cause::ReadOnly | Cause::InodesFull | Cause::DiskFull => &[Space, Disk],
         Cause::KernelOops | Cause::HardwareErrors => &[Crash, Hang],
@@ -159,7 +159,8 @@ fn topics(cause: Cause) -> &'static [Topic] {
         | Cause::DnsSilent
         | Cause::PacketLoss
         | Cause::WeakSignal => &[Network],
-        Cause::UnitRestarting | Cause::UnitFailed | Cause::UnitStarting => &[Unit],
+        Cause::UnitRestarting | Cause::UnitFailed => &[Unit],
+        Cause::UnitStarting => &[Unit, Boot],
         Cause::ProgramCrashed => &[Crash],
         Cause::BatteryLow | Cause::BatteryWorn => &[Battery],
         Cause::LogFlood | Cause::JournalLarge => &[Log, Space],

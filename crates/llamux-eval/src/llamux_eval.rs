@@ -2,4 +2,5 @@
 
 //! How good the answers are.
 
+pub mod diagnosis;
 pub mod host;
