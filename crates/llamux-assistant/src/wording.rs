@@ -162,13 +162,13 @@ may me mean meaning means might moment more moreover most much my named namely n
 our out over own part pc per place point problem problems process processes program programs put question quite rather
 really reason reasons regarding related result resulted resulting results right run running runs same say says
 see seem seems seen server shown show shows side since situation so some something state still such suggest suggests
-system systems tell than that the their them themselves then there therefore these they thing things this those through thus
+system systems tell that the their them themselves then there therefore these they thing things this those through thus
 time times to together too try tries trying until up upon very was way we well were what when where which while who whose why
 will with within work works working would yes you your yours
 affect affected affecting affects become becomes becoming behavior behaviour behind call called calls contribute contributes
 contributing current directly do does doing done effect especially experiencing experience general generally
 impact impacts important impacting known large(st) made must particular perform performance performing possible
-possibly present spend spends spent primarily primary probably responsible responsiveness respond responding responds significant significantly
+possibly present spend spends spent file files primarily primary probably responsible responsiveness respond responding responds significant significantly
 slowdown sluggishness specific specifically task tasks them turn typically under usually user users name
 ";
 
@@ -178,7 +178,7 @@ const DENIALS: &str = "not no none never nothing cannot cant isnt arent wasnt we
 /// Words that compare, round or count, and so stand for figures.
 const VAGUE: &str = "half halves third thirds quarter quarters fifth dozen dozens couple double doubled twice triple tripled \
 fraction majority minority hundreds thousands millions several percent percentage ratio average twofold tenfold exceeds \
-exceeding exceeded below above between beyond approximately roughly least";
+exceeding exceeded than below above between beyond approximately roughly least";
 
 /// Numbers that are written as words.
 const NUMBER_WORDS: &str = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen \
@@ -245,6 +245,15 @@ impl Truth {
         let mut truth = Self::default();
         for subject in &finding.subjects {
             truth.name(&subject.name());
+            // What kind of thing it is may be said.
+            truth.claims.extend(match subject {
+                Subject::Unit { .. } => Some("unit"),
+                Subject::Disk { .. } => Some("disk"),
+                Subject::Mount { .. } => Some("partition"),
+                Subject::Link { .. } => Some("link"),
+                Subject::Battery { .. } => Some("battery"),
+                Subject::Process { .. } | Subject::Group { .. } | Subject::Cgroup { .. } => None,
+            });
             if let Subject::Process { pid, name, .. } = subject {
                 truth.clause(&format!("process pid {pid} {name}"), &[]);
                 if let Some(clause) = truth.clauses.last_mut() {
@@ -1264,6 +1273,7 @@ mod tests {
                 "Firefox has two hundred processes.",
                 "Firefox uses three times as much memory as Chromium.",
                 "Firefox uses twice the memory of Chromium.",
+                "Firefox uses 9.2 GiB of memory, which is more than the 16 GiB of memory in total.",
                 "Firefox has hundreds of processes.",
                 "Memory used exceeds 15.6 GiB.",
                 "At least 15.6 GiB of memory are used.",
