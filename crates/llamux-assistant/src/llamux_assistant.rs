@@ -7,6 +7,7 @@
 
 pub mod answer;
 pub mod choice;
+pub mod command;
 pub mod explain;
 pub mod model;
 pub mod route;

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Requests and the commands that answer them: the examples that the model is shown.
+//!
+//! They are in `data/commands/*.toml`, by topic and danger. Those that are like a request are found by Okapi BM25.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+use super::words::words;
+use super::{Danger, System};
+
+/// A request and its command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// What somebody asks.
+    pub ask: String,
+    /// What answers it.
+    pub run: String,
+    /// How dangerous that is.
+    pub danger: Danger,
+    /// The one system on which it works, if there is but one.
+    pub system: Option<System>,
+    /// The file that it is in.
+    pub topic: &'static str,
+}
+
+/// A file of pairs: every list has the request and the command of each.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Topic {
+    system: Option<SystemName>,
+    #[serde(default)]
+    read_only: Vec<(String, String)>,
+    #[serde(default)]
+    changes_files: Vec<(String, String)>,
+    #[serde(default)]
+    unknown: Vec<(String, String)>,
+    #[serde(default)]
+    changes_system: Vec<(String, String)>,
+    #[serde(default)]
+    needs_care: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum SystemName {
+    Arch,
+    Debian,
+}
+
+macro_rules! topics {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../data/commands/", $name, ".toml")))),*]
+    };
+}
+
+const TOPICS: &[(&str, &str)] = topics!["files"];
+
+fn read(name: &'static str, text: &str) -> Result<Vec<Pair>, toml::de::Error> {
+    let topic: Topic = toml::from_str(text)?;
+    let system = topic.system.map(|system| match system {
+        SystemName::Arch => System::Arch,
+        SystemName::Debian => System::Debian,
+    });
+    let lists = [
+        (Danger::ReadOnly, topic.read_only),
+        (Danger::ChangesFiles, topic.changes_files),
+        (Danger::Unknown, topic.unknown),
+        (Danger::ChangesSystem, topic.changes_system),
+        (Danger::NeedsCare, topic.needs_care),
+    ];
+    let pairs = lists.into_iter().flat_map(|(danger, list)| {
+        list.into_iter().map(move |(ask, run)| Pair {
+            ask,
+            run,
+            danger,
+            system,
+            topic: name,
+        })
+    });
+    Ok(pairs.collect())
+}
+
+/// All pairs.
+pub fn all() -> &'static [Pair] {
+    &index().pairs
+}
+
+struct Index {
+    pairs: Vec<Pair>,
+    /// For each word, the pairs that have it, and how often.
+    postings: HashMap<String, Vec<(usize, f64)>>,
+    /// How many words each pair has.
+    lengths: Vec<f64>,
+    mean: f64,
+}
+
+fn index() -> &'static Index {
+    static INDEX: OnceLock<Index> = OnceLock::new();
+    INDEX.get_or_init(|| {
+        // PANIC: the files are part of the program, and a test reads each of them.
+        let pairs: Vec<_> = TOPICS
+            .iter()
+            .flat_map(|(name, text)| read(name, text).expect("pairs that a test reads"))
+            .collect();
+        Index::new(pairs)
+    })
+}
+
+impl Index {
+    fn new(pairs: Vec<Pair>) -> Self {
+        let mut postings: HashMap<String, Vec<(usize, f64)>> = HashMap::new();
+        let mut lengths = vec![];
+        for (at, pair) in pairs.iter().enumerate() {
+            let mut counts: HashMap<String, f64> = HashMap::new();
+            for word in words(&pair.ask) {
+                *counts.entry(word).or_default() += 1.0;
+            }
+            // Who names the program means it.
+            for program in programs(&pair.run) {
+                *counts.entry(program).or_default() += 0.5;
+            }
+            lengths.push(counts.values().sum());
+            for (word, count) in counts {
+                postings.entry(word).or_default().push((at, count));
+            }
+        }
+        let mean = lengths.iter().sum::<f64>() / (lengths.len().max(1)) as f64;
+        Self {
+            pairs,
+            postings,
+            lengths,
+            mean,
+        }
+    }
+
+    fn nearest(&self, request: &str, system: System, most: usize) -> Vec<(&Pair, f64)> {
+        const K1: f64 = 1.2;
+        const B: f64 = 0.6;
+        let mut asked = words(request);
+        asked.sort();
+        asked.dedup();
+        let count = self.pairs.len() as f64;
+        let mut scores = vec![0.0; self.pairs.len()];
+        for word in &asked {
+            let Some(found) = self.postings.get(word) else {
+                continue;
+            };
+            let having = found.len() as f64;
+            let weight = (1.0 + (count - having + 0.5) / (having + 0.5)).ln();
+            for (at, times) in found {
+                let length = self.lengths.get(*at).copied().unwrap_or_default();
+                let norm = K1 * (1.0 - B + B * length / self.mean);
+                if let Some(score) = scores.get_mut(*at) {
+                    *score += weight * times * (K1 + 1.0) / (times + norm);
+                }
+            }
+        }
+        let mut order: Vec<_> = self
+            .pairs
+            .iter()
+            .zip(scores)
+            .filter(|(pair, score)| *score > 0.0 && pair.system.is_none_or(|only| only == system))
+            .collect();
+        order.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        order.truncate(most);
+        order
+    }
+}
+
+/// The names of the programs in a command, as words of it.
+fn programs(run: &str) -> Vec<String> {
+    let script = super::syntax::parse(run);
+    let mut names: Vec<_> = script
+        .calls
+        .iter()
+        .filter_map(|call| call.name())
+        .map(str::to_lowercase)
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The pairs that are most like a request, with how like they are; the best first.
+pub fn nearest(request: &str, system: System, most: usize) -> Vec<(&'static Pair, f64)> {
+    index().nearest(request, system, most)
+}

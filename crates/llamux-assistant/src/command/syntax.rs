@@ -1,0 +1,1156 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! A command as bash reads it: every program that it would start, found in the syntax tree.
+//!
+//! What `sudo`, `xargs`, `find -exec`, `sh -c` and their like start in turn is found too, so whoever looks at
+//! a command sees all of it.
+
+use std::ops::Range;
+
+use tree_sitter::{Node, Parser};
+
+/// Longest text that is looked at, in bytes.
+pub(crate) const LONGEST: usize = 16 << 10;
+/// How deep a text may be nested.
+const DEEPEST: usize = 48;
+
+/// A word of a command.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Word {
+    /// Where it stands in the whole text.
+    pub(crate) span: Range<usize>,
+    /// What it says, without its quotes; what is only known when it runs stands in it as it was written.
+    pub(crate) text: String,
+    /// Whether all of it is known before it runs.
+    pub(crate) known: bool,
+    /// Whether it stands for the names of files (`*`, `?`, `[`) or several words (`{a,b}`).
+    pub(crate) pattern: bool,
+    /// Whether any of it was quoted.
+    pub(crate) quoted: bool,
+}
+
+/// A file that a command's output or input is tied to.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Redirect {
+    pub(crate) operator: String,
+    pub(crate) target: Word,
+}
+
+/// Who starts a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// The shell.
+    Shell,
+    /// Another program, once, with these words.
+    Program,
+    /// Another program, with words that come from its input or from what it found.
+    Many,
+}
+
+/// One program that would be started, or one command of the shell itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Call {
+    /// Where it stands in the whole text.
+    pub(crate) span: Range<usize>,
+    /// Its name and what it is told.
+    pub(crate) words: Vec<Word>,
+    pub(crate) redirects: Vec<Redirect>,
+    pub(crate) by: By,
+    /// Whether another user's rights are asked for, with `sudo` and the like.
+    pub(crate) privileged: bool,
+    /// The call whose output it reads, as an index into [`Script::calls`].
+    pub(crate) reads: Option<usize>,
+    /// Whether it reads anything but the terminal.
+    pub(crate) piped: bool,
+    /// Whether it only starts others, which are calls of their own.
+    pub(crate) starts_others: bool,
+}
+
+impl Call {
+    /// The program's name without its directory, if it is known.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let word = self.words.first()?;
+        (word.known && !word.pattern).then(|| base_name(&word.text))
+    }
+
+    /// What follows the name.
+    pub(crate) fn operands(&self) -> &[Word] {
+        self.words.get(1..).unwrap_or_default()
+    }
+}
+
+/// What is after the last `/`.
+pub(crate) fn base_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// All that a text would do.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Script {
+    /// Every call, in the order in which they are written; what a call starts follows it.
+    pub(crate) calls: Vec<Call>,
+    /// Functions that it defines: the name, where, and whether they call themselves.
+    pub(crate) functions: Vec<(String, Range<usize>, bool)>,
+    /// Assignments: the variable, and what it is set to if that is known.
+    pub(crate) variables: Vec<(String, Option<String>)>,
+    /// Where bash would not understand it, and why.
+    pub(crate) errors: Vec<(Range<usize>, String)>,
+}
+
+/// Reads a text as bash does.
+pub(crate) fn parse(text: &str) -> Script {
+    let mut script = Script::default();
+    parse_into(text, 0, None, By::Shell, false, 0, &mut script);
+    script
+}
+
+/// Where a nested text stands in the whole: at this offset, or all of it at this place.
+fn parse_into(
+    text: &str,
+    offset: usize,
+    at: Option<&Range<usize>>,
+    by: By,
+    privileged: bool,
+    depth: usize,
+    script: &mut Script,
+) {
+    let whole = || {
+        at.cloned()
+            .unwrap_or_else(|| offset..offset.saturating_add(text.len()))
+    };
+    if text.len() > LONGEST {
+        script
+            .errors
+            .push((whole(), format!("it is longer than {LONGEST} bytes")));
+        return;
+    }
+    if depth > DEEPEST {
+        script
+            .errors
+            .push((whole(), "it is nested too deep".into()));
+        return;
+    }
+    let mut parser = Parser::new();
+    let language = tree_sitter_bash::LANGUAGE.into();
+    let tree = match parser.set_language(&language) {
+        Ok(()) => parser.parse(text, None),
+        Err(_) => None,
+    };
+    let Some(tree) = tree else {
+        script.errors.push((whole(), "it cannot be read".into()));
+        return;
+    };
+    let mut reader = Reader {
+        text,
+        offset,
+        at,
+        by,
+        privileged,
+        script,
+    };
+    reader.errors(tree.root_node(), depth);
+    reader.visit(tree.root_node(), depth, &Surroundings::default());
+}
+
+/// What a node of the tree takes from the nodes around it.
+#[derive(Clone, Default)]
+struct Surroundings {
+    redirects: Vec<Redirect>,
+    reads: Option<usize>,
+    piped: bool,
+}
+
+struct Reader<'r> {
+    text: &'r str,
+    offset: usize,
+    at: Option<&'r Range<usize>>,
+    by: By,
+    privileged: bool,
+    script: &'r mut Script,
+}
+
+impl Reader<'_> {
+    fn of(&self, node: Node<'_>) -> &str {
+        self.text.get(node.byte_range()).unwrap_or_default()
+    }
+
+    fn span(&self, range: Range<usize>) -> Range<usize> {
+        match self.at {
+            Some(at) => at.clone(),
+            None => self.offset + range.start..self.offset + range.end,
+        }
+    }
+
+    fn errors(&mut self, node: Node<'_>, depth: usize) {
+        if !node.has_error() {
+            return;
+        }
+        if node.is_missing() {
+            let what = format!("{:?} is missing", node.kind());
+            let error = (self.span(node.byte_range()), what);
+            self.script.errors.push(error);
+        } else if node.is_error() || depth > DEEPEST {
+            let near: String = self.of(node).chars().take(40).collect();
+            let error = (
+                self.span(node.byte_range()),
+                format!("syntax error near {near:?}"),
+            );
+            self.script.errors.push(error);
+            return;
+        }
+        let mut cursor = node.walk();
+        for child in node.children(&mut cursor) {
+            self.errors(child, depth + 1);
+        }
+    }
+
+    fn visit(&mut self, node: Node<'_>, depth: usize, around: &Surroundings) {
+        if depth > DEEPEST {
+            let error = (self.span(node.byte_range()), "it is nested too deep".into());
+            self.script.errors.push(error);
+            return;
+        }
+        match node.kind() {
+            "command" => self.command(node, depth, around),
+            "redirected_statement" => self.redirected(node, depth, around),
+            "pipeline" => self.pipeline(node, depth, around),
+            "declaration_command" | "unset_command" | "test_command" => {
+                self.builtin(node, depth, around);
+            }
+            "variable_assignment" => self.assignment(node, depth),
+            "function_definition" => self.function(node, depth, around),
+            _ => self.children(node, depth, around),
+        }
+    }
+
+    fn children(&mut self, node: Node<'_>, depth: usize, around: &Surroundings) {
+        let mut cursor = node.walk();
+        for child in node.named_children(&mut cursor) {
+            self.visit(child, depth + 1, around);
+        }
+    }
+
+    fn redirected(&mut self, node: Node<'_>, depth: usize, around: &Surroundings) {
+        let mut around = around.clone();
+        let mut cursor = node.walk();
+        let mut bodies = vec![];
+        for child in node.named_children(&mut cursor) {
+            match child.kind() {
+                "file_redirect" | "herestring_redirect" => {
+                    self.redirect(child, &mut around);
+                    // What is computed in the name runs as well.
+                    self.children(child, depth + 1, &Surroundings::default());
+                }
+                "heredoc_redirect" => {
+                    around.piped = true;
+                    bodies.push(child);
+                }
+                _ => bodies.push(child),
+            }
+        }
+        if bodies.iter().all(|body| body.kind() == "heredoc_redirect") && bodies.is_empty() {
+            // A redirection of nothing makes or empties the file all the same.
+            let call = Call {
+                span: self.span(node.byte_range()),
+                words: vec![],
+                redirects: around.redirects.clone(),
+                by: self.by,
+                privileged: self.privileged,
+                reads: None,
+                piped: false,
+                starts_others: false,
+            };
+            self.script.calls.push(call);
+        }
+        for body in bodies {
+            self.visit(body, depth + 1, &around);
+        }
+    }
+
+    fn redirect(&mut self, node: Node<'_>, around: &mut Surroundings) {
+        let mut cursor = node.walk();
+        let mut operator = String::new();
+        let mut target = None;
+        for child in node.children(&mut cursor) {
+            if !child.is_named() {
+                operator = self.of(child).into();
+            } else if child.kind() != "file_descriptor" {
+                target = Some(self.word(child));
+            }
+        }
+        if operator.starts_with('<') {
+            around.piped = true;
+        }
+        if let Some(target) = target {
+            around.redirects.push(Redirect { operator, target });
+        }
+    }
+
+    fn pipeline(&mut self, node: Node<'_>, depth: usize, around: &Surroundings) {
+        let mut cursor = node.walk();
+        let mut around = around.clone();
+        for child in node.named_children(&mut cursor) {
+            let begin = self.script.calls.len();
+            self.visit(child, depth + 1, &around);
+            if self.script.calls.len() > begin {
+                around.reads = Some(begin);
+            }
+            around.piped = true;
+        }
+    }
+
+    fn builtin(&mut self, node: Node<'_>, depth: usize, around: &Surroundings) {
+        let mut cursor = node.walk();
+        let mut words = vec![];
+        for child in node.children(&mut cursor) {
+            if child.kind() == "variable_assignment" {
+                self.assignment(child, depth + 1);
+            }
+            words.push(self.word(child));
+        }
+        if node.kind() == "test_command" {
+            words.truncate(1);
+            if let Some(word) = words.first_mut() {
+                word.known = true;
+                word.pattern = false;
+                word.text = "test".into();
+            }
+        }
+        self.push(node, words, around);
+        let mut cursor = node.walk();
+        for child in node.named_children(&mut cursor) {
+            if child.kind() != "variable_assignment" {
+                self.substitutions(child, depth + 1);
+            }
+        }
+    }
+
+    fn push(&mut self, node: Node<'_>, words: Vec<Word>, around: &Surroundings) {
+        let call = Call {
+            span: self.span(node.byte_range()),
+            words,
+            redirects: around.redirects.clone(),
+            by: self.by,
+            privileged: self.privileged,
+            reads: around.reads,
+            piped: around.piped,
+            starts_others: false,
+        };
+        self.script.calls.push(call);
+    }
+
+    fn assignment(&mut self, node: Node<'_>, depth: usize) {
+        let name = node.child_by_field_name("name").map(|name| self.of(name));
+        let name = name.unwrap_or_default().to_owned();
+        let value = node.child_by_field_name("value");
+        let text = match value {
+            Some(value) => Some(self.word(value))
+                .filter(|word| word.known)
+                .map(|word| word.text),
+            None => Some(String::new()),
+        };
+        self.script.variables.push((name, text));
+        if let Some(value) = value {
+            self.substitutions(value, depth + 1);
+        }
+    }
+
+    fn function(&mut self, node: Node<'_>, depth: usize, around: &Surroundings) {
+        let name = node.child_by_field_name("name").map(|name| self.of(name));
+        let name = name.unwrap_or_default().to_owned();
+        let begin = self.script.calls.len();
+        self.children(node, depth, around);
+        let own = self.script.calls.get(begin..).unwrap_or_default();
+        let recursive = own.iter().any(|call| call.name() == Some(name.as_str()));
+        let span = self.span(node.byte_range());
+        self.script.functions.push((name, span, recursive));
+    }
+
+    fn command(&mut self, node: Node<'_>, depth: usize, around: &Surroundings) {
+        let mut around = around.clone();
+        let mut words = vec![];
+        let mut inner = vec![];
+        let mut cursor = node.walk();
+        for child in node.named_children(&mut cursor) {
+            match child.kind() {
+                "variable_assignment" => self.assignment(child, depth + 1),
+                "file_redirect" | "herestring_redirect" => {
+                    self.redirect(child, &mut around);
+                    inner.push(child);
+                }
+                "heredoc_redirect" => around.piped = true,
+                _ => {
+                    words.push(self.word(child));
+                    inner.push(child);
+                }
+            }
+        }
+        let index = self.script.calls.len();
+        self.push(node, words.clone(), &around);
+        for child in inner {
+            self.substitutions(child, depth + 1);
+        }
+        let started = started(&words);
+        if let Some(call) = self.script.calls.get_mut(index) {
+            call.starts_others = !matches!(started, Started::Nothing);
+        }
+        self.start(started, node, depth, &around);
+    }
+
+    /// What is started by a call.
+    fn start(&mut self, started: Started, node: Node<'_>, depth: usize, around: &Surroundings) {
+        match started {
+            Started::Nothing => {}
+            Started::Words {
+                lists,
+                by,
+                privileged,
+            } => {
+                for words in lists {
+                    let by = if by == By::Many { by } else { self.by.max(by) };
+                    let again = starts(&words, depth);
+                    let call = Call {
+                        span: match (words.first(), words.last()) {
+                            (Some(first), Some(last)) => {
+                                first.span.start..last.span.end.max(first.span.end)
+                            }
+                            _ => self.span(node.byte_range()),
+                        },
+                        words,
+                        redirects: vec![],
+                        by,
+                        privileged: self.privileged || privileged,
+                        reads: around.reads,
+                        piped: around.piped,
+                        starts_others: !matches!(again, Started::Nothing),
+                    };
+                    let was = (self.by, self.privileged);
+                    (self.by, self.privileged) = (by, call.privileged);
+                    self.script.calls.push(call);
+                    self.start(again, node, depth + 1, around);
+                    (self.by, self.privileged) = was;
+                }
+            }
+            Started::Script { word, by } => {
+                let by = if by == By::Many { by } else { self.by.max(by) };
+                // One pair of quotes around a text that is the same inside: its places can be told.
+                let inside = word.span.start + 1..word.span.end.saturating_sub(1);
+                let local = (self.at.is_none())
+                    .then(|| {
+                        let range = inside.start.checked_sub(self.offset)?
+                            ..inside.end.checked_sub(self.offset)?;
+                        self.text.get(range)
+                    })
+                    .flatten();
+                let same = local == Some(word.text.as_str());
+                let span = word.span.clone();
+                parse_into(
+                    &word.text,
+                    if same { inside.start } else { 0 },
+                    if same { None } else { Some(&span) },
+                    by,
+                    self.privileged,
+                    depth + 1,
+                    self.script,
+                );
+            }
+        }
+    }
+
+    /// Looks for commands in a word: `$(...)`, backquotes and `<(...)`.
+    fn substitutions(&mut self, node: Node<'_>, depth: usize) {
+        if depth > DEEPEST {
+            let error = (self.span(node.byte_range()), "it is nested too deep".into());
+            self.script.errors.push(error);
+            return;
+        }
+        match node.kind() {
+            "command_substitution" | "process_substitution" => {
+                self.children(node, depth + 1, &Surroundings::default());
+            }
+            _ => {
+                let mut cursor = node.walk();
+                for child in node.named_children(&mut cursor) {
+                    self.substitutions(child, depth + 1);
+                }
+            }
+        }
+    }
+
+    fn word(&self, node: Node<'_>) -> Word {
+        let mut word = Word {
+            span: self.span(node.byte_range()),
+            text: String::new(),
+            known: true,
+            pattern: false,
+            quoted: false,
+        };
+        self.append(node, 0, &mut word);
+        // `{a,b}` becomes two words: what the first is, nobody has written.
+        if !word.quoted && word.text.contains('{') && word.text.contains(',') {
+            word.pattern = true;
+        }
+        word
+    }
+
+    fn append(&self, node: Node<'_>, depth: usize, word: &mut Word) {
+        let raw = self.of(node);
+        match node.kind() {
+            "command_name" | "concatenation" if depth < DEEPEST => {
+                let mut cursor = node.walk();
+                let mut at = node.start_byte();
+                for child in node.children(&mut cursor) {
+                    // The grammar leaves some characters to no node.
+                    word.text
+                        .push_str(self.text.get(at..child.start_byte()).unwrap_or_default());
+                    self.append(child, depth + 1, word);
+                    at = child.end_byte();
+                }
+                word.text
+                    .push_str(self.text.get(at..node.end_byte()).unwrap_or_default());
+            }
+            "raw_string" => {
+                word.quoted = true;
+                let inside = raw
+                    .strip_prefix('\'')
+                    .and_then(|raw| raw.strip_suffix('\''));
+                word.text.push_str(inside.unwrap_or(raw));
+            }
+            "ansi_c_string" => {
+                word.quoted = true;
+                let inside = raw
+                    .strip_prefix("$'")
+                    .and_then(|raw| raw.strip_suffix('\''));
+                word.text.push_str(&ansi_c(inside.unwrap_or(raw)));
+            }
+            "translated_string" | "string" if depth < DEEPEST => {
+                word.quoted = true;
+                let begin = raw.find('"').map_or(0, |at| at + 1) + node.start_byte();
+                let end = node.end_byte().saturating_sub(1).max(begin);
+                let mut at = begin;
+                let mut cursor = node.walk();
+                let mut parts: Vec<_> = node.named_children(&mut cursor).collect();
+                if let [inner] = parts[..] {
+                    if inner.kind() == "string" {
+                        self.append(inner, depth + 1, word);
+                        return;
+                    }
+                }
+                parts.retain(|part| part.kind() != "string_content");
+                for part in parts {
+                    let before = self.text.get(at..part.start_byte()).unwrap_or_default();
+                    word.text.push_str(&unescape(before, "\"\\$`"));
+                    self.append(part, depth + 1, word);
+                    at = part.end_byte();
+                }
+                let rest = self.text.get(at..end).unwrap_or_default();
+                word.text.push_str(&unescape(rest, "\"\\$`"));
+            }
+            "simple_expansion"
+            | "expansion"
+            | "command_substitution"
+            | "process_substitution"
+            | "arithmetic_expansion" => {
+                word.known = false;
+                word.text.push_str(raw);
+            }
+            "brace_expression" => {
+                word.pattern = true;
+                word.text.push_str(raw);
+            }
+            "array" => {
+                word.known = false;
+                word.text.push_str(raw);
+            }
+            _ => {
+                let mut escaped = false;
+                for character in raw.chars() {
+                    match character {
+                        '\\' if !escaped => {
+                            escaped = true;
+                            word.quoted = true;
+                            continue;
+                        }
+                        // A line that goes on.
+                        '\n' if escaped => {}
+                        '*' | '?' | '[' if !escaped => {
+                            word.pattern = true;
+                            word.text.push(character);
+                        }
+                        _ => word.text.push(character),
+                    }
+                    escaped = false;
+                }
+            }
+        }
+    }
+}
+
+impl By {
+    fn max(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Many, _) | (_, Self::Many) => Self::Many,
+            (Self::Program, _) | (_, Self::Program) => Self::Program,
+            _ => Self::Shell,
+        }
+    }
+}
+
+/// Takes the backslashes off the characters before which they mean something.
+fn unescape(text: &str, characters: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text.chars().peekable();
+    while let Some(character) = rest.next() {
+        match (character, rest.peek()) {
+            ('\\', Some('\n')) => drop(rest.next()),
+            ('\\', Some(next)) if characters.contains(*next) => out.extend(rest.next()),
+            _ => out.push(character),
+        }
+    }
+    out
+}
+
+/// What `$'...'` says.
+fn ansi_c(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text.chars().peekable();
+    while let Some(character) = rest.next() {
+        if character != '\\' {
+            out.push(character);
+            continue;
+        }
+        let mut number = |radix: u32, most: usize| {
+            let mut digits = String::new();
+            while digits.len() < most && rest.peek().is_some_and(|digit| digit.is_digit(radix)) {
+                digits.extend(rest.next());
+            }
+            u32::from_str_radix(&digits, radix)
+                .ok()
+                .and_then(char::from_u32)
+        };
+        // The digits of a number, or one character.
+        let Some(next) = number(8, 3).map(Ok).or_else(|| rest.next().map(Err)) else {
+            break;
+        };
+        let mut number = |radix: u32, most: usize| {
+            let mut digits = String::new();
+            while digits.len() < most && rest.peek().is_some_and(|digit| digit.is_digit(radix)) {
+                digits.extend(rest.next());
+            }
+            u32::from_str_radix(&digits, radix)
+                .ok()
+                .and_then(char::from_u32)
+        };
+        match next {
+            Ok(character) => out.push(character),
+            Err('n') => out.push('\n'),
+            Err('t') => out.push('\t'),
+            Err('r') => out.push('\r'),
+            Err('a') => out.push('\x07'),
+            Err('b') => out.push('\x08'),
+            Err('e' | 'E') => out.push('\x1b'),
+            Err('f') => out.push('\x0c'),
+            Err('v') => out.push('\x0b'),
+            Err('x') => out.extend(number(16, 2)),
+            Err('u') => out.extend(number(16, 4)),
+            Err('U') => out.extend(number(16, 8)),
+            Err(other) => out.push(other),
+        }
+    }
+    out
+}
+
+/// What a call starts in turn.
+enum Started {
+    Nothing,
+    /// Programs, each by its words.
+    Words {
+        lists: Vec<Vec<Word>>,
+        by: By,
+        privileged: bool,
+    },
+    /// What a word says, read as a script.
+    Script {
+        word: Word,
+        by: By,
+    },
+}
+
+/// A program that runs another one: the options that take the next word, and how many words come before the other's
+/// name.
+struct Runner {
+    name: &'static str,
+    options: &'static [&'static str],
+    operands: usize,
+    by: By,
+    privileged: bool,
+}
+
+const fn runner(
+    name: &'static str,
+    options: &'static [&'static str],
+    operands: usize,
+    by: By,
+    privileged: bool,
+) -> Runner {
+    Runner {
+        name,
+        options,
+        operands,
+        by,
+        privileged,
+    }
+}
+
+const RUNNERS: &[Runner] = &[
+    runner(
+        "sudo",
+        &[
+            "-u", "-g", "-h", "-p", "-C", "-r", "-t", "-T", "-U", "-D", "-R", "--user", "--group",
+            "--host", "--prompt", "--chdir", "--chroot",
+        ],
+        0,
+        By::Program,
+        true,
+    ),
+    runner("doas", &["-u", "-C"], 0, By::Program, true),
+    runner("pkexec", &["--user"], 0, By::Program, true),
+    runner("run0", &["-u", "-g", "-D", "--user"], 0, By::Program, true),
+    runner(
+        "env",
+        &["-u", "-C", "--unset", "--chdir"],
+        0,
+        By::Program,
+        false,
+    ),
+    runner("nice", &["-n", "--adjustment"], 0, By::Program, false),
+    runner(
+        "ionice",
+        &["-c", "-n", "--class", "--classdata"],
+        0,
+        By::Program,
+        false,
+    ),
+    runner("chrt", &["-T", "-P", "-D"], 1, By::Program, false),
+    runner("taskset", &[], 1, By::Program, false),
+    runner("nohup", &[], 0, By::Program, false),
+    runner("setsid", &[], 0, By::Program, false),
+    runner("time", &["-f", "-o"], 0, By::Program, false),
+    runner("command", &[], 0, By::Program, false),
+    runner("builtin", &[], 0, By::Program, false),
+    runner("exec", &["-a"], 0, By::Program, false),
+    runner("busybox", &[], 0, By::Program, false),
+    runner("toybox", &[], 0, By::Program, false),
+    runner("stdbuf", &["-i", "-o", "-e"], 0, By::Program, false),
+    runner(
+        "timeout",
+        &["-s", "-k", "--signal", "--kill-after"],
+        1,
+        By::Program,
+        false,
+    ),
+    runner("chroot", &[], 1, By::Program, true),
+    runner("arch-chroot", &["-u"], 1, By::Program, true),
+    runner("fakeroot", &[], 0, By::Program, false),
+    runner(
+        "strace",
+        &["-e", "-o", "-p", "-s", "-u"],
+        0,
+        By::Program,
+        false,
+    ),
+    runner("ltrace", &["-e", "-o", "-p"], 0, By::Program, false),
+    runner("systemd-inhibit", &[], 0, By::Program, false),
+    runner(
+        "systemd-run",
+        &["-u", "-p", "-M", "-H", "-E", "--unit", "--property"],
+        0,
+        By::Program,
+        false,
+    ),
+    runner("unshare", &[], 0, By::Program, false),
+    runner("nsenter", &["-t"], 0, By::Program, true),
+    runner("setpriv", &[], 0, By::Program, true),
+    runner("setarch", &[], 1, By::Program, false),
+    runner("caffeinate", &["-t", "-w"], 0, By::Program, false),
+    runner("dbus-run-session", &[], 0, By::Program, false),
+    runner("proxychains", &["-f"], 0, By::Program, false),
+    runner("torsocks", &[], 0, By::Program, false),
+    runner(
+        "xargs",
+        &[
+            "-I",
+            "-n",
+            "-P",
+            "-d",
+            "-L",
+            "-a",
+            "-E",
+            "-s",
+            "--max-args",
+            "--max-procs",
+            "--delimiter",
+            "--arg-file",
+            "--max-lines",
+            "--replace",
+        ],
+        0,
+        By::Many,
+        false,
+    ),
+    runner(
+        "parallel",
+        &[
+            "-j",
+            "-N",
+            "-a",
+            "-I",
+            "--jobs",
+            "--arg-file",
+            "--colsep",
+            "--delay",
+        ],
+        0,
+        By::Many,
+        false,
+    ),
+];
+
+/// Shells: what follows their `-c` is a script.
+pub(crate) const SHELLS: &[&str] = &[
+    "sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish", "rbash", "csh", "tcsh",
+];
+
+fn starts(words: &[Word], depth: usize) -> Started {
+    if depth > DEEPEST {
+        return Started::Nothing;
+    }
+    started(words)
+}
+
+/// One script of words that a program puts together with spaces.
+fn joined(words: &[Word]) -> Started {
+    let (Some(first), Some(last)) = (words.first(), words.last()) else {
+        return Started::Nothing;
+    };
+    let texts: Vec<_> = words.iter().map(|word| word.text.as_str()).collect();
+    Started::Script {
+        word: Word {
+            text: texts.join(" "),
+            span: first.span.start..last.span.end.max(first.span.end),
+            known: words.iter().all(|word| word.known),
+            ..first.clone()
+        },
+        by: By::Program,
+    }
+}
+
+fn started(words: &[Word]) -> Started {
+    let Some(name) = words.first().filter(|word| word.known) else {
+        return Started::Nothing;
+    };
+    let name = base_name(&name.text);
+    let rest = words.get(1..).unwrap_or_default();
+    if SHELLS.contains(&name) || name == "su" || name == "runuser" || name == "script" {
+        let mut words = rest.iter();
+        while let Some(word) = words.next() {
+            let short = word.text.starts_with('-') && !word.text.starts_with("--");
+            if (short && word.text.ends_with('c')) || word.text == "--command" {
+                return match words.next() {
+                    Some(word) => Started::Script {
+                        word: word.clone(),
+                        by: By::Program,
+                    },
+                    None => Started::Nothing,
+                };
+            }
+        }
+        return Started::Nothing;
+    }
+    match name {
+        "eval" => return joined(rest),
+        "trap" => {
+            return match rest.first().filter(|word| word.text != "-") {
+                Some(word) if rest.len() > 1 => joined(std::slice::from_ref(word)),
+                _ => Started::Nothing,
+            }
+        }
+        "alias" => {
+            // Whoever defines it means to run it.
+            let value = rest.iter().find_map(|word| {
+                let (_, value) = word.text.split_once('=')?;
+                Some(Word {
+                    text: value.into(),
+                    ..word.clone()
+                })
+            });
+            return value.map_or(Started::Nothing, |word| Started::Script {
+                word,
+                by: By::Program,
+            });
+        }
+        "watch" | "entr" | "flock" | "ssh" => return last_words(name, rest),
+        "find" | "fd" | "fdfind" => return found(name, rest),
+        // Asks where a command is, and runs nothing.
+        "command"
+            if rest
+                .first()
+                .is_some_and(|word| matches!(word.text.as_str(), "-v" | "-V")) =>
+        {
+            return Started::Nothing
+        }
+        _ => {}
+    }
+    let Some(runner) = RUNNERS.iter().find(|runner| runner.name == name) else {
+        return Started::Nothing;
+    };
+    let Some(inner) = behind(rest, runner.options, runner.operands) else {
+        return Started::Nothing;
+    };
+    // `ionice -p`, `taskset -p`, `strace -p` are about a process that runs already.
+    if inner.is_empty() {
+        return Started::Nothing;
+    }
+    Started::Words {
+        lists: vec![inner.to_vec()],
+        by: runner.by,
+        privileged: runner.privileged,
+    }
+}
+
+/// What stands behind a program's options, assignments and so many operands.
+fn behind<'w>(words: &'w [Word], options: &[&str], operands: usize) -> Option<&'w [Word]> {
+    let mut left = operands;
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
+        let text = word.text.as_str();
+        if text == "--" {
+            at += 1;
+            break;
+        } else if text.starts_with('-') && text.len() > 1 {
+            at += 1 + usize::from(options.contains(&text));
+        } else if word
+            .text
+            .split_once('=')
+            .is_some_and(|(name, _)| is_variable(name))
+        {
+            at += 1;
+        } else {
+            break;
+        }
+    }
+    while left > 0 {
+        left -= 1;
+        at += 1;
+    }
+    words.get(at..)
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|character: char| character.is_ascii_digit())
+        && name
+            .chars()
+            .all(|character| character.is_ascii_alphanumeric() || character == '_')
+}
+
+/// Programs that give their last words to a shell.
+fn last_words(name: &str, words: &[Word]) -> Started {
+    let (options, operands): (&[&str], _) = match name {
+        "watch" => (&["-n", "--interval", "-q"], 0),
+        "flock" => (&["-w", "-E", "--timeout"], 1),
+        "ssh" => (
+            &[
+                "-b", "-c", "-D", "-E", "-e", "-F", "-I", "-i", "-J", "-L", "-l", "-m", "-O", "-o",
+                "-p", "-Q", "-R", "-S", "-W", "-w",
+            ],
+            1,
+        ),
+        _ => (&[], 0),
+    };
+    match behind(words, options, operands) {
+        Some(rest) if rest.first().is_some_and(|word| word.text == "-c") => {
+            joined(rest.get(1..).unwrap_or_default())
+        }
+        Some(rest) => joined(rest),
+        None => Started::Nothing,
+    }
+}
+
+/// What `find` and `fd` run on what they find.
+fn found(name: &str, words: &[Word]) -> Started {
+    let runs = |word: &Word| match name {
+        "find" => matches!(word.text.as_str(), "-exec" | "-execdir" | "-ok" | "-okdir"),
+        _ => matches!(word.text.as_str(), "-x" | "-X" | "--exec" | "--exec-batch"),
+    };
+    let mut lists = vec![];
+    let mut words = words;
+    while let Some(at) = words.iter().position(runs) {
+        let rest = words.get(at + 1..).unwrap_or_default();
+        let ends = |word: &Word| word.text == ";" || word.text == "+";
+        let end = rest.iter().position(ends).unwrap_or(rest.len());
+        let (inner, behind) = rest.split_at(end);
+        if !inner.is_empty() {
+            lists.push(inner.to_vec());
+        }
+        words = behind;
+    }
+    if lists.is_empty() {
+        return Started::Nothing;
+    }
+    Started::Words {
+        lists,
+        by: By::Many,
+        privileged: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn calls(text: &str) -> Vec<String> {
+        parse(text)
+            .calls
+            .iter()
+            .map(|call| {
+                let words: Vec<_> = call.words.iter().map(|word| word.text.as_str()).collect();
+                words.join(" ")
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_started_program_is_found() {
+        let cases: &[(&str, &[&str])] = &[
+            ("ls -l", &["ls -l"]),
+            ("a | b && c; d &", &["a", "b", "c", "d"]),
+            ("sudo -u bob rm x", &["sudo -u bob rm x", "rm x"]),
+            (
+                "env A=1 LC_ALL=C sort f",
+                &["env A=1 LC_ALL=C sort f", "sort f"],
+            ),
+            (
+                "timeout -k 5 10 dd if=a",
+                &["timeout -k 5 10 dd if=a", "dd if=a"],
+            ),
+            (
+                "ls | xargs -n 1 rm -f",
+                &["ls", "xargs -n 1 rm -f", "rm -f"],
+            ),
+            (
+                r"find . -name '*.o' -exec rm {} \; -exec echo {} +",
+                &[
+                    "find . -name *.o -exec rm {} ; -exec echo {} +",
+                    "rm {}",
+                    "echo {}",
+                ],
+            ),
+            ("echo $(date) `who`", &["echo $(date) `who`", "date", "who"]),
+            (
+                "diff <(sort a) <(sort b)",
+                &["diff <(sort a) <(sort b)", "sort a", "sort b"],
+            ),
+            (
+                "sh -c 'rm -rf x; ls'",
+                &["sh -c rm -rf x; ls", "rm -rf x", "ls"],
+            ),
+            ("for f in *; do mv $f x; done", &["mv $f x"]),
+            ("if [ -e a ]; then rm a; fi", &["test", "rm a"]),
+            ("f() { rm a; }; f", &["rm a", "f"]),
+            (
+                "sudo sh -c \"echo 1 > /proc/x\"",
+                &[
+                    "sudo sh -c echo 1 > /proc/x",
+                    "sh -c echo 1 > /proc/x",
+                    "echo 1",
+                ],
+            ),
+            ("watch -n 2 'df -h'", &["watch -n 2 df -h", "df -h"]),
+            ("ssh host rm -rf x", &["ssh host rm -rf x", "rm -rf x"]),
+            ("alias l='rm -r x'", &["alias l=rm -r x", "rm -r x"]),
+            ("x=$(rm a) true", &["rm a", "true"]),
+            ("export A=$(rm a)", &["rm a", "export A=$(rm a)"]),
+            ("[[ $(rm a) == b ]]", &["test", "rm a"]),
+            ("cat <<< \"$(rm a)\"", &["cat", "rm a"]),
+            ("cat <<E\n$(rm a)\nE\n", &["cat", "rm a"]),
+            ("> f", &[""]),
+            ("command -v rm", &["command -v rm"]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(calls(text), *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn words_are_read_as_bash_reads_them() {
+        for (text, expected) in [
+            (r#"r'm'"#, "rm"),
+            (r#"r\m"#, "rm"),
+            (r#""rm""#, "rm"),
+            (r#"$'\x72m'"#, "rm"),
+            (r#"$'r\155'"#, "rm"),
+            (r#"r""m"#, "rm"),
+            (r#""a \"b\" c""#, "a \"b\" c"),
+            (r#""  two  ""#, "  two  "),
+        ] {
+            let script = parse(text);
+            let words = &script.calls[0].words;
+            assert_eq!(words[0].text, expected, "{text}");
+            assert!(words[0].known, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_computed_is_not_known() {
+        for text in [
+            "$x",
+            "$(echo rm)",
+            "r${e}m",
+            "`echo rm`",
+            "\"$x\"",
+            "{rm,-rf,a}",
+        ] {
+            let script = parse(text);
+            assert_eq!(script.calls.first().and_then(Call::name), None, "{text}");
+            assert!(
+                !script.calls.is_empty() || !script.errors.is_empty(),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn errors_are_found() {
+        for text in [
+            "ls |",
+            "echo 'a",
+            "(ls",
+            "if true; then",
+            "a && ",
+            "$(ls",
+            "| ls",
+        ] {
+            assert!(!parse(text).errors.is_empty(), "{text}");
+        }
+        for text in ["ls", "a; b", "[[ a == b ]]", "for f in *; do :; done"] {
+            assert_eq!(parse(text).errors, [], "{text}");
+        }
+    }
+
+    #[test]
+    fn deep_and_long_texts_are_refused() {
+        let deep = format!("{}x{}", "$(".repeat(5000), ")".repeat(5000));
+        assert!(!parse(&deep).errors.is_empty());
+        assert!(!parse(&"a ".repeat(LONGEST)).errors.is_empty());
+    }
+
+    #[test]
+    fn places_in_nested_scripts_are_places_of_the_text() {
+        let text = "sudo bash -c 'cd /; rm -r x'";
+        let script = parse(text);
+        let call = script.calls.last().unwrap();
+        assert_eq!(&text[call.span.clone()], "rm -r x");
+        assert!(call.privileged);
+    }
+}
