@@ -57,7 +57,21 @@ macro_rules! topics {
     };
 }
 
-const TOPICS: &[(&str, &str)] = topics!["files"];
+const TOPICS: &[(&str, &str)] = topics![
+    "apt",
+    "archives",
+    "disks",
+    "files",
+    "find",
+    "git",
+    "media",
+    "network",
+    "pacman",
+    "processes",
+    "systemd",
+    "text",
+    "users",
+];
 
 fn read(name: &'static str, text: &str) -> Result<Vec<Pair>, toml::de::Error> {
     let topic: Topic = toml::from_str(text)?;
@@ -188,4 +202,119 @@ fn programs(run: &str) -> Vec<String> {
 /// The pairs that are most like a request, with how like they are; the best first.
 pub fn nearest(request: &str, system: System, most: usize) -> Vec<(&'static Pair, f64)> {
     index().nearest(request, system, most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{check, danger, syntax, Context, Machine, ProblemKind, Shell};
+    use super::*;
+
+    fn context(system: System) -> Context {
+        Context {
+            shell: Shell::Bash,
+            cwd: "/".into(),
+            home: None,
+            system,
+            root: false,
+            last: None,
+            history: vec![],
+            machine: Machine::here(),
+        }
+    }
+
+    #[test]
+    fn every_file_can_be_read_and_there_are_many() {
+        for (name, text) in TOPICS {
+            let pairs = read(name, text).unwrap();
+            assert!(pairs.len() > 10, "{name}");
+        }
+        assert!(all().len() >= 400);
+    }
+
+    #[test]
+    fn every_command_is_one_for_bash() {
+        for pair in all() {
+            let script = syntax::parse(&pair.run);
+            assert_eq!(script.errors, [], "{}", pair.run);
+            assert!(!script.calls.is_empty(), "{}", pair.run);
+        }
+    }
+
+    #[test]
+    fn every_command_is_as_dangerous_as_its_list_says() {
+        let wrong: Vec<_> = all()
+            .iter()
+            .filter_map(|pair| {
+                let judged = danger::judge(&pair.run);
+                (judged.danger != pair.danger)
+                    .then(|| format!("{} [{}]: {judged:?}", pair.run, pair.danger))
+            })
+            .collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn no_request_is_there_twice() {
+        let mut seen = HashMap::new();
+        for pair in all() {
+            let system = pair.system.map(|system| format!("{system:?}"));
+            let key = (pair.ask.to_lowercase(), system);
+            if let Some(run) = seen.insert(key, &pair.run) {
+                panic!("{}: {run} / {}", pair.ask, pair.run);
+            }
+        }
+    }
+
+    #[test]
+    fn no_command_has_an_option_that_its_program_lacks() {
+        let mut missing: Vec<String> = vec![];
+        let mut wrong = vec![];
+        for pair in all() {
+            let context = context(pair.system.unwrap_or(System::Debian));
+            for problem in check(&context, &pair.run) {
+                match problem.kind {
+                    ProblemKind::NotInstalled { program, .. } => missing.push(program),
+                    _ => wrong.push(format!("{}: {problem}", pair.run)),
+                }
+            }
+        }
+        missing.sort();
+        missing.dedup();
+        eprintln!(
+            "not looked up, as they are not installed: {}",
+            missing.join(" ")
+        );
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn packages_are_for_the_system_that_has_them() {
+        for (system, expected) in [(System::Arch, "pacman"), (System::Debian, "apt")] {
+            let found = nearest("install a package", system, 5);
+            assert!(
+                found[..3]
+                    .iter()
+                    .any(|(pair, _)| pair.run.contains(expected)),
+                "{found:?}"
+            );
+        }
+        for (pair, _) in nearest("install a package", System::Other, 20) {
+            assert_eq!(pair.system, None);
+        }
+    }
+
+    #[test]
+    fn what_is_asked_in_other_words_is_found() {
+        for (asked, expected) in [
+            ("which documents are the biggest", "ls -lhS"),
+            ("unpack the tarball", "tar -xzf project.tar.gz"),
+            ("what is my IP", "ip -br addr"),
+        ] {
+            let found = nearest(asked, System::Debian, 4);
+            assert!(
+                found.iter().any(|(pair, _)| pair.run == expected),
+                "{asked}: {found:?}"
+            );
+        }
+    }
 }

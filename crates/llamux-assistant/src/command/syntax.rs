@@ -739,6 +739,7 @@ const RUNNERS: &[Runner] = &[
     runner("command", &[], 0, By::Program, false),
     runner("builtin", &[], 0, By::Program, false),
     runner("exec", &["-a"], 0, By::Program, false),
+    runner("coproc", &[], 0, By::Program, false),
     runner("busybox", &[], 0, By::Program, false),
     runner("toybox", &[], 0, By::Program, false),
     runner("stdbuf", &["-i", "-o", "-e"], 0, By::Program, false),

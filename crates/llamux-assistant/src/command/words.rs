@@ -25,7 +25,8 @@ delete remove erase wipe discard rid drop trash throw
 show display print list see view output reveal tell
 find search locate look hunt seek
 count number many amount total tally
-size large big largest biggest larger bigger huge space heavy
+large big largest biggest larger bigger huge heavy
+size space
 small smallest tiny smaller
 new newest recent recently latest newer fresh
 old oldest older
@@ -34,7 +35,7 @@ rename renamed
 copy duplicate clone backup
 move relocate put
 extract unpack decompress unzip untar unpacked expand uncompress
-archive tarball tar pack bundle
+archive pack bundle
 compress compressed zip squeeze shrink
 line lines row rows
 column columns field fields
@@ -122,6 +123,7 @@ pub(crate) fn words(text: &str) -> Vec<String> {
     let stemmer = Stemmer::create(Algorithm::English);
     let mut out = vec![];
     let text = without_quoted(text).to_lowercase();
+    let text = text.replace("tarball", "tar archive");
     for chunk in text.split_whitespace() {
         let chunk = chunk.trim_matches(|c: char| ",;:!?()[]{}\"'`".contains(c));
         let chunk = chunk.trim_end_matches('.');
@@ -129,7 +131,9 @@ pub(crate) fn words(text: &str) -> Vec<String> {
             let extension =
                 (1..=6).contains(&kind.len()) && kind.chars().all(|c| c.is_ascii_alphanumeric());
             if extension && kind.chars().any(|c| c.is_ascii_alphabetic()) {
-                if !name.is_empty() && !name.ends_with('*') {
+                if name == "tar" || name.ends_with(".tar") {
+                    out.push("tar".into());
+                } else if !name.is_empty() && !name.ends_with('*') {
                     out.push("file".into());
                 }
                 out.push(kind.into());
