@@ -22,7 +22,7 @@ mod missing;
 pub mod pairs;
 mod propose;
 mod syntax;
-pub mod words;
+mod words;
 
 pub use danger::Danger;
 pub use machine::Machine;

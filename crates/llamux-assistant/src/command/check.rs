@@ -146,3 +146,57 @@ fn placeholders(call: &Call, problems: &mut Vec<Problem>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Machine, Shell};
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_is_found_wherever_it_is_started() {
+        let context = Context {
+            machine: Machine::of(vec!["/usr/bin".into(), "/bin".into()], vec![], vec![]),
+            ..Context::here(Shell::Bash)
+        };
+        for command in [
+            "frobnicate",
+            "ls | frobnicate",
+            "xargs frobnicate",
+            "find . -exec frobnicate {} +",
+            "sh -c 'frobnicate'",
+            "echo $(frobnicate)",
+            "env A=1 frobnicate",
+        ] {
+            let problems = check(&context, command);
+            let found = problems.iter().any(|problem| {
+                matches!(&problem.kind, ProblemKind::NotInstalled { program, .. } if program == "frobnicate")
+            });
+            assert!(found, "{command}: {problems:?}");
+        }
+        for command in [
+            "cd /",
+            "[ -e a ]",
+            "f() { :; }; f",
+            "./frobnicate",
+            "if true; then echo; fi",
+            "ls > $x",
+        ] {
+            assert_eq!(check(&context, command), [], "{command}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_to_be_filled_in_are_found() {
+        let context = Context::here(Shell::Bash);
+        for command in [
+            "cat /path/to/file",
+            "cat '<file>'",
+            "ls > path/to/x",
+            "cat YOUR_FILE",
+        ] {
+            let problems = check(&context, command);
+            let found = |problem: &Problem| matches!(problem.kind, ProblemKind::Placeholder { .. });
+            assert!(problems.iter().any(found), "{command}: {problems:?}");
+        }
+    }
+}

@@ -220,3 +220,65 @@ fn option_meaning(pages: &[std::sync::Arc<Manual>], text: &str) -> Option<String
     }
     (!meanings.is_empty()).then(|| meanings.join("; "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Machine, Shell};
+    use super::*;
+
+    #[test]
+    fn commands_are_told_in_a_line() {
+        let context = Context {
+            machine: Machine::of(vec![], vec![], vec![]),
+            ..Context::here(Shell::Bash)
+        };
+        for (command, expected) in [
+            ("ls -l", "List files"),
+            (
+                "cat a | sort | uniq -c",
+                "Print files, then of that sort lines, then of that join lines that repeat",
+            ),
+            ("find . -exec rm {} +", "Find files, delete files, for each"),
+            (
+                "sudo systemctl restart nginx",
+                "Manage services (restart) as root",
+            ),
+            ("frobnicate", "Run frobnicate"),
+            ("", ""),
+        ] {
+            assert_eq!(summary(&context, command), expected);
+        }
+    }
+
+    #[test]
+    fn every_part_has_its_place() {
+        let directory =
+            std::env::temp_dir().join(format!("llamux-describe-{}", std::process::id()));
+        std::fs::create_dir_all(directory.join("man1")).unwrap();
+        let page = ".SH NAME\nls \\- list directory contents\n.SH OPTIONS\n.TP\n\\-a\nshow all\n.TP\n\\-l\nuse a long \
+                    form\n";
+        std::fs::write(directory.join("man1/ls.1"), page).unwrap();
+        let context = Context {
+            machine: Machine::of(vec![], vec![directory.clone()], vec![]),
+            ..Context::here(Shell::Bash)
+        };
+        let command = "sudo ls -la > out";
+        let parts = describe(&context, command);
+        for part in &parts {
+            assert_eq!(part.text, command[part.span.clone()]);
+        }
+        let told: Vec<_> = parts
+            .iter()
+            .map(|part| (part.text.as_str(), part.depth, part.meaning.as_deref()))
+            .collect();
+        assert!(
+            told.contains(&("-la", 1, Some("-l: use a long form; -a: show all"))),
+            "{told:?}"
+        );
+        assert!(
+            told.contains(&("out", 0, Some("writes its output to this file"))),
+            "{told:?}"
+        );
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 use flate2::read::GzDecoder;
 
+use super::words::words;
+
 /// Longest manual that is read, unpacked.
 const MANUAL_BYTES: u64 = 4 << 20;
 /// Longest time that `--help` may take.
@@ -414,6 +416,33 @@ enum Expect {
 }
 
 impl Manual {
+    /// The options whose meanings have the most words of a request, the best first.
+    pub(crate) fn options_about(&self, asked: &str, most: usize) -> Vec<(&str, &str)> {
+        let asked = words(asked);
+        let mut found: Vec<_> = self
+            .options
+            .iter()
+            .filter_map(|(option, meaning)| {
+                let meant = words(meaning);
+                let common = meant.iter().filter(|word| asked.contains(word)).count();
+                // Of two, the one that says less else; of its names, the long one.
+                let rank = (
+                    std::cmp::Reverse(common),
+                    meant.len(),
+                    std::cmp::Reverse(option.len()),
+                );
+                (common > 0).then_some((rank, meaning.as_str(), option.as_str()))
+            })
+            .collect();
+        found.sort();
+        found.dedup_by_key(|(_, meaning, _)| *meaning);
+        found
+            .into_iter()
+            .take(most)
+            .map(|(_, meaning, option)| (option, meaning))
+            .collect()
+    }
+
     /// Keeps what the text says of the options in its tags.
     fn define(&mut self, tags: &mut Vec<String>, body: &mut String) {
         let meaning = first_sentence(body);
@@ -653,6 +682,14 @@ Some words.  More words.
         assert_eq!(manual.options["-q"], "Say nothing");
         assert_eq!(manual.options["--quiet"], "Say nothing");
         assert_eq!(manual.options["-c"], "Count");
+    }
+
+    #[test]
+    fn options_are_found_by_what_they_do() {
+        let manual = read(MAN);
+        let found = manual.options_about("colored output please", 2);
+        assert_eq!(found, [("--color", "color the output WHEN")]);
+        assert_eq!(manual.options_about("something else", 2), []);
     }
 
     #[test]

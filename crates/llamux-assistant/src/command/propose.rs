@@ -3,30 +3,39 @@
 //! Has the model write a command, and keeps what holds.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::pairs::{self, Pair};
 use super::{
-    check, danger, describe, missing, pairs, syntax, Context, Cost, Fix, Problem, ProblemKind,
-    Proposal, ProposeError, Shell, System,
+    check, danger, describe, missing, syntax, Context, Cost, Fix, Problem, ProblemKind, Proposal,
+    ProposeError, Shell, System,
 };
 use crate::{Model, Reply, Request};
 
 /// Longest request that is shown to the model, in characters.
 const REQUEST: usize = 400;
 /// How many pairs the model is shown.
-const SHOWN: usize = 4;
+const SHOWN: usize = 3;
 /// Most bytes of all pairs that it is shown.
-const SHOWN_BYTES: usize = 420;
+const SHOWN_BYTES: usize = 300;
 /// Most tokens of an answer.
 const TOKENS: u32 = 160;
 /// Longest time that an answer may take.
 const TIME: Duration = Duration::from_secs(30);
+/// How much of a manual it is told, in characters.
+const MANUAL: usize = 240;
 /// Most files of the directory that the model is told of.
-const FILES: usize = 6;
+const FILES: usize = 5;
+/// Of how many files it is told how they begin.
+const GLIMPSES: usize = 2;
+/// How much of such a file it is told, in characters.
+const GLIMPSE: usize = 64;
 
-/// What every question begins with. It does not change, so it is computed once.
-fn request(context: &Context, question: String) -> Request {
+/// A question behind what every question begins with, which does not change and is computed once, and behind the pairs
+/// that are like it, as if they had been asked before.
+fn request(context: &Context, similar: &[&Pair], question: String) -> Request {
     let system = match context.system {
         System::Arch => "Arch Linux (pacman, systemd)",
         System::Debian => "Debian (apt, systemd)",
@@ -39,26 +48,39 @@ fn request(context: &Context, question: String) -> Request {
              directory unless it says otherwise."
         ),
         question,
-    )
-    .example(
-        "Similar:\nhow many lines has a file: `wc -l notes.txt`\nTask: how many lines are in all the .conf files together",
-        fenced("cat *.conf | wc -l"),
-    )
-    .example(
-        "Similar:\nfind files larger than a size: `find . -type f -size +10M`\nsort files by size: `ls -lS`\nTask: show the \
-         three biggest files below ~/Videos",
-        fenced("find ~/Videos -type f -printf '%s %p\\n' | sort -rn | head -n 3"),
-    )
-    .example(
-        "Similar:\nreplace a word in a file: `sed -i 's/old/new/g' notes.txt`\nFiles: 'my notes.md'\nTask: change teh to \
-         the everywhere in my notes.md",
-        fenced("sed -i 's/teh/the/g' 'my notes.md'"),
     );
+    for (task, command) in FIXED {
+        request = request.example(*task, fenced(command));
+    }
+    for pair in similar {
+        request = request.example(pair.ask.as_str(), fenced(&pair.run));
+    }
     request.stops = vec!["\n```".into()];
     request.max_tokens = TOKENS;
     request.timeout = Some(TIME);
     request
 }
+
+/// Tasks that show how files are told of, and that names and numbers are those of the task.
+const FIXED: &[(&str, &str)] = &[
+    (
+        "how many lines are in all the .conf files together",
+        "cat *.conf | wc -l",
+    ),
+    (
+        "Files:\nguests.csv begins with: name,city,age,nights\nhow many nights do the guests from Rome stay in all",
+        "awk -F, '$2==\"Rome\" {s+=$4} END {print s}' guests.csv",
+    ),
+    (
+        "which pictures below ~/Photos are over 5 MB",
+        "find ~/Photos -type f -iname '*.jpg' -size +5M",
+    ),
+    ("has cron been started?", "systemctl is-active cron"),
+    (
+        "Files:\n'my notes.md' begins with: # Notes\nchange teh to the everywhere in my notes.md",
+        "sed -i 's/teh/the/g' 'my notes.md'",
+    ),
+];
 
 fn fenced(command: &str) -> String {
     format!("```bash\n{command}\n```")
@@ -113,6 +135,7 @@ impl<'a> Asker<'a> {
     fn command(
         &mut self,
         context: &Context,
+        asked: &str,
         mut request: Request,
         accept: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(String, Vec<Problem>), ProposeError> {
@@ -123,7 +146,10 @@ impl<'a> Asker<'a> {
         });
         let problem = match &first {
             Some((command, problems)) => match problems.first() {
-                Some(problem) => format!("`{command}` does not work: {problem}."),
+                Some(problem) => format!(
+                    "`{command}` does not work: {problem}.{}",
+                    options_instead(context, problem, asked)
+                ),
                 None => return Ok((command.clone(), vec![])),
             },
             None => "That is no command.".to_owned(),
@@ -163,6 +189,25 @@ impl<'a> Asker<'a> {
 
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Options of the manual that may have been meant, if one was made up.
+fn options_instead(context: &Context, problem: &Problem, asked: &str) -> String {
+    let ProblemKind::UnknownOption { program, .. } = &problem.kind else {
+        return String::new();
+    };
+    let Some(manual) = context.machine.manual(&program.replace(' ', "-")) else {
+        return String::new();
+    };
+    let options: Vec<_> = manual
+        .options_about(asked, 3)
+        .into_iter()
+        .map(|(option, meaning)| format!("{option}: {meaning}"))
+        .collect();
+    if options.is_empty() {
+        return String::new();
+    }
+    one_line(&format!(" It has {}.", options.join("; ")), MANUAL)
 }
 
 /// How bad problems are.
@@ -262,11 +307,15 @@ pub(super) fn propose(
         return Err(ProposeError::Empty);
     }
     let files = mentioned_files(&context.cwd, &asked);
+    let similar = similar(context, &asked);
     let question = question(context, &asked, &files);
     let mut asker = Asker::new(model, each);
-    let found = asker.command(context, request(context, question), &|said| {
-        command_of(said).map(|command| mended(context, &command, &files))
-    })?;
+    let found = asker.command(
+        context,
+        &asked,
+        request(context, &similar, question),
+        &|said| command_of(said).map(|command| mended(context, &command, &files)),
+    )?;
     asker.proposal(context, found)
 }
 
@@ -292,26 +341,31 @@ pub(super) fn complete(
     let files = mentioned_files(&context.cwd, typed);
     let similar = similar(context, typed);
     let question = format!(
-        "{similar}{}Task: complete this half-typed command: {typed}",
-        listed(&files)
+        "{}complete this half-typed command: {typed}",
+        listed(&context.cwd, &files)
     );
     let mut asker = Asker::new(model, each);
     let typed_words = typed.trim_end();
-    let found = asker.command(context, request(context, question), &|said| {
-        let command = command_of(said)?;
-        if command.starts_with(typed_words) {
-            return Some(command);
-        }
-        // It may have written only the rest.
-        let glue = if typed.ends_with(' ') || command.starts_with(' ') {
-            ""
-        } else {
-            " "
-        };
-        let first = command.split_whitespace().next().unwrap_or_default();
-        let rest = first.starts_with(['-', '.', '/', '~', '|', '>', '\'', '"', '*']);
-        rest.then(|| format!("{typed}{glue}{command}"))
-    })?;
+    let found = asker.command(
+        context,
+        typed,
+        request(context, &similar, question),
+        &|said| {
+            let command = command_of(said)?;
+            if command.starts_with(typed_words) {
+                return Some(command);
+            }
+            // It may have written only the rest.
+            let glue = if typed.ends_with(' ') || command.starts_with(' ') {
+                ""
+            } else {
+                " "
+            };
+            let first = command.split_whitespace().next().unwrap_or_default();
+            let rest = first.starts_with(['-', '.', '/', '~', '|', '>', '\'', '"', '*']);
+            rest.then(|| format!("{typed}{glue}{command}"))
+        },
+    )?;
     asker.proposal(context, found)
 }
 
@@ -344,11 +398,17 @@ pub(super) fn fix(
     } else {
         format!("Failed: `{command}`\nError: {error}")
     };
-    let question = format!("{said}\n{}Task: correct the command", listed(&files));
+    let question = format!(
+        "{said}\n{}correct this command",
+        listed(&context.cwd, &files)
+    );
     let mut asker = Asker::new(model, each);
-    let found = asker.command(context, request(context, question), &|said| {
-        command_of(said).map(|command| mended(context, &command, &files))
-    });
+    let found = asker.command(
+        context,
+        &command,
+        request(context, &[], question),
+        &|said| command_of(said).map(|command| mended(context, &command, &files)),
+    );
     let proposal = match found {
         // The same again would fail again.
         Ok((again, _)) if again.trim() == last.command.trim() => None,
@@ -536,38 +596,106 @@ fn mend_known(context: &Context, command: &str, status: i32, error: &str) -> Opt
     (denied && system && one && !context.root).then(|| format!("sudo {command}"))
 }
 
-/// What differs from request to request.
+/// What is asked, behind what is known about it.
 fn question(context: &Context, asked: &str, files: &[String]) -> String {
-    format!("{}{}Task: {asked}", similar(context, asked), listed(files))
+    let manual = manual_of(context, asked);
+    format!("{manual}{}{asked}", listed(&context.cwd, files))
+}
+
+/// What the manual says of a program that the request names and no pair shows, in a line.
+fn manual_of(context: &Context, asked: &str) -> String {
+    let shown = pairs::nearest(asked, context.system, SHOWN);
+    let named = asked.split(|c: char| !(c.is_alphanumeric() || "-_.+".contains(c)));
+    let unusual = |name: &&str| {
+        name.len() > 2
+            && !danger::known(name)
+            && !check::builtin(name)
+            && !shown.iter().any(|(pair, _)| pair.run.contains(*name))
+    };
+    let Some((name, manual)) = named.filter(unusual).find_map(|name| {
+        context.machine.program(name)?;
+        Some((name, context.machine.manual(name)?))
+    }) else {
+        return String::new();
+    };
+    let mut out = format!(
+        "Manual of {name}: {}",
+        manual.summary.as_deref().unwrap_or(name)
+    );
+    for (option, meaning) in manual.options_about(asked, 3) {
+        out.push_str(&format!("; {option}: {meaning}"));
+    }
+    let mut out = one_line(&out, MANUAL);
+    out.push('\n');
+    out
 }
 
 /// The pairs that the model is shown, the most similar last.
-fn similar(context: &Context, asked: &str) -> String {
+fn similar(context: &Context, asked: &str) -> Vec<&'static Pair> {
     let mut room = SHOWN_BYTES;
-    let mut lines = vec![];
-    let mut commands: Vec<&str> = vec![];
+    let mut shown: Vec<&Pair> = vec![];
     for (pair, _) in pairs::nearest(asked, context.system, SHOWN * 2) {
-        let line = format!("{}: `{}`\n", pair.ask, pair.run);
-        if lines.len() == SHOWN || line.len() > room || commands.contains(&pair.run.as_str()) {
-            continue;
+        let bytes = pair.ask.len() + pair.run.len();
+        let again = shown.iter().any(|other| other.run == pair.run);
+        if shown.len() < SHOWN && bytes <= room && !again {
+            room -= bytes;
+            shown.push(pair);
         }
-        room -= line.len();
-        commands.push(&pair.run);
-        lines.push(line);
     }
-    if lines.is_empty() {
-        return String::new();
-    }
-    lines.reverse();
-    format!("Similar:\n{}", lines.concat())
+    shown.reverse();
+    shown
 }
 
-fn listed(files: &[String]) -> String {
+/// The files that a request is about, with how the first of them begin.
+fn listed(directory: &Path, files: &[String]) -> String {
     if files.is_empty() {
         return String::new();
     }
-    let files: Vec<_> = files.iter().map(|file| quoted(file)).collect();
-    format!("Files: {}\n", files.join(" "))
+    let mut out = String::from("Files:\n");
+    for (at, file) in files.iter().enumerate() {
+        out.push_str(&quoted(file));
+        if let Some(begin) = (at < GLIMPSES)
+            .then(|| glimpse(&directory.join(file)))
+            .flatten()
+        {
+            out.push_str(" begins with: ");
+            out.push_str(&begin);
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// How a file of text begins, which tells the columns of a table.
+fn glimpse(path: &Path) -> Option<String> {
+    // A pipe or a device would wait, or do something.
+    if !fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let mut bytes = vec![];
+    fs::File::open(path)
+        .ok()?
+        .take(256)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    let whole = match std::str::from_utf8(&bytes) {
+        Ok(text) => text,
+        // The last character may be cut.
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(bytes.get(..error.valid_up_to())?).ok()?
+        }
+        Err(_) => return None,
+    };
+    if whole.contains(|c: char| c.is_control() && !c.is_whitespace()) {
+        return None;
+    }
+    let line = if whole.trim_start().starts_with(['{', '[']) {
+        whole
+    } else {
+        whole.lines().find(|line| !line.trim().is_empty())?
+    };
+    let line = one_line(line, GLIMPSE).replace('`', "'");
+    (!line.is_empty()).then_some(line)
 }
 
 /// The names in a directory, those of hidden files left out.
@@ -706,7 +834,394 @@ fn bare(command: &str, file: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::PathBuf;
+
+    use super::super::{Danger, Last, Machine};
     use super::*;
+
+    /// A model that says what it is told to, and remembers what it was asked.
+    struct Fake {
+        says: Vec<&'static str>,
+        asked: Vec<Request>,
+    }
+
+    impl Fake {
+        fn new(says: &[&'static str]) -> Self {
+            Self {
+                says: says.iter().rev().copied().collect(),
+                asked: vec![],
+            }
+        }
+
+        fn questions(&self) -> Vec<&str> {
+            self.asked
+                .iter()
+                .map(|request| request.question.as_str())
+                .collect()
+        }
+    }
+
+    impl Model for Fake {
+        fn ask(
+            &mut self,
+            request: &Request,
+            each: &mut dyn FnMut(&str) -> bool,
+        ) -> Result<Reply, llamux::Error> {
+            self.asked.push(request.clone());
+            let text = self
+                .says
+                .pop()
+                .expect("a question that was foreseen")
+                .to_owned();
+            each(&text);
+            Ok(Reply {
+                text,
+                complete: true,
+                prompt_tokens: 10,
+                tokens: 5,
+                first: Some(Duration::from_millis(3)),
+                elapsed: Duration::from_millis(4),
+            })
+        }
+    }
+
+    /// A directory with programs, a manual and some files, which goes away at the end.
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            let root =
+                std::env::temp_dir().join(format!("llamux-propose-{name}-{}", std::process::id()));
+            for directory in ["bin", "man/man1", "work"] {
+                fs::create_dir_all(root.join(directory)).unwrap();
+            }
+            for program in ["ls", "cat", "grep", "git", "systemctl", "sudo", "wc"] {
+                let path = root.join("bin").join(program);
+                fs::write(&path, "").unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            }
+            let page = ".SH NAME\nls \\- list\n.SH OPTIONS\n.TP\n\\-\\-all\nshow hidden \
+                        files\n.TP\n\\-\\-size\nshow sizes\n.TP\n\\-\\-time\nshow times\n";
+            fs::write(root.join("man/man1/ls.1"), page).unwrap();
+            fs::write(root.join("work/my notes.txt"), "name,city\nx,y\n").unwrap();
+            Self(root)
+        }
+
+        fn context(&self) -> Context {
+            Context {
+                shell: Shell::Bash,
+                cwd: self.0.join("work"),
+                home: None,
+                system: System::Debian,
+                root: false,
+                last: None,
+                history: vec![],
+                machine: Machine::of(vec![self.0.join("bin")], vec![self.0.join("man")], vec![]),
+            }
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            drop(fs::remove_dir_all(&self.0));
+        }
+    }
+
+    #[test]
+    fn a_command_that_holds_is_proposed_at_once() {
+        let place = Place::new("once");
+        let mut model = Fake::new(&["```bash\nls --all | wc -l\n```"]);
+        let proposal = propose(&mut model, &place.context(), "how many files", &mut |_| {
+            true
+        })
+        .unwrap();
+        assert_eq!(proposal.command, "ls --all | wc -l");
+        assert_eq!(proposal.danger, Danger::ReadOnly);
+        assert_eq!(proposal.unverified, []);
+        assert_eq!((proposal.cost.asked, proposal.cost.tokens), (1, 5));
+        assert_eq!(
+            proposal.description,
+            "List files, then of that count lines, words or bytes"
+        );
+    }
+
+    #[test]
+    fn a_made_up_option_is_told_to_the_model_once() {
+        let place = Place::new("option");
+        let mut model = Fake::new(&["```\nls --hidden\n```", "```\nls --all\n```"]);
+        let proposal = propose(
+            &mut model,
+            &place.context(),
+            "show hidden files",
+            &mut |_| true,
+        )
+        .unwrap();
+        assert_eq!(proposal.command, "ls --all");
+        assert_eq!(proposal.cost.asked, 2);
+        let questions = model.questions();
+        assert!(
+            questions[1].contains("ls has no option --hidden"),
+            "{questions:?}"
+        );
+        assert!(
+            questions[1].contains("--all: show hidden files"),
+            "{questions:?}"
+        );
+        // What was asked first stays in the conversation, so that it is not computed again.
+        assert!(model.asked[1].before.len() > model.asked[0].before.len());
+    }
+
+    #[test]
+    fn what_stays_wrong_is_said() {
+        let place = Place::new("stays");
+        let mut model = Fake::new(&["```\nls --hidden\n```", "```\nfrobnicate\n```"]);
+        let proposal = propose(
+            &mut model,
+            &place.context(),
+            "show hidden files",
+            &mut |_| true,
+        )
+        .unwrap();
+        assert_eq!(proposal.command, "frobnicate");
+        assert_eq!(
+            proposal.unverified[0].to_string(),
+            "frobnicate is not installed"
+        );
+        let mut model = Fake::new(&["```\nls |\n```", "```\nls 'a\n```"]);
+        match propose(&mut model, &place.context(), "list", &mut |_| true) {
+            Err(ProposeError::NoCommand { attempt, problems }) => {
+                assert_eq!(attempt, "ls 'a");
+                assert!(!problems.is_empty());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn requests_without_words_and_given_up_ones_are_errors() {
+        let place = Place::new("empty");
+        for text in ["", "  ", "\n\t"] {
+            let mut model = Fake::new(&[]);
+            let error = propose(&mut model, &place.context(), text, &mut |_| true).unwrap_err();
+            assert!(matches!(error, ProposeError::Empty), "{error}");
+        }
+        let mut model = Fake::new(&["```\nls\n```"]);
+        let error = propose(&mut model, &place.context(), "list", &mut |_| false).unwrap_err();
+        assert!(matches!(error, ProposeError::Cancelled), "{error}");
+    }
+
+    #[test]
+    fn long_requests_are_cut() {
+        let place = Place::new("long");
+        let mut model = Fake::new(&["```\nls\n```"]);
+        propose(
+            &mut model,
+            &place.context(),
+            &"list ".repeat(100_000),
+            &mut |_| true,
+        )
+        .unwrap();
+        assert!(model.asked[0].question.len() < 2 * REQUEST);
+    }
+
+    #[test]
+    fn files_that_are_meant_are_shown_and_quoted() {
+        let place = Place::new("files");
+        let mut model = Fake::new(&["```\ncat my notes.txt\n```"]);
+        let proposal = propose(
+            &mut model,
+            &place.context(),
+            "print my notes.txt",
+            &mut |_| true,
+        )
+        .unwrap();
+        assert_eq!(proposal.command, "cat 'my notes.txt'");
+        let questions = model.questions();
+        assert!(
+            questions[0].contains("'my notes.txt' begins with: name,city"),
+            "{questions:?}"
+        );
+    }
+
+    #[test]
+    fn root_needs_no_sudo_and_others_are_told_of_it() {
+        let place = Place::new("root");
+        let mut context = place.context();
+        let says = "```\nsudo systemctl restart x\n```";
+        let proposal = propose(&mut Fake::new(&[says]), &context, "restart x", &mut |_| {
+            true
+        })
+        .unwrap();
+        assert_eq!(proposal.notes, ["asks for the rights of root"]);
+        assert_eq!(proposal.danger, Danger::ChangesSystem);
+        context.root = true;
+        let proposal = propose(&mut Fake::new(&[says]), &context, "restart x", &mut |_| {
+            true
+        })
+        .unwrap();
+        assert_eq!(proposal.command, "systemctl restart x");
+    }
+
+    #[test]
+    fn fish_is_given_what_it_understands() {
+        let place = Place::new("fish");
+        let context = Context {
+            shell: Shell::Fish,
+            ..place.context()
+        };
+        let proposal = propose(
+            &mut Fake::new(&["```\nls | wc -l\n```"]),
+            &context,
+            "x",
+            &mut |_| true,
+        )
+        .unwrap();
+        assert_eq!(proposal.command, "ls | wc -l");
+        let says = "```\nfor f in *; do cat \"$f\"; done > all\n```";
+        let proposal = propose(&mut Fake::new(&[says]), &context, "x", &mut |_| true).unwrap();
+        assert_eq!(
+            proposal.command,
+            "bash -c 'for f in *; do cat \"$f\"; done > all'"
+        );
+        let span = proposal.reasons[0].span.clone();
+        assert_eq!(&proposal.command[span], "all");
+    }
+
+    #[test]
+    fn half_typed_commands_are_completed() {
+        let place = Place::new("half");
+        let mut context = place.context();
+        for (typed, says, expected) in [
+            ("ls -", "```\nls --all\n```", "ls --all"),
+            ("cat x | wc", "```\ncat x | wc -l\n```", "cat x | wc -l"),
+            ("cat x | wc", "```\n-l\n```", "cat x | wc -l"),
+            ("git log ", "```\n--oneline\n```", "git log --oneline"),
+        ] {
+            let proposal =
+                complete(&mut Fake::new(&[says]), &context, typed, &mut |_| true).unwrap();
+            assert_eq!(proposal.command, expected, "{typed}");
+        }
+        // Something else is no completion.
+        let error = complete(
+            &mut Fake::new(&["```\ncat\n```"; 2]),
+            &context,
+            "ls",
+            &mut |_| true,
+        )
+        .unwrap_err();
+        assert!(matches!(error, ProposeError::NoCommand { .. }), "{error}");
+        // What was run before needs no model.
+        context.history = vec!["grep -c a b".into(), "ls".into()];
+        let proposal = complete(&mut Fake::new(&[]), &context, "grep", &mut |_| true).unwrap();
+        assert_eq!(proposal.command, "grep -c a b");
+    }
+
+    #[test]
+    fn common_mistakes_are_put_right_without_a_model() {
+        let place = Place::new("mistakes");
+        for (command, status, error, expected) in [
+            ("gti status", 127, "", "git status"),
+            ("ls | grpe a", 127, "", "ls | grep a"),
+            (
+                "git stauts",
+                1,
+                "git: 'stauts' is not a git command.\n\nThe most similar command is\n\tstatus\n",
+                "git status",
+            ),
+            (
+                "cat 'my note.txt'",
+                1,
+                "cat: 'my note.txt': No such file or directory",
+                "cat 'my notes.txt'",
+            ),
+            (
+                "systemctl restart nginx",
+                1,
+                "Failed to restart: Operation not permitted",
+                "sudo systemctl restart nginx",
+            ),
+        ] {
+            let mut context = place.context();
+            context.last = Some(Last {
+                command: command.into(),
+                status,
+                error: Some(error.into()),
+            });
+            let fix = fix(&mut Fake::new(&[]), &context, &mut |_| true).unwrap();
+            assert_eq!(
+                fix.proposal.unwrap().command,
+                expected,
+                "{}",
+                fix.explanation
+            );
+        }
+    }
+
+    #[test]
+    fn failures_are_explained_and_what_did_not_fail_is_not() {
+        let place = Place::new("explained");
+        for (command, status, error, expected) in [
+            ("grep a b", 1, "", "nothing matched; that is no error"),
+            (
+                "ls",
+                137,
+                "",
+                "ls was killed (signal 9), by somebody or because memory ran out",
+            ),
+            (
+                "ls",
+                2,
+                "ls: x: No space left on device",
+                "the file system is full (it said: ls: x: No space left on device)",
+            ),
+        ] {
+            let mut context = place.context();
+            context.last = Some(Last {
+                command: command.into(),
+                status,
+                error: Some(error.into()),
+            });
+            // The same command again is no way out.
+            let again: &'static str = Box::leak(format!("```\n{command}\n```").into_boxed_str());
+            let fix = fix(&mut Fake::new(&[again]), &context, &mut |_| true).unwrap();
+            assert_eq!(fix.explanation, expected);
+            assert_eq!(fix.proposal, None);
+        }
+        for last in [
+            None,
+            Some(Last {
+                command: "ls".into(),
+                ..Last::default()
+            }),
+        ] {
+            let context = Context {
+                last,
+                ..place.context()
+            };
+            let error = fix(&mut Fake::new(&[]), &context, &mut |_| true).unwrap_err();
+            assert!(matches!(error, ProposeError::NothingFailed), "{error}");
+        }
+    }
+
+    #[test]
+    fn files_that_are_no_text_are_not_shown() {
+        let place = Place::new("glimpse");
+        for (name, bytes, expected) in [
+            ("a", &b"first\nsecond"[..], Some("first")),
+            ("b", b"{\n  \"a\": 1\n}", Some("{ \"a\": 1 }")),
+            ("c", b"\0\x01", None),
+            ("d", b"\xff\xfe", None),
+            ("e", b"", None),
+            ("f", b"\x1b[2Jx", None),
+        ] {
+            let path = place.0.join("work").join(name);
+            fs::write(&path, bytes).unwrap();
+            assert_eq!(glimpse(&path).as_deref(), expected, "{name}");
+        }
+        assert_eq!(glimpse(Path::new("/dev/zero")), None);
+        assert_eq!(glimpse(&place.0), None);
+    }
 
     #[test]
     fn commands_are_found_in_answers() {

@@ -178,22 +178,6 @@ fn without_quoted(text: &str) -> String {
     out
 }
 
-/// What share of the words of two requests is the same, from 0 to 1.
-pub fn overlap(a: &str, b: &str) -> f64 {
-    let mut left = words(a);
-    let mut right = words(b);
-    left.sort();
-    left.dedup();
-    right.sort();
-    right.dedup();
-    let common = left.iter().filter(|word| right.contains(word)).count();
-    let all = left.len() + right.len() - common;
-    if all == 0 {
-        return 1.0;
-    }
-    common as f64 / all as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,11 +203,5 @@ mod tests {
             words("replace \"foo bar\" in notes.md 17 times"),
             ["replac", "file", "md", "time"]
         );
-    }
-
-    #[test]
-    fn overlap_is_a_share() {
-        assert!((overlap("list files", "show documents") - 1.0).abs() < 1e-9);
-        assert!(overlap("list files", "reboot") < 1e-9);
     }
 }
