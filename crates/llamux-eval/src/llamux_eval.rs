@@ -2,5 +2,6 @@
 
 //! How good the answers are.
 
+pub mod command;
 pub mod diagnosis;
 pub mod host;
