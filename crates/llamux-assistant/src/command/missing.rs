@@ -102,6 +102,37 @@ mod tests {
     }
 
     #[test]
+    fn similar_programs_are_found_the_likely_ones_first() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = std::env::temp_dir().join(format!("llamux-missing-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        for name in ["git", "gtf", "systemctl", "ls", "grep"] {
+            let path = directory.join(name);
+            std::fs::write(&path, "").unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let context = Context {
+            machine: super::super::Machine::of(vec![directory.clone()], vec![], vec![]),
+            system: System::Debian,
+            ..Context::here(super::super::Shell::Bash)
+        };
+        for (name, similar, install) in [
+            ("gti", &["git", "gtf"][..], None),
+            ("sytemctl", &["systemctl"], None),
+            ("sl", &["ls"], None),
+            ("htop", &[], Some("sudo apt install htop")),
+            ("frobnicate", &[], None),
+            ("", &[], None),
+            ("\u{1b}[2J", &[], None),
+        ] {
+            let found = not_found(&context, name);
+            assert_eq!(found.similar, similar, "{name}");
+            assert_eq!(found.install.as_deref(), install, "{name}");
+        }
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
     fn packages_are_known_by_the_program() {
         assert_eq!(
             install(System::Debian, "dig").as_deref(),

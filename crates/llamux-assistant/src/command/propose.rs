@@ -77,7 +77,7 @@ const FIXED: &[(&str, &str)] = &[
     ),
     ("has cron been started?", "systemctl is-active cron"),
     (
-        "Files:\n'my notes.md' begins with: # Notes\nchange teh to the everywhere in my notes.md",
+        "Files:\n'my notes.md'\nchange teh to the everywhere in my notes.md",
         "sed -i 's/teh/the/g' 'my notes.md'",
     ),
 ];
@@ -666,19 +666,16 @@ fn listed(directory: &Path, files: &[String]) -> String {
     out
 }
 
-/// How a file of text begins, which tells the columns of a table.
+/// How a table or a file of JSON begins, which tells its columns or keys; of any other file it would only mislead.
 fn glimpse(path: &Path) -> Option<String> {
     // A pipe or a device would wait, or do something.
     if !fs::metadata(path).ok()?.is_file() {
         return None;
     }
     let mut bytes = vec![];
-    fs::File::open(path)
-        .ok()?
-        .take(256)
-        .read_to_end(&mut bytes)
-        .ok()?;
-    let whole = match std::str::from_utf8(&bytes) {
+    let file = fs::File::open(path).ok()?;
+    file.take(512).read_to_end(&mut bytes).ok()?;
+    let text = match std::str::from_utf8(&bytes) {
         Ok(text) => text,
         // The last character may be cut.
         Err(error) if error.error_len().is_none() => {
@@ -686,16 +683,27 @@ fn glimpse(path: &Path) -> Option<String> {
         }
         Err(_) => return None,
     };
-    if whole.contains(|c: char| c.is_control() && !c.is_whitespace()) {
+    if text.contains(|c: char| c.is_control() && !c.is_whitespace()) {
         return None;
     }
-    let line = if whole.trim_start().starts_with(['{', '[']) {
-        whole
+    let begin = if text.trim_start().starts_with(['{', '[']) {
+        text
     } else {
-        whole.lines().find(|line| !line.trim().is_empty())?
+        let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+        let (first, second) = (lines.next()?, lines.next()?);
+        let fields = |line: &str, by: char| line.split(by).count();
+        let table = [',', '\t', ';', '|', ':']
+            .iter()
+            .any(|by| fields(first, *by) > 1 && fields(first, *by) == fields(second, *by));
+        let words = |line: &str| line.split_whitespace().count();
+        let aligned = words(first) > 1 && words(first) == words(second);
+        if !table && !aligned {
+            return None;
+        }
+        first
     };
-    let line = one_line(line, GLIMPSE).replace('`', "'");
-    (!line.is_empty()).then_some(line)
+    let begin = one_line(begin, GLIMPSE).replace('`', "'");
+    (!begin.is_empty()).then_some(begin)
 }
 
 /// The names in a directory, those of hidden files left out.
@@ -1208,8 +1216,11 @@ mod tests {
     fn files_that_are_no_text_are_not_shown() {
         let place = Place::new("glimpse");
         for (name, bytes, expected) in [
-            ("a", &b"first\nsecond"[..], Some("first")),
+            ("a", &b"name,age\nida,3\n"[..], Some("name,age")),
             ("b", b"{\n  \"a\": 1\n}", Some("{ \"a\": 1 }")),
+            ("g", b"ida sales 3\n\njan it 4\n", Some("ida sales 3")),
+            ("h", b"one\ntwo\n", None),
+            ("i", b"a sentence\nand a longer one\n", None),
             ("c", b"\0\x01", None),
             ("d", b"\xff\xfe", None),
             ("e", b"", None),
