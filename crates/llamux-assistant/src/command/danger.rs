@@ -376,11 +376,14 @@ impl<'j> Judge<'j> {
         if defined && !first.text.contains('/') {
             return;
         }
-        let (mut danger, what) = self.program(name, call, script);
-        if danger == ChangesFiles && call.privileged {
-            danger = ChangesSystem;
+        let (danger, what) = self.program(name, call, script);
+        match danger {
+            ChangesFiles if call.privileged => self.add(&call.span, ChangesSystem, what),
+            Unknown if call.privileged => {
+                self.add(&call.span, NeedsCare, format!("{what}, as root"));
+            }
+            _ => self.add(&call.span, danger, what),
         }
-        self.add(&call.span, danger, what);
     }
 
     fn redirect(&mut self, redirect: &Redirect, privileged: bool) {
@@ -1052,7 +1055,6 @@ ssh host
 npm run build
 git foo
 nc host 80
-sudo ./x
 /home/bob/x
 psql -f a.sql
 "###;
@@ -1312,6 +1314,10 @@ socat TCP-LISTEN:80 EXEC:sh
 vim -c ':!rm x' f
 vim '+!rm x' f
 npx x
+sudo ./x
+sudo frobnicate
+sudo make install
+sudo bash script.sh
 sudo dd if=a of=b
 efibootmgr -B -b 1
 cryptsetup luksFormat /dev/sda

@@ -31,6 +31,7 @@ pub struct Machine {
     man: Vec<PathBuf>,
     completions: Vec<PathBuf>,
     help: bool,
+    assumed: Vec<String>,
     manuals: Arc<Mutex<HashMap<String, Option<Arc<Manual>>>>>,
 }
 
@@ -101,8 +102,16 @@ impl Machine {
             man,
             completions,
             help: false,
+            assumed: vec![],
             manuals: Arc::default(),
         }
+    }
+
+    /// The same machine, if these programs were installed as well.
+    #[must_use]
+    pub fn assuming(mut self, programs: impl IntoIterator<Item = String>) -> Self {
+        self.assumed.extend(programs);
+        self
     }
 
     /// The file of a program.
@@ -110,10 +119,12 @@ impl Machine {
         if name.is_empty() || name.contains('/') {
             return None;
         }
-        self.path.iter().map(|path| path.join(name)).find(|path| {
+        let found = self.path.iter().map(|path| path.join(name)).find(|path| {
             fs::metadata(path)
                 .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
-        })
+        });
+        let assumed = || self.assumed.iter().any(|assumed| assumed == name);
+        found.or_else(|| assumed().then(|| Path::new("/usr/bin").join(name)))
     }
 
     /// The names of all programs, in order.
