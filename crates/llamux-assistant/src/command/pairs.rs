@@ -185,15 +185,20 @@ impl Index {
     }
 }
 
-/// The names of the programs in a command, as words of it.
+/// The names of the programs in a command, as words of it. What else looks like one does no harm, and reading all
+/// pairs as bash does takes longer than finding the nearest.
 fn programs(run: &str) -> Vec<String> {
-    let script = super::syntax::parse(run);
-    let mut names: Vec<_> = script
-        .calls
-        .iter()
-        .filter_map(|call| call.name())
-        .map(str::to_lowercase)
-        .collect();
+    let begins = run.split(['|', ';', '&', '(', '`', '\n']);
+    let first = |part: &str| {
+        part.split_whitespace()
+            .find(|word| {
+                !matches!(*word, "sudo" | "xargs" | "do" | "then" | "for" | "if")
+                    && !word.contains('=')
+            })
+            .filter(|word| word.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
+            .map(str::to_lowercase)
+    };
+    let mut names: Vec<_> = begins.filter_map(first).collect();
     names.sort();
     names.dedup();
     names
