@@ -31,7 +31,7 @@ const FILES: usize = 5;
 /// Of how many files it is told how they begin.
 const GLIMPSES: usize = 2;
 /// How much of such a file it is told, in characters.
-const GLIMPSE: usize = 64;
+const GLIMPSE: usize = 56;
 
 /// A question behind what every question begins with, which does not change and is computed once, and behind the pairs
 /// that are like it, as if they had been asked before.
@@ -68,8 +68,12 @@ const FIXED: &[(&str, &str)] = &[
         "cat *.conf | wc -l",
     ),
     (
-        "Files:\nguests.csv begins with: name,city,age,nights\nhow many nights do the guests from Rome stay in all",
-        "awk -F, '$2==\"Rome\" {s+=$4} END {print s}' guests.csv",
+        "Files:\nguests.csv is like: name,city,age,nights / Ann,Rome,34,2\nhow many nights do the guests from Oslo stay in all",
+        "awk -F, '$2==\"Oslo\" {s+=$4} END {print s}' guests.csv",
+    ),
+    (
+        "Files:\nvisits.log is like: 12:01 de /home 35\nhow often was each page visited",
+        "awk '{print $3}' visits.log | sort | uniq -c",
     ),
     (
         "which pictures below ~/Photos are over 5 MB",
@@ -77,8 +81,16 @@ const FIXED: &[(&str, &str)] = &[
     ),
     ("has cron been started?", "systemctl is-active cron"),
     (
+        "Files:\ndoor.log is like: 08:00 INFO open\nwhat does door.log say about the cellar",
+        "grep -i 'cellar' door.log",
+    ),
+    (
         "Files:\n'my notes.md'\nchange teh to the everywhere in my notes.md",
         "sed -i 's/teh/the/g' 'my notes.md'",
+    ),
+    (
+        "put the reports of 2023 into a folder of their own",
+        "mkdir reports-2023 && mv report*2023* reports-2023/",
     ),
 ];
 
@@ -646,7 +658,7 @@ fn similar(context: &Context, asked: &str) -> Vec<&'static Pair> {
     shown
 }
 
-/// The files that a request is about, with how the first of them begin.
+/// The files that a request is about, with what the first of them are like.
 fn listed(directory: &Path, files: &[String]) -> String {
     if files.is_empty() {
         return String::new();
@@ -658,7 +670,7 @@ fn listed(directory: &Path, files: &[String]) -> String {
             .then(|| glimpse(&directory.join(file)))
             .flatten()
         {
-            out.push_str(" begins with: ");
+            out.push_str(" is like: ");
             out.push_str(&begin);
         }
         out.push('\n');
@@ -699,6 +711,11 @@ fn glimpse(path: &Path) -> Option<String> {
         let aligned = words(first) > 1 && words(first) == words(second);
         if !table && !aligned {
             return None;
+        }
+        // What has no digits names the columns; how they are written, the line behind it shows.
+        if table && !first.contains(|c: char| c.is_ascii_digit()) {
+            let (first, second) = (one_line(first, GLIMPSE), one_line(second, GLIMPSE / 2));
+            return Some(format!("{first} / {second}").replace('`', "'"));
         }
         first
     };
@@ -1047,7 +1064,7 @@ mod tests {
         assert_eq!(proposal.command, "cat 'my notes.txt'");
         let questions = model.questions();
         assert!(
-            questions[0].contains("'my notes.txt' begins with: name,city"),
+            questions[0].contains("'my notes.txt' is like: name,city / x,y"),
             "{questions:?}"
         );
     }
@@ -1216,7 +1233,7 @@ mod tests {
     fn files_that_are_no_text_are_not_shown() {
         let place = Place::new("glimpse");
         for (name, bytes, expected) in [
-            ("a", &b"name,age\nida,3\n"[..], Some("name,age")),
+            ("a", &b"name,age\nida,3\n"[..], Some("name,age / ida,3")),
             ("b", b"{\n  \"a\": 1\n}", Some("{ \"a\": 1 }")),
             ("g", b"ida sales 3\n\njan it 4\n", Some("ida sales 3")),
             ("h", b"one\ntwo\n", None),
