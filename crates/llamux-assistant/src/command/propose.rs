@@ -116,7 +116,8 @@ impl<'a> Asker<'a> {
         }
     }
 
-    fn ask(&mut self, request: &Request) -> Result<String, ProposeError> {
+    /// What the model says, and whether that is all: half of a command may be another one.
+    fn ask(&mut self, request: &Request) -> Result<(String, bool), ProposeError> {
         let mut go_on = true;
         let each = &mut *self.each;
         let before = self.begin.elapsed();
@@ -125,6 +126,7 @@ impl<'a> Asker<'a> {
             prompt_tokens,
             tokens,
             first,
+            complete,
             ..
         } = self.model.ask(request, &mut |part| {
             go_on = each(part);
@@ -139,7 +141,7 @@ impl<'a> Asker<'a> {
         if !go_on {
             return Err(ProposeError::Cancelled);
         }
-        Ok(text)
+        Ok((text, complete))
     }
 
     /// Asks for a command, and once more if something is wrong with it. What it says goes through `accept`, which
@@ -151,8 +153,9 @@ impl<'a> Asker<'a> {
         mut request: Request,
         accept: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(String, Vec<Problem>), ProposeError> {
-        let said = self.ask(&request)?;
-        let first = accept(&said).map(|command| {
+        let accept = |said: &str, complete: bool| accept(said).filter(|_| complete);
+        let (said, complete) = self.ask(&request)?;
+        let first = accept(&said, complete).map(|command| {
             let problems = check::check(context, &command);
             (command, problems)
         });
@@ -164,6 +167,7 @@ impl<'a> Asker<'a> {
                 ),
                 None => return Ok((command.clone(), vec![])),
             },
+            None if !complete => "That is too long.".to_owned(),
             None => "That is no command.".to_owned(),
         };
         let question = std::mem::replace(
@@ -172,8 +176,8 @@ impl<'a> Asker<'a> {
         );
         let answer = fenced(first.as_ref().map_or(said.trim(), |(command, _)| command));
         let request = request.example(question, answer);
-        let said = self.ask(&request)?;
-        let second = accept(&said).map(|command| {
+        let (said, complete) = self.ask(&request)?;
+        let second = accept(&said, complete).map(|command| {
             let problems = check::check(context, &command);
             (command, problems)
         });
@@ -183,7 +187,7 @@ impl<'a> Asker<'a> {
             (None, Some(second)) => Ok(second),
             (None, None) => Err(ProposeError::NoCommand {
                 attempt: said.trim().to_owned(),
-                problems: vec![],
+                problems: (!complete).then(cut_off).into_iter().collect(),
             }),
         }
     }
@@ -196,6 +200,15 @@ impl<'a> Asker<'a> {
     ) -> Result<Proposal, ProposeError> {
         self.cost.whole_ms = milliseconds(self.begin.elapsed());
         proposal(context, command, problems, self.cost)
+    }
+}
+
+fn cut_off() -> Problem {
+    Problem {
+        span: 0..0,
+        kind: ProblemKind::Syntax {
+            message: "the answer was cut off".into(),
+        },
     }
 }
 
@@ -901,8 +914,8 @@ mod tests {
                 .to_owned();
             each(&text);
             Ok(Reply {
+                complete: !text.ends_with("..."),
                 text,
-                complete: true,
                 prompt_tokens: 10,
                 tokens: 5,
                 first: Some(Duration::from_millis(3)),
@@ -1021,6 +1034,20 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn half_of_an_answer_is_no_command() {
+        let place = Place::new("cut");
+        let mut model = Fake::new(&["```\nls ...", "```\nls --all\n```"]);
+        let proposal = propose(&mut model, &place.context(), "list", &mut |_| true).unwrap();
+        assert_eq!(proposal.command, "ls --all");
+        let mut model = Fake::new(&["```\nls ..."; 2]);
+        let error = propose(&mut model, &place.context(), "list", &mut |_| true).unwrap_err();
+        assert!(
+            error.to_string().contains("the answer was cut off"),
+            "{error}"
+        );
     }
 
     #[test]
