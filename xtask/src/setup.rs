@@ -246,6 +246,12 @@ const FOR_TESTS: &[Need] = &[
         &["systemd"],
     ),
     need(
+        "dbus-daemon",
+        programs!("dbus-daemon"),
+        &["dbus-daemon"],
+        &["dbus"],
+    ),
+    need(
         "zsh and fish",
         programs!("zsh", "fish"),
         &["zsh", "fish"],
