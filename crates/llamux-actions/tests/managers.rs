@@ -29,6 +29,9 @@ struct State {
 
 type Shared = Arc<Mutex<State>>;
 
+/// What systemd says of each link that it made or removed: what it did, the link, and where it leads.
+type Changes = Vec<(String, String, String)>;
+
 const UNIT_PATH: &str = "/org/freedesktop/systemd1/unit/nginx_2eservice";
 
 struct Manager(Shared);
@@ -109,7 +112,7 @@ impl Manager {
         _runtime: bool,
         _force: bool,
         #[zbus(header)] header: zbus::message::Header<'_>,
-    ) -> fdo::Result<(bool, Vec<(String, String, String)>)> {
+    ) -> fdo::Result<(bool, Changes)> {
         self.check("enable", &names[0], &header)?;
         if names[0] == "static.service" {
             return Ok((false, vec![]));
@@ -123,7 +126,7 @@ impl Manager {
         names: Vec<String>,
         _runtime: bool,
         #[zbus(header)] header: zbus::message::Header<'_>,
-    ) -> fdo::Result<Vec<(String, String, String)>> {
+    ) -> fdo::Result<Changes> {
         self.check("disable", &names[0], &header)?;
         self.0.lock().unwrap().enabled = false;
         Ok(vec![])

@@ -5,6 +5,9 @@
 //! The model understands a request, chooses from a list, and words an answer. What it may choose from, and
 //! whether what it wrote is true, code decides.
 
+pub mod action;
+mod action_objects;
+mod action_words;
 pub mod answer;
 pub mod choice;
 pub mod command;
