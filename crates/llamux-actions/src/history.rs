@@ -119,17 +119,18 @@ pub struct Entries {
 }
 
 impl History {
-    /// The journal of this user: root's is in `/var/lib/llamux`, so that root never trusts one of another user.
+    /// The journal of this user: root's is in `/var/lib/llamux`, as HOME may be that of another user then.
     pub fn own() -> io::Result<Self> {
-        if rustix::process::geteuid().is_root() {
-            return Ok(Self::at(Path::new("/var/lib/llamux/history.jsonl")));
-        }
         let absolute = |name| {
             let path = PathBuf::from(std::env::var_os(name)?);
             path.is_absolute().then_some(path)
         };
-        let state =
-            absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+        let state = absolute("XDG_STATE_HOME").or_else(|| {
+            if rustix::process::geteuid().is_root() {
+                return Some(PathBuf::from("/var/lib"));
+            }
+            Some(absolute("HOME")?.join(".local/state"))
+        });
         let state = state.ok_or_else(|| {
             io::Error::other("neither XDG_STATE_HOME nor HOME says where the journal is")
         })?;

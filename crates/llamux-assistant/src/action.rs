@@ -456,6 +456,9 @@ fn plain(kind: Kind, said: &Said, scene: Scene<'_>) -> Decision {
             let name = own.cloned().or_else(|| said.purpose().map(str::to_owned));
             match name.filter(|name| scene.profiles.contains(name)) {
                 Some(name) => Decision::Profile(name),
+                None if scene.profiles.is_empty() => {
+                    Decision::Nothing("there are no profiles on this machine".to_owned())
+                }
                 None => Decision::Ask {
                     question: format!("For what? There are {}.", scene.profiles.join(", ")),
                     choices: vec![],

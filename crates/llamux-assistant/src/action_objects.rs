@@ -80,7 +80,7 @@ const CATEGORIES: &[(&str, &str)] = &[
     ("ide", "code idea clion pycharm eclipse android-studio qtcreator kdevelop rustrover zed"),
     ("mail", "thunderbird evolution geary kmail mutt"),
     ("music", "spotify rhythmbox clementine strawberry mpd audacious amarok elisa lollypop"),
-    ("player", "vlc mpv totem celluloid smplayer"),
+    ("player", "vlc mpv totem celluloid smplayer spotify rhythmbox clementine strawberry mpd audacious amarok elisa"),
     ("chat", "slack discord telegram telegram-desktop signal signal-desktop element element-desktop teams"),
     ("backup", "restic borg rsync duplicity borgmatic timeshift"),
     ("compiler", "rustc cc1 cc1plus gcc g++ clang"),
@@ -100,6 +100,15 @@ fn tokens(name: &str) -> BTreeSet<String> {
         .filter(|part| !part.is_empty())
         .collect();
     out.insert(lower.trim().to_owned());
+    // Without the numbers of versions: "php8.2-fpm" is php-fpm, "gimp-2.10" is gimp.
+    let bare: String = lower
+        .chars()
+        .filter(|c| !c.is_ascii_digit() && *c != '.')
+        .collect();
+    let bare = bare.trim_matches(|c: char| !c.is_alphanumeric());
+    if bare.len() > 1 {
+        out.insert(bare.to_owned());
+    }
     out
 }
 
@@ -126,17 +135,26 @@ fn category(word: &str) -> Option<&'static str> {
     found.map(|(_, members)| *members)
 }
 
-/// How a word fits to the words of a name: by itself, by another name for it, by its kind.
+/// How a word fits to the words of a name: by itself, by another name for it, by its kind. A name that only says of
+/// itself that it is of a kind ("music player") fits least, and is asked about: anybody can call himself so.
 fn fits(word: &str, names: &BTreeSet<String>) -> Option<u8> {
+    if let Some(members) = category(word) {
+        let mut members = members.split_whitespace();
+        let is_one = members.any(|member| names.contains(member));
+        let says_so = || spellings(word).iter().any(|other| names.contains(other));
+        return if is_one {
+            Some(1)
+        } else {
+            says_so().then_some(0)
+        };
+    }
     if names.contains(word) {
         return Some(3);
     }
-    if spellings(word).iter().any(|other| names.contains(other)) {
-        return Some(2);
-    }
-    let members = category(word)?;
-    let mut members = members.split_whitespace();
-    members.any(|member| names.contains(member)).then_some(1)
+    spellings(word)
+        .iter()
+        .any(|other| names.contains(other))
+        .then_some(2)
 }
 
 /// How all words fit to a name: the least of all; `None` if one does not fit.
@@ -240,19 +258,15 @@ pub(crate) fn processes<'f>(said: &Said, facts: &'f Facts) -> Found<'f> {
     let mut fitting: Vec<(u8, &Group)> = groups(facts)
         .filter_map(|group| Some((all_fit(&words, &group_names(facts, group))?, group)))
         .collect();
-    let best = fitting.iter().map(|(fit, _)| *fit).max().unwrap_or(0);
-    fitting.retain(|(fit, _)| *fit == best);
-    // One that is called exactly so before those that have the word among others.
-    if best == 3 && fitting.len() > 1 {
+    fitting.sort_by_key(|(fit, _)| std::cmp::Reverse(*fit));
+    // One that is called exactly so before those that have the word among others. Between one that is named and one
+    // that is of the kind that is named, nothing decides: whoever gives names could decide it for the user.
+    if fitting.len() > 1 && fitting.iter().all(|(fit, _)| *fit == 3) {
         let whole = words.join(" ");
         let exact = |group: &Group| group.name.to_lowercase() == whole;
-        let exactly: Vec<_> = fitting
-            .iter()
-            .copied()
-            .filter(|(_, group)| exact(group))
-            .collect();
-        if exactly.len() == 1 {
-            fitting = exactly;
+        let mut exactly = fitting.iter().copied().filter(|(_, group)| exact(group));
+        if let (Some(one), None) = (exactly.next(), exactly.next()) {
+            fitting = vec![one];
         }
     }
     if tabs && !fitting.is_empty() {
@@ -263,7 +277,15 @@ pub(crate) fn processes<'f>(said: &Said, facts: &'f Facts) -> Found<'f> {
         );
     }
     match fitting.as_slice() {
-        [(_, group)] => return over(said, facts, of_group(facts, group)),
+        [(1.., group)] => {
+            let others = outsiders(facts, group, &words);
+            if others.is_empty() {
+                return over(said, facts, of_group(facts, group));
+            }
+            let mut all = vec![of_group(facts, group)];
+            all.extend(others);
+            return Found::Some(all);
+        }
         [] => (),
         several => {
             let all = several
@@ -274,6 +296,26 @@ pub(crate) fn processes<'f>(said: &Said, facts: &'f Facts) -> Found<'f> {
         }
     }
     by_command(said, facts, &words)
+}
+
+/// Processes outside of a group whose command lines fit as well, if the group is not called exactly so.
+fn outsiders<'f>(facts: &'f Facts, group: &Group, words: &[&str]) -> Vec<Object<'f>> {
+    if group.name.to_lowercase() == words.join(" ") {
+        return vec![];
+    }
+    let outside = |process: &&Process| {
+        !process.kernel_thread && process.pid > 2 && !group.pids.contains(&process.pid)
+    };
+    let fit = |process: &&Process| all_fit(words, &process_names(process)).is_some();
+    let found = facts.processes.iter().filter(outside).filter(fit);
+    found
+        .take(ASKED - 1)
+        .map(|process| Object::Processes {
+            label: process.name.clone(),
+            list: vec![process],
+            group: None,
+        })
+        .collect()
 }
 
 /// Processes by their numbers.
@@ -359,13 +401,19 @@ fn tabs_of<'f>(said: &Said, facts: &'f Facts, groups: Vec<&'f Group>) -> Found<'
     }
 }
 
+/// Whether a process is meant.
+type Test = Box<dyn Fn(&Process) -> bool>;
+
 /// Of many processes, those that use much, where it says so.
 fn over<'f>(said: &Said, facts: &'f Facts, object: Object<'f>) -> Found<'f> {
     let Object::Processes { label, list, group } = object else {
         return Found::One(object);
     };
+    if list.len() > 1 && (of_some(said) || of_parts(said) && of_which(said)) {
+        return which(said, label, list, group);
+    }
     let tabs = group.is_none();
-    let much: Option<(String, Box<dyn Fn(&Process) -> bool>)> = match said.threshold() {
+    let much: Option<(String, Test)> = match said.threshold() {
         Some(Amount::Bytes(least)) => Some((
             llamux_facts::Quantity::Bytes(least).to_string(),
             Box::new(move |process| memory(process) >= least),
@@ -409,6 +457,64 @@ fn over<'f>(said: &Said, facts: &'f Facts, object: Object<'f>) -> Found<'f> {
         list: chosen,
         group: group.filter(|_| all),
     })
+}
+
+/// Whether it is about parts of a program.
+fn of_parts(said: &Said) -> bool {
+    said.has("tab, tabs, process, processes, renderer, renderers, worker, workers, instance, instances, thread, threads, job, jobs, page, pages")
+}
+
+/// Whether it is about some of them and does not say which, or about a window, which is no process.
+fn of_some(said: &Said) -> bool {
+    said.has("half, some, few, one of, any one, a couple, couple, several, part of, parts of, most of, window, windows, two, three")
+}
+
+/// Whether it is about those of some property.
+fn of_which(said: &Said) -> bool {
+    said.has(
+        "heaviest, biggest, largest, hungriest, worst, fattest, greediest, smallest, first, last, second, third, other, others, \
+         oldest, newest, latest, youngest, hung, stuck, frozen, unresponsive, crashed, background, idle, only, old, new, \
+         current, active, inactive, sleeping, running, spinning, runaway, rogue, misbehaving, hanging, top, slowest, slow",
+    )
+}
+
+/// The largest of many, if that is what is said and clear; else it is asked about.
+fn which<'f>(
+    said: &Said,
+    label: String,
+    mut list: Vec<&'f Process>,
+    group: Option<&'f Group>,
+) -> Found<'f> {
+    let largest = said.has("heaviest, biggest, largest, hungriest, fattest, greediest")
+        && said.has("tab, process, renderer, worker, instance, page");
+    let by_cpu = matches!(said.evidence(), Some(Resource::Cpu));
+    if !largest || of_some(said) {
+        return Found::Some(vec![Object::Processes { label, list, group }]);
+    }
+    // CAST: A size loses digits that do not matter here.
+    let amount = |process: &Process| {
+        if by_cpu {
+            process.cpu
+        } else {
+            memory(process) as f64
+        }
+    };
+    list.sort_by(|a, b| amount(b).total_cmp(&amount(a)));
+    let first = list.first().map_or(0.0, |process| amount(process));
+    let near = list.iter().filter(|process| amount(process) >= first / 1.2);
+    let mut near: Vec<_> = near
+        .take(ASKED)
+        .map(|process| Object::Processes {
+            label: format!("the largest of {label}"),
+            list: vec![*process],
+            group: None,
+        })
+        .collect();
+    if near.len() == 1 {
+        Found::One(near.remove(0))
+    } else {
+        Found::Some(near)
+    }
 }
 
 /// Who uses most of something, if that is clear.
@@ -455,8 +561,6 @@ fn by_command<'f>(said: &Said, facts: &'f Facts, words: &[&str]) -> Found<'f> {
             Some((all_fit(words, &names)?, process))
         })
         .collect();
-    let best = fitting.iter().map(|(fit, _)| *fit).max().unwrap_or(0);
-    fitting.retain(|(fit, _)| *fit == best);
     // A process that only started the one that is meant, such as a shell with its name, has the name, too.
     let parents: BTreeSet<i32> = fitting.iter().map(|(_, process)| process.parent).collect();
     let is_shell = |process: &Process| {
@@ -474,8 +578,8 @@ fn by_command<'f>(said: &Said, facts: &'f Facts, words: &[&str]) -> Found<'f> {
     let all = said.has("all, every, each, scripts, processes, jobs, instances, any");
     match fitting.as_slice() {
         [] => similar(facts, words),
-        [(_, process)] => Found::One(object(vec![*process])),
-        several if all => {
+        [(1.., process)] => Found::One(object(vec![*process])),
+        several if all && several.iter().all(|(fit, _)| *fit > 0) => {
             let first = &several[0].1.group;
             let list: Vec<_> = several.iter().map(|(_, process)| *process).collect();
             if list.iter().all(|process| process.group == *first) {
@@ -581,6 +685,7 @@ pub(crate) fn units<'f>(said: &Said, facts: &'f Facts, files: &[String]) -> Foun
             } else {
                 let mut names = tokens(stem);
                 match all_fit(&words, &names) {
+                    Some(0) => 2,
                     Some(fit) => 3 + fit,
                     None => {
                         names.extend(tokens(&unit.2));

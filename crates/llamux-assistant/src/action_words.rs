@@ -4,7 +4,7 @@
 
 /// What can be asked for. An action is one of these with whom or what it is done to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs)] // `Kind::TABLE` says what they are.
+#[expect(missing_docs, reason = "`Kind::TABLE` says what they are")]
 pub enum Kind {
     End,
     Kill,
@@ -298,7 +298,7 @@ impl Said {
         if limits && !memory && !cpu {
             kinds.extend([Kind::Memory, Kind::Cpu]);
         }
-        if has("pause, suspend, freeze, halt, sigstop, put on hold, hold, sleep") {
+        if has("pause, suspend, freeze, halt, sigstop, on hold, to sleep") {
             kinds.push(Kind::Pause);
         }
         if has("resume, continue, unpause, unfreeze, thaw, sigcont, unsuspend, go on, carry on") {
@@ -420,7 +420,7 @@ impl Said {
                 .any(|(amount, range)| range.contains(at) && !matches!(amount, Amount::Plain(_)))
         };
         let words = self.words.iter().enumerate();
-        words
+        let names: Vec<&str> = words
             .filter(|(at, word)| {
                 !in_amount(at)
                     && !FILLERS
@@ -429,6 +429,16 @@ impl Said {
                     && word.parse::<f64>().is_err()
             })
             .map(|(_, word)| word.as_str())
+            .collect();
+        if !names.is_empty() || self.evidence().is_some() {
+            return names;
+        }
+        // Programs whose names are such words, where nothing else is named.
+        let programs = ["sleep", "make", "watch", "top", "time"];
+        let words = self.words.iter().skip(1).map(String::as_str);
+        words
+            .filter(|word| programs.contains(word))
+            .take(1)
             .collect()
     }
 }
@@ -466,7 +476,7 @@ const FILLERS: &str = "\
     under than more less most least few many much some any all every each everything anything whatever whichever \
     something so as if then else when while until because since which who whom whose what where why how there here \
     very really too also still again ever yes no ok okay hey hi hello llama linux machine computer system laptop pc \
-    box desktop server thanks thank want need like let lets get gets give gives go going make makes put set sets keep \
+    box desktop server thanks thank want need needs needed wanted like let lets get gets give gives go going make makes put set sets keep \
     kill kills end ends quit close closes terminate exit shut nuke stop stops halt pause suspend freeze resume \
     continue unpause unfreeze thaw renice nice nicer niceness priority priorities prioritize prioritise deprioritize \
     deprioritise precedence lower raise reduce increase decrease boost bump slow slows slower faster speed calm limit \
@@ -477,7 +487,7 @@ const FILLERS: &str = "\
     service services unit units daemon daemons script scripts instance instances thing things stuff one ones group \
     pid pids number thread threads memory ram mem swap cpu cpus processor processors core cores disk disks ssd drive \
     io i/o resources resource usage use uses using used eat eats eating hog hogs hogging consume consumes consuming \
-    take takes taking burn burns burning waste wasting greedy hungry hungriest biggest largest heaviest top worst big \
+    take takes taking burn burns burning waste wasting greedy hungry hungriest biggest largest heaviest hungriest fattest greediest smallest oldest newest top worst big \
     heavy leaking leaks leak filling slowing thrashing pegging back background boot startup login automatically \
     autostart time maximum max minimum percent only own other others user users's called named name hold sleep wake \
     on- mine hung stuck frozen unresponsive hanging responding crashed misbehaving annoying stupid damn bloody rogue \
