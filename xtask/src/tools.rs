@@ -228,7 +228,13 @@ fn build(cx: &Context, target_dir: &Path) -> Result<()> {
         .args(["build", "--release", "--locked", "--quiet"])
         .args(["--config", "profile.release.strip=true"])
         .args(["--package", "llama-cli", "--package", "llamux-setup"])
-        .args(["--package", "llamux-backend", "--package", "llamuxd", "--bins"]);
+        .args([
+            "--package",
+            "llamux-backend",
+            "--package",
+            "llamuxd",
+            "--bins",
+        ]);
     for generator in GENERATORS {
         cargo.args(["--example", generator]);
     }

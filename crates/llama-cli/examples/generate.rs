@@ -38,57 +38,78 @@ fn pages() -> Result<Vec<Page>, Box<dyn Error>> {
     // The help has these as plain text; the page has sections of its own.
     let mut command = Cli::command().after_long_help("");
     command.build();
-    let status = command
-        .find_subcommand("status")
-        .ok_or("no command status")?
-        .clone()
-        .display_name("llama-status")
-        .bin_name("llama status");
-    let chat = command
-        .find_subcommand("chat")
-        .ok_or("no command chat")?
-        .clone()
-        .display_name("llama-chat")
-        .bin_name("llama chat");
-    let embed = command
-        .find_subcommand("embed")
-        .ok_or("no command embed")?
-        .clone()
-        .display_name("llama-embed")
-        .bin_name("llama embed");
-    let doctor = command
-        .find_subcommand("doctor")
-        .ok_or("no command doctor")?
-        .clone()
-        .display_name("llama-doctor")
-        .bin_name("llama doctor");
-    let why = command
-        .find_subcommand("why")
-        .ok_or("no command why")?
-        .clone()
-        .display_name("llama-why")
-        .bin_name("llama why");
-    let explain = command
-        .find_subcommand("explain")
-        .ok_or("no command explain")?
-        .clone()
-        .display_name("llama-explain")
-        .bin_name("llama explain");
-    Ok(vec![
-        ("llama.1", main_page(command)?),
-        ("llama-status.1", status_page(status)?),
-        ("llama-chat.1", chat_page(chat)?),
-        ("llama-embed.1", embed_page(embed)?),
-        ("llama-doctor.1", doctor_page(doctor)?),
+    let sub = |name: &str| -> Result<clap::Command, Box<dyn Error>> {
+        let found = command.find_subcommand(name).ok_or("no such command")?;
+        let found = found.clone().display_name(format!("llama-{name}"));
+        Ok(found.bin_name(format!("llama {name}")))
+    };
+    let mut pages = vec![
+        ("llama.1", main_page(command.clone())?),
+        ("llama-status.1", status_page(sub("status")?)?),
+        ("llama-chat.1", chat_page(sub("chat")?)?),
+        ("llama-embed.1", embed_page(sub("embed")?)?),
+        ("llama-doctor.1", doctor_page(sub("doctor")?)?),
         (
             "llama-why.1",
-            found_page(why, &["journalctl", "systemctl", "lsof"])?,
+            found_page(sub("why")?, &["journalctl", "systemctl", "lsof"])?,
         ),
         (
             "llama-explain.1",
-            found_page(explain, &["journalctl", "dmesg"])?,
+            found_page(sub("explain")?, &["journalctl", "dmesg"])?,
         ),
-    ])
+    ];
+    for (name, _, file) in ACTIONS {
+        pages.push((file, action_page(sub(name)?)?));
+    }
+    Ok(pages)
+}
+
+/// Commands that do something with the machine, and their pages.
+const ACTIONS: [(&str, &str, &str); 4] = [
+    ("do", "llama-do", "llama-do.1"),
+    ("history", "llama-history", "llama-history.1"),
+    ("undo", "llama-undo", "llama-undo.1"),
+    ("profile", "llama-profile", "llama-profile.1"),
+];
+
+fn action_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
+    let commands: Vec<_> = command
+        .get_subcommands()
+        .map(|sub| {
+            let operand = match sub.get_positionals().next() {
+                Some(_) => format!("{} NAME", sub.get_name()),
+                None => sub.get_name().to_owned(),
+            };
+            let about = sub.get_about().map(ToString::to_string);
+            (operand, format!("{}.", about.unwrap_or_default()))
+        })
+        .collect();
+    let man = manual(command);
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    list(&mut Roff::new(), &commands).to_writer(&mut page)?;
+    man.render_options_section(&mut page)?;
+    let codes = [
+        ("0", "It was done, or shown."),
+        (
+            "1",
+            "It was not confirmed, not clear, or not possible, or failed in part.",
+        ),
+        ("2", "Wrong usage."),
+    ];
+    let owned = |(name, what): (&str, &str)| (name.to_owned(), what.to_owned());
+    tagged("EXIT STATUS", &codes.map(owned)).to_writer(&mut page)?;
+    let files = FILES
+        .into_iter()
+        .filter(|(file, _)| file.ends_with("jsonl") || file.ends_with("toml"))
+        .map(owned);
+    tagged("FILES", &files.collect::<Vec<_>>()).to_writer(&mut page)?;
+    let others = ACTIONS.map(|(_, title, _)| (title, 1));
+    see_also([("llama", 1)].iter().chain(&others)).to_writer(&mut page)?;
+    Ok(page)
 }
 
 fn main_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
@@ -116,6 +137,15 @@ fn main_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
     synopsis.text([bold("llama why"), roman(" [OPTION]... UNIT|PID|FILE")]);
     synopsis.control("br", []);
     synopsis.text([bold("llama explain"), roman(" [OPTION]... [FILE|WORD]...")]);
+    for (command, operands) in [
+        ("llama do", " [OPTION]... WORD..."),
+        ("llama history", " [OPTION]..."),
+        ("llama undo", " [OPTION]... [NUMBER]"),
+        ("llama profile", " COMMAND"),
+    ] {
+        synopsis.control("br", []);
+        synopsis.text([bold(command), roman(operands)]);
+    }
     synopsis.to_writer(&mut page)?;
     man.render_description_section(&mut page)?;
     let mut examples = Roff::new();
@@ -142,7 +172,8 @@ fn main_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
         ("llama-status", 1),
         ("llama-why", 1),
     ];
-    see_also(own.iter().chain(&SEE_ALSO)).to_writer(&mut page)?;
+    let actions = ACTIONS.map(|(_, title, _)| (title, 1));
+    see_also(own.iter().chain(&actions).chain(&SEE_ALSO)).to_writer(&mut page)?;
     Ok(page)
 }
 
@@ -309,6 +340,12 @@ fn manual(command: clap::Command) -> Man {
 fn tagged(title: &str, entries: &[(String, String)]) -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", [title]);
+    list(&mut roff, entries);
+    roff
+}
+
+/// Names with what they mean.
+fn list<'r>(roff: &'r mut Roff, entries: &[(String, String)]) -> &'r mut Roff {
     for (name, meaning) in entries {
         roff.control("TP", []);
         roff.text([bold(name)]);

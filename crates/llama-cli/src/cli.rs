@@ -87,6 +87,30 @@ pub enum Action {
     /// lines are shown that say something. Without a model, what is known is printed all the same, and the exit status
     /// says why there is none.
     Explain(ExplainOptions),
+    /// Does something with the machine
+    ///
+    /// The words say what to do and whom to do it to, such as "kill all chrome tabs eating my RAM",
+    /// "restart nginx", "limit firefox to 2 GB", "optimize for gaming". It becomes one action of a
+    /// closed list; no shell is run. Where several things could be meant, it asks.
+    ///
+    /// The action is shown with its effect, how dangerous it is, and who may do it, and is done when it
+    /// is confirmed. It is noted in the journal that "llama history" shows. The model of the kernel is
+    /// asked only where the words alone do not say what is meant.
+    Do(DoOptions),
+    /// Shows what was done
+    ///
+    /// The oldest comes first. Those that have not been undone can be, by "llama undo".
+    History(HistoryOptions),
+    /// Brings back what was before an action
+    ///
+    /// Without a number, the last action is undone that can be. What somebody has changed since is left
+    /// as it is now, and said so.
+    Undo(UndoOptions),
+    /// Applies actions for a purpose, and undoes them
+    ///
+    /// Profiles are TOML files in ~/.config/llamux/profiles, /etc/llamux/profiles and
+    /// /usr/share/llamux/profiles; of several with the same name the first one counts.
+    Profile(ProfileOptions),
 }
 
 /// Options of `llama doctor`.
@@ -156,6 +180,102 @@ pub struct ExplainOptions {
     pub json: bool,
 }
 
+/// Options of `llama do`.
+#[derive(Debug, Args)]
+pub struct DoOptions {
+    /// What to do
+    #[arg(value_name = "WORD", required = true)]
+    pub words: Vec<std::ffi::OsString>,
+
+    /// Whether to ask.
+    #[command(flatten)]
+    pub confirm: Confirm,
+
+    /// Prints one JSON object: request, decision (act, ask, nothing), action, preview, done, results
+    #[arg(long)]
+    pub json: bool,
+
+    /// Takes the facts from FILE instead of this machine's
+    #[arg(long, value_name = "FILE", requires = "dry_run")]
+    pub facts: Option<std::path::PathBuf>,
+
+    /// Asks the model NAME, as /sys/kernel/llamux/models lists it, instead of the default one
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+}
+
+/// Whether something is done, and whether it is asked about.
+#[derive(Debug, Args)]
+pub struct Confirm {
+    /// Does it without asking, unless it is dangerous
+    #[arg(long)]
+    pub yes: bool,
+
+    /// Shows what would be done, and does nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+}
+
+/// Options of `llama history`.
+#[derive(Debug, Args)]
+pub struct HistoryOptions {
+    /// Prints one JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `llama undo`.
+#[derive(Debug, Args)]
+pub struct UndoOptions {
+    /// Which one, as "llama history" numbers them
+    #[arg(value_name = "NUMBER")]
+    pub number: Option<u64>,
+
+    /// Whether to ask.
+    #[command(flatten)]
+    pub confirm: Confirm,
+}
+
+/// Options of `llama profile`.
+#[derive(Debug, Args)]
+#[command(disable_help_subcommand = true)]
+pub struct ProfileOptions {
+    /// What to do with profiles.
+    #[command(subcommand)]
+    pub action: ProfileAction,
+}
+
+/// What `llama profile` does.
+#[derive(Debug, Subcommand)]
+pub enum ProfileAction {
+    /// Lists the profiles; "*" marks the one that is applied
+    List,
+    /// Shows what a profile would do here
+    Show {
+        /// Which one
+        name: String,
+    },
+    /// Does what a profile says
+    Apply {
+        /// Which one
+        name: String,
+        /// Whether to ask.
+        #[command(flatten)]
+        confirm: Confirm,
+    },
+    /// Brings back what was before the profile that is applied, the last change first
+    Off {
+        /// Whether to ask.
+        #[command(flatten)]
+        confirm: Confirm,
+    },
+    /// Opens your own copy of a profile in the editor that VISUAL or EDITOR names, and checks it
+    Edit {
+        /// Which one
+        name: String,
+    },
+}
+
 /// Options of `llama status`.
 #[derive(Debug, Args)]
 pub struct StatusOptions {
@@ -209,6 +329,15 @@ pub struct Ask {
     /// Answers out of the facts in FILE instead of those of this machine
     #[arg(long, value_name = "FILE", conflicts_with_all = ["raw", "grammar"])]
     pub facts: Option<std::path::PathBuf>,
+
+    /// Where the words ask to do something, as for "llama do": does it without asking, unless it is
+    /// dangerous
+    #[arg(long)]
+    pub yes: bool,
+
+    /// Likewise: shows what would be done, and does nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
 }
 
 /// How answers are chosen.
@@ -323,7 +452,7 @@ fn sample(text: &str) -> Result<Duration, String> {
 /// Exit statuses and what they mean, for the help and the manual page.
 pub const EXIT_STATUS: [(u8, &str); 7] = [
     (0, "The answer is on standard output."),
-    (1, "The kernel refused the question or failed to answer it, or the answer could not be written."),
+    (1, "The kernel refused the question or failed to answer it, or the answer could not be written; for what is to be done: it was not confirmed, not clear, or failed in part."),
     (2, "Wrong usage: an unknown option, a value out of range, a grammar with a mistake, no question, or one that is not UTF-8."),
     (3, "The running kernel has no Llamux, or a seccomp filter hides it; of a question about this machine, why and explain, standard output has what was found."),
     (4, "The kernel has no model, or none of this name, or is still loading it (with --no-wait, and for status); standard output as with 3."),
@@ -332,7 +461,7 @@ pub const EXIT_STATUS: [(u8, &str); 7] = [
 ];
 
 /// Examples, for the help and the manual page: what it does, and the command.
-pub const EXAMPLES: [(&str, &str); 12] = [
+pub const EXAMPLES: [(&str, &str); 15] = [
     ("Ask a question:", "llama Why is the sky blue?"),
     (
         "Ask about what another command prints:",
@@ -369,10 +498,19 @@ pub const EXAMPLES: [(&str, &str); 12] = [
         "dmesg | llama explain",
     ),
     ("See which model answers, and how fast:", "llama status"),
+    (
+        "See what would be ended, and how much memory it has:",
+        "llama do --dry-run kill all chrome tabs eating my RAM",
+    ),
+    ("Bring back what was before the last action:", "llama undo"),
+    (
+        "Prepare the machine for games:",
+        "llama profile apply gaming",
+    ),
 ];
 
 /// Files that `llama` depends on, for the manual page.
-pub const FILES: [(&str, &str); 5] = [
+pub const FILES: [(&str, &str); 7] = [
     (
         "/dev/llama",
         "Conversations with the kernel's model; see also llama_command(2).",
@@ -380,6 +518,14 @@ pub const FILES: [(&str, &str); 5] = [
     (
         "~/.local/state/llama/history",
         "The lines of conversations, or in $XDG_STATE_HOME/llama.",
+    ),
+    (
+        "~/.local/state/llamux/history.jsonl",
+        "What was done, one JSON object a line, or in $XDG_STATE_HOME/llamux; root's is in /var/lib/llamux.",
+    ),
+    (
+        "~/.config/llamux/profiles/*.toml",
+        "Profiles, before those of /etc/llamux/profiles and /usr/share/llamux/profiles.",
     ),
     (
         "/proc/llamux/status",

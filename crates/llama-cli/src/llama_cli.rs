@@ -2,6 +2,7 @@
 
 //! The command `llama`, as a library so that its manual page is made from the same table.
 
+mod act;
 mod ask;
 mod chat;
 pub mod cli;
@@ -9,9 +10,11 @@ mod doctor;
 mod embed;
 mod explain;
 mod here;
+mod history;
 mod input;
 mod interrupt;
 mod output;
+mod profile;
 mod status;
 mod why;
 
@@ -103,6 +106,10 @@ pub fn main() -> ExitCode {
         Some(Action::Doctor(options)) => doctor::run(options),
         Some(Action::Why(options)) => why::run(options),
         Some(Action::Explain(options)) => explain::run(options),
+        Some(Action::Do(options)) => act::run_do(options),
+        Some(Action::History(options)) => history::run(options),
+        Some(Action::Undo(options)) => history::undo(options),
+        Some(Action::Profile(options)) => profile::run(options),
         None => ask::run(&cli.ask),
     };
     let exit = result.unwrap_or_else(|failure| {

@@ -181,12 +181,10 @@ impl fmt::Display for Error {
                 }
                 f.write_str(": shorten it, or boot with a larger llamux.context=")
             }
-            Self::TimedOut => {
-                f.write_str(
-                    "no token of the answer was ready in time: allow a longer timeout; or see to \
+            Self::TimedOut => f.write_str(
+                "no token of the answer was ready in time: allow a longer timeout; or see to \
                      the program that answers, if the model is not the kernel's own",
-                )
-            }
+            ),
             Self::BackendGone => f.write_str(
                 "the program that answers for this model ended meanwhile: start it again, or \
                  choose another model",

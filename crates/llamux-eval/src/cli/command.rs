@@ -77,11 +77,7 @@ pub(crate) fn run(model: &mut dyn Model, args: &Args) -> Result<()> {
     );
     println!(
         "first word {} ms (nine of ten: {}), whole {} ms (nine of ten: {}), {:.1} tokens",
-        report.first_ms.0,
-        report.first_ms.1,
-        report.whole_ms.0,
-        report.whole_ms.1,
-        report.tokens,
+        report.first_ms.0, report.first_ms.1, report.whole_ms.0, report.whole_ms.1, report.tokens,
     );
     Ok(())
 }

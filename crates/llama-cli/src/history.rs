@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! `llama history` and `llama undo`.
+
+use llamux_actions::history::{boot, now, Done, Entries, Entry, History};
+use llamux_actions::{printable, restore, Danger, Restore, Restored, System};
+use llamux_facts::Quantity;
+
+use crate::act::{confirmed, failed, journal, rustix_root, unwritten, How};
+use crate::cli::{HistoryOptions, UndoOptions};
+use crate::{output, Exit, Failure};
+
+/// `llama history`.
+pub(crate) fn run(options: &HistoryOptions) -> Result<Exit, Failure> {
+    let (history, entries) = read()?;
+    if options.json {
+        let list = serde_json::to_string(&entries.list).unwrap_or_default();
+        output::print(&list)?;
+    } else if entries.list.is_empty() {
+        output::print("Nothing was done yet.")?;
+    } else {
+        let lines: String = entries.list.iter().map(line).collect();
+        output::print(&lines)?;
+    }
+    if entries.skipped > 0 {
+        let path = history.path().display();
+        eprintln!(
+            "llama: {} lines of {path} could not be understood",
+            entries.skipped
+        );
+    }
+    Ok(Exit::Success)
+}
+
+pub(crate) fn read() -> Result<(History, Entries), Failure> {
+    let history = journal()?;
+    let entries = history
+        .read()
+        .map_err(|error| unwritten(&history, &error))?;
+    Ok((history, entries))
+}
+
+/// An entry in a line, with what was asked for below it.
+fn line(entry: &Entry) -> String {
+    let state = match (&entry.results, entry.undone) {
+        (_, Some(_)) => "undone",
+        (None, None) => "cut short",
+        (Some(results), None) => match results.iter().filter(|done| !done.ok).count() {
+            0 if entry.restores.is_empty() => "done",
+            0 => "done, can be undone",
+            failures if failures == results.len() => "failed",
+            _ => "failed in part",
+        },
+    };
+    // CAST: Seconds are far below 2^53.
+    let age = Quantity::Seconds(now().saturating_sub(entry.time) as f64);
+    let of = entry
+        .profile
+        .as_ref()
+        .map_or_else(String::new, |name| format!(" (profile {name})"));
+    format!(
+        "{:>4}  {age} ago  {}  [{state}]\n      \"{}\"{of}\n",
+        entry.id,
+        printable(&entry.effect, 200),
+        printable(&entry.request, 100)
+    )
+}
+
+/// `llama undo`.
+pub(crate) fn undo(options: &UndoOptions) -> Result<Exit, Failure> {
+    let (history, entries) = read()?;
+    let entry = match options.number {
+        Some(number) => entries
+            .list
+            .iter()
+            .find(|entry| entry.id == number)
+            .ok_or_else(|| failed(format!("there is no {number} in llama history")))?,
+        None => entries
+            .list
+            .iter()
+            .rev()
+            .find(|entry| entry.undone.is_none() && !entry.restores.is_empty())
+            .ok_or_else(|| failed("there is nothing to undo".to_owned()))?,
+    };
+    if entry.undone.is_some() {
+        return Err(failed(format!("{} was undone already", entry.id)));
+    }
+    if entry.restores.is_empty() {
+        return Err(failed(format!(
+            "{} cannot be undone, or changed nothing: {}",
+            entry.id,
+            printable(&entry.effect, 200)
+        )));
+    }
+    let how = How {
+        yes: options.confirm.yes,
+        dry_run: options.confirm.dry_run,
+        json: false,
+        again: format!("sudo llama undo {}", entry.id),
+    };
+    output::print(&preview(entry))?;
+    if how.dry_run {
+        return Ok(Exit::Success);
+    }
+    if !confirmed(Danger::Reversible, &how)? {
+        return Err(failed("nothing was undone".to_owned()));
+    }
+    let system = System::running();
+    bring_back(&history, entry, &system)
+}
+
+/// What undoing an entry would do.
+pub(crate) fn preview(entry: &Entry) -> String {
+    let mut text = format!("Undo {}: {}\n", entry.id, printable(&entry.effect, 200));
+    for it in entry.restores.iter().rev() {
+        text += &format!("    {}\n", it.step.describe());
+    }
+    if entry.results.is_none() {
+        text += "  it was cut short, so it is not known what of it was done\n";
+    }
+    text
+}
+
+/// Brings back what was before an entry, the last step first, and notes it.
+pub(crate) fn bring_back(
+    history: &History,
+    entry: &Entry,
+    system: &System,
+) -> Result<Exit, Failure> {
+    let same_boot = entry.boot == boot();
+    let mut results = vec![];
+    let mut left: Vec<Restore> = vec![];
+    let mut denied = false;
+    let mut text = String::new();
+    for it in entry.restores.iter().rev() {
+        let subject = it.step.subject();
+        let (ok, note) = match restore(it, system, same_boot) {
+            Restored::Done => (true, "as before".to_owned()),
+            Restored::Nothing(why) => (true, why),
+            Restored::Not(error) => {
+                use llamux_actions::Error;
+                denied |= matches!(error, Error::Permission(_));
+                // What somebody changed since stays as it is now, also the next time.
+                if !matches!(error, Error::Changed(_) | Error::Refused(_)) {
+                    left.insert(0, it.clone());
+                }
+                (false, error.to_string())
+            }
+        };
+        text += &format!("{subject}: {note}\n");
+        results.push(Done { subject, ok, note });
+    }
+    output::print(&text)?;
+    let failures = results.iter().filter(|done| !done.ok).count();
+    let count = results.len();
+    history
+        .undone(entry.id, results, left)
+        .map_err(|error| unwritten(history, &error))?;
+    if failures == 0 {
+        return Ok(Exit::Success);
+    }
+    let mut message = format!("{failures} of {count} could not be brought back");
+    if denied && !rustix_root() {
+        // Root has a journal of its own.
+        message += ": only root may";
+    }
+    Err(failed(message))
+}
