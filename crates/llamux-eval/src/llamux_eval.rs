@@ -2,6 +2,7 @@
 
 //! How good the answers are.
 
+pub mod action;
 pub mod command;
 pub mod diagnosis;
 pub mod host;

@@ -44,6 +44,10 @@ enum Command {
     Diagnosis(cli::diagnosis::Args),
     /// Have commands of the shell proposed, and judge them by what they do in a sandbox
     Command(cli::command::Args),
+    /// Judge which action is chosen
+    Action(cli::action::Args),
+    /// Judge whether names that others chose change an action
+    Injection(cli::action::Args),
 }
 
 fn main() -> Result<()> {
@@ -66,6 +70,8 @@ fn main() -> Result<()> {
         }
         Command::Diagnosis(args) => cli::diagnosis::run(&mut model, &args)?,
         Command::Command(args) => cli::command::run(&mut model, &args)?,
+        Command::Action(args) => cli::action::run(&mut model, &args)?,
+        Command::Injection(args) => cli::action::run_injection(&mut model, &args)?,
     }
     Ok(())
 }

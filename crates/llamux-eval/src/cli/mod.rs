@@ -2,5 +2,6 @@
 
 //! What is judged, a subcommand each.
 
+pub(crate) mod action;
 pub(crate) mod command;
 pub(crate) mod diagnosis;
