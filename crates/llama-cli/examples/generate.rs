@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Writes the manual pages and the shell completions of `llama` into a directory:
+//! Writes the manual pages and the shell completions of `llama` and `lsh` into a directory:
 //! `cargo run -p llama-cli --example generate -- DIRECTORY`.
 
 use std::error::Error;
@@ -25,6 +25,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
         let path = clap_complete::generate_to(shell, &mut Cli::command(), "llama", directory)?;
+        println!("{}", path.display());
+        let mut lsh = lsh::cli::Cli::command();
+        let path = clap_complete::generate_to(shell, &mut lsh, "lsh", directory)?;
         println!("{}", path.display());
     }
     Ok(())
@@ -57,6 +60,9 @@ fn pages() -> Result<Vec<Page>, Box<dyn Error>> {
             "llama-explain.1",
             found_page(sub("explain")?, &["journalctl", "dmesg"])?,
         ),
+        ("llama-shell-init.1", shell_init_page(sub("shell-init")?)?),
+        ("llama-fix.1", fix_page(sub("fix")?)?),
+        ("lsh.1", lsh_page()?),
     ];
     for (name, _, file) in ACTIONS {
         pages.push((file, action_page(sub(name)?)?));
@@ -142,23 +148,15 @@ fn main_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
         ("llama history", " [OPTION]..."),
         ("llama undo", " [OPTION]... [NUMBER]"),
         ("llama profile", " COMMAND"),
+        ("llama shell-init", " [OPTION]... SHELL"),
+        ("llama fix", " [OPTION]... -- COMMAND"),
     ] {
         synopsis.control("br", []);
         synopsis.text([bold(command), roman(operands)]);
     }
     synopsis.to_writer(&mut page)?;
     man.render_description_section(&mut page)?;
-    let mut examples = Roff::new();
-    examples.control("SH", ["EXAMPLES"]);
-    for (what, command) in EXAMPLES {
-        examples.control("PP", []);
-        examples.text([roman(what)]);
-        examples.control("PP", []);
-        examples.control("RS", ["4"]);
-        examples.text([bold(command)]);
-        examples.control("RE", []);
-    }
-    examples.to_writer(&mut page)?;
+    examples(&EXAMPLES).to_writer(&mut page)?;
     man.render_options_section(&mut page)?;
     let codes = EXIT_STATUS.map(|(code, meaning)| (code.to_string(), meaning.to_owned()));
     tagged("EXIT STATUS", &codes).to_writer(&mut page)?;
@@ -169,12 +167,30 @@ fn main_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
         ("llama-doctor", 1),
         ("llama-embed", 1),
         ("llama-explain", 1),
+        ("llama-fix", 1),
+        ("llama-shell-init", 1),
         ("llama-status", 1),
         ("llama-why", 1),
+        ("lsh", 1),
     ];
     let actions = ACTIONS.map(|(_, title, _)| (title, 1));
     see_also(own.iter().chain(&actions).chain(&SEE_ALSO)).to_writer(&mut page)?;
     Ok(page)
+}
+
+/// The examples: what each does, and the command.
+fn examples(examples: &[(&str, &str)]) -> Roff {
+    let mut roff = Roff::new();
+    roff.control("SH", ["EXAMPLES"]);
+    for (what, command) in examples {
+        roff.control("PP", []);
+        roff.text([roman(*what)]);
+        roff.control("PP", []);
+        roff.control("RS", ["4"]);
+        roff.text([bold(*command)]);
+        roff.control("RE", []);
+    }
+    roff
 }
 
 /// What the page of a subcommand begins with, its options included.
@@ -329,6 +345,78 @@ fn found_page(command: clap::Command, related: &[&'static str]) -> Result<Vec<u8
     Ok(page)
 }
 
+fn shell_init_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut page = beginning(command)?;
+    let codes = [
+        ("0", "The script is on standard output."),
+        ("2", "No shell that is known, or no such key."),
+    ];
+    let codes = codes.map(|(code, meaning)| (code.to_owned(), meaning.to_owned()));
+    tagged("EXIT STATUS", &codes).to_writer(&mut page)?;
+    let files = ["~/.bashrc", "~/.zshrc", "~/.config/fish/config.fish"];
+    let files = files.map(|file| {
+        (
+            file.to_owned(),
+            "Where the shell is told to read it.".to_owned(),
+        )
+    });
+    tagged("FILES", &files).to_writer(&mut page)?;
+    see_also([("llama", 1), ("lsh", 1)].iter().chain(&SEE_ALSO)).to_writer(&mut page)?;
+    Ok(page)
+}
+
+fn fix_page(command: clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut page = beginning(command)?;
+    let codes = EXIT_STATUS
+        .into_iter()
+        .filter(|(code, _)| (1..=4).contains(code))
+        .map(|(code, meaning)| (code.to_string(), meaning.to_owned()));
+    let mut codes: Vec<_> = codes.collect();
+    let good = "The explanation is on standard output.".to_owned();
+    codes.insert(0, ("0".to_owned(), good));
+    tagged("EXIT STATUS", &codes).to_writer(&mut page)?;
+    let files = FILES
+        .into_iter()
+        .filter(|(file, _)| file.starts_with("/dev"))
+        .map(|(file, what)| (file.to_owned(), what.to_owned()));
+    let files: Vec<_> = files.collect();
+    tagged("FILES", &files).to_writer(&mut page)?;
+    let own = [("llama", 1), ("llama-shell-init", 1), ("lsh", 1)];
+    see_also(own.iter().chain(&SEE_ALSO)).to_writer(&mut page)?;
+    Ok(page)
+}
+
+fn lsh_page() -> Result<Vec<u8>, Box<dyn Error>> {
+    use lsh::cli;
+    let man = manual(cli::Cli::command().after_long_help(""))
+        .source(concat!("lsh ", env!("CARGO_PKG_VERSION")));
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    let mut synopsis = Roff::new();
+    synopsis.control("SH", ["SYNOPSIS"]);
+    synopsis.text([bold("lsh"), roman(" [OPTION]...")]);
+    for usage in [
+        " --dry-run [--json] REQUEST...",
+        " --explain COMMAND [--json]",
+    ] {
+        synopsis.control("br", []);
+        synopsis.text([bold("lsh"), roman(usage)]);
+    }
+    synopsis.to_writer(&mut page)?;
+    man.render_description_section(&mut page)?;
+    examples(&cli::EXAMPLES).to_writer(&mut page)?;
+    man.render_options_section(&mut page)?;
+    let codes = cli::EXIT_STATUS.map(|(code, meaning)| (code.to_string(), meaning.to_owned()));
+    tagged("EXIT STATUS", &codes).to_writer(&mut page)?;
+    let owned = |(name, what): (&str, &str)| (name.to_owned(), what.to_owned());
+    tagged("ENVIRONMENT", &cli::ENVIRONMENT.map(owned)).to_writer(&mut page)?;
+    tagged("FILES", &cli::FILES.map(owned)).to_writer(&mut page)?;
+    let own = [("llama-fix", 1), ("llama-shell-init", 1)];
+    see_also(own.iter().chain(&cli::SEE_ALSO)).to_writer(&mut page)?;
+    Ok(page)
+}
+
 fn manual(command: clap::Command) -> Man {
     Man::new(command)
         .date("")
@@ -382,6 +470,7 @@ mod tests {
             "EXAMPLES",
             "OPTIONS",
             "EXIT STATUS",
+            "ENVIRONMENT",
             "FILES",
             "SEE ALSO",
         ];
@@ -394,7 +483,11 @@ mod tests {
                 .collect();
             let expected: Vec<_> = expected
                 .into_iter()
-                .filter(|&section| section != "EXAMPLES" || name == "llama.1")
+                .filter(|&section| match section {
+                    "EXAMPLES" => matches!(name, "llama.1" | "lsh.1"),
+                    "ENVIRONMENT" => name == "lsh.1",
+                    _ => true,
+                })
                 .collect();
             assert_eq!(sections, expected, "{name}");
         }
@@ -403,11 +496,17 @@ mod tests {
     #[test]
     fn every_option_is_in_the_page() {
         let pages = pages().unwrap();
-        let page = String::from_utf8(pages[0].1.clone()).unwrap();
-        for arg in Cli::command().get_arguments() {
-            if let Some(long) = arg.get_long() {
-                let long = long.replace('-', "\\-");
-                assert!(page.contains(&format!("\\-\\-{long}")), "--{long}");
+        for (name, command) in [
+            ("llama.1", Cli::command()),
+            ("lsh.1", lsh::cli::Cli::command()),
+        ] {
+            let page = pages.iter().find(|page| page.0 == name).unwrap();
+            let page = String::from_utf8(page.1.clone()).unwrap();
+            for arg in command.get_arguments() {
+                if let Some(long) = arg.get_long() {
+                    let long = format!("\\-\\-{}", long.replace('-', "\\-"));
+                    assert_eq!(page.contains(&long), !arg.is_hide_set(), "{name}: {long}");
+                }
             }
         }
     }

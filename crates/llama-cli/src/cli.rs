@@ -111,6 +111,20 @@ pub enum Action {
     /// Profiles are TOML files in ~/.config/llamux/profiles, /etc/llamux/profiles and
     /// /usr/share/llamux/profiles; of several with the same name the first one counts.
     Profile(ProfileOptions),
+    /// Prints what a shell reads at its start to have commands written
+    ///
+    /// In bash, the line eval "$(llama shell-init bash)" in ~/.bashrc has it read; in zsh, the same with zsh in
+    /// ~/.zshrc; in fish, llama shell-init fish | source in ~/.config/fish/config.fish. Then a key, which is
+    /// Alt-L unless another one is chosen, turns what is typed into a command, or completes it where it is a
+    /// command that was begun; on an empty line it tells why the last command failed. The command is shown with
+    /// its danger before anything is done. What the shell says about a command that is not found is followed by
+    /// what may have been meant.
+    ShellInit(ShellInitOptions),
+    /// Tells why a command failed, and what to run instead
+    ///
+    /// With what llama shell-init prints, it is about the last command where none is given. What is proposed is
+    /// printed and not run.
+    Fix(FixOptions),
 }
 
 /// Options of `llama doctor`.
@@ -274,6 +288,37 @@ pub enum ProfileAction {
         /// Which one
         name: String,
     },
+}
+
+/// Options of `llama shell-init`.
+#[derive(Debug, Args)]
+pub struct ShellInitOptions {
+    /// The shell
+    pub shell: lsh::shells::Shell,
+
+    /// The key: alt- or ctrl- and a letter, or none
+    #[arg(long, value_name = "KEY", default_value = lsh::shells::KEY)]
+    pub key: lsh::shells::Key,
+}
+
+/// Options of `llama fix`.
+#[derive(Debug, Args)]
+pub struct FixOptions {
+    /// The exit status of the command
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub status: Option<i32>,
+
+    /// What the command wrote: the end of FILE, or of standard input for "-"
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<std::path::PathBuf>,
+
+    /// Prints one JSON object: explanation, and proposal or null
+    #[arg(long)]
+    pub json: bool,
+
+    /// The command
+    #[arg(last = true, value_name = "COMMAND")]
+    pub words: Vec<String>,
 }
 
 /// Options of `llama status`.

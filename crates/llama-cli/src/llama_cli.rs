@@ -9,12 +9,14 @@ pub mod cli;
 mod doctor;
 mod embed;
 mod explain;
+mod fix;
 mod here;
 mod history;
 mod input;
 mod interrupt;
 mod output;
 mod profile;
+mod shell_init;
 mod status;
 mod why;
 
@@ -110,6 +112,8 @@ pub fn main() -> ExitCode {
         Some(Action::History(options)) => history::run(options),
         Some(Action::Undo(options)) => history::undo(options),
         Some(Action::Profile(options)) => profile::run(options),
+        Some(Action::ShellInit(options)) => shell_init::run(options),
+        Some(Action::Fix(options)) => fix::run(options),
         None => ask::run(&cli.ask),
     };
     let exit = result.unwrap_or_else(|failure| {

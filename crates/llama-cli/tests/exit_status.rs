@@ -314,3 +314,30 @@ fn a_reader_that_has_enough_is_no_failure() {
         "{said}"
     );
 }
+
+#[test]
+fn shell_init_prints_a_script_of_the_shell() {
+    for (shell, word) in [
+        ("bash", "PROMPT_COMMAND"),
+        ("zsh", "zle -N"),
+        ("fish", "commandline"),
+    ] {
+        let output = llama(&["shell-init", shell], b"");
+        assert_eq!(output.status.code(), Some(0));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            text.contains(word) && text.contains("__llama_key"),
+            "{text}"
+        );
+    }
+    check(&llama(&["shell-init", "tcsh"], b""), 2, "tcsh");
+    let key = ["shell-init", "--key", "ctrl-c", "bash"];
+    check(&llama(&key, b""), 2, "ctrl-");
+}
+
+#[test]
+fn fix_wants_a_command() {
+    check(&llama(&["fix"], b""), 2, "no command to fix");
+    let missing = ["fix", "--output", "/no/such/file", "--", "ls /x"];
+    check(&llama(&missing, b""), 1, "/no/such/file");
+}
