@@ -277,9 +277,9 @@ pub(crate) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// The static programs that go into every system: `llama` and the kernel's self-tests of it.
+/// The static programs that go into every system: `llama`, `lsh`, and the kernel's self-tests of it.
 fn programs(cx: &Context, tree: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let mut programs = vec![("usr/bin/llama".to_owned(), llama(cx)?)];
+    let mut programs = asking(cx)?;
     for test in selftests(cx, tree)? {
         let name = test
             .file_name()
@@ -291,7 +291,19 @@ fn programs(cx: &Context, tree: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(programs)
 }
 
-/// `llama`, for systems without libraries.
+/// `llama` and `lsh`, for systems without libraries, with where they belong.
+pub(crate) fn asking(cx: &Context) -> Result<Vec<(String, PathBuf)>> {
+    let release = linked_statically(
+        cx,
+        &["--package", "llama-cli", "--package", "lsh", "--bins"],
+    )?;
+    let programs = ["llama", "lsh"];
+    Ok(programs
+        .map(|name| (format!("usr/bin/{name}"), release.join(name)))
+        .into())
+}
+
+/// `llama`, likewise.
 pub(crate) fn llama(cx: &Context) -> Result<PathBuf> {
     let release = linked_statically(cx, &["--package", "llama-cli"])?;
     Ok(release.join("llama"))

@@ -257,6 +257,12 @@ const FOR_TESTS: &[Need] = &[
         &["zsh", "fish"],
         &["zsh", "fish"],
     ),
+    need(
+        "tmux, and less and vim to run in it",
+        programs!("tmux", "less", "vim", "pgrep"),
+        &["tmux", "less", "vim", "procps"],
+        &["tmux", "less", "vim", "procps-ng"],
+    ),
 ];
 
 const FOR_PACKAGES: &[Need] = &[

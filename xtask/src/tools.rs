@@ -3,7 +3,7 @@
 //! `cargo xtask tools`: lays what the package llamux-tools holds into a directory.
 //!
 //! `packaging/tools` has what is written by hand, where the package has it; programs, completions, and the pages
-//! of `llama` are made from the crates.
+//! of `llama` and `lsh` are made from the crates.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -82,7 +82,7 @@ const COPIES: &[(&str, &str)] = &[
 ];
 
 /// What runs.
-const PROGRAMS: [&str; 4] = ["llama", "llamux-backend", "llamux-setup", "llamuxd"];
+const PROGRAMS: [&str; 5] = ["llama", "llamux-backend", "llamux-setup", "llamuxd", "lsh"];
 
 /// What writes completions and pages: examples of the programs' crates.
 const GENERATORS: [&str; 4] = ["generate", "completions", "backend-pages", "llamuxd_pages"];
@@ -228,13 +228,9 @@ fn build(cx: &Context, target_dir: &Path) -> Result<()> {
         .args(["build", "--release", "--locked", "--quiet"])
         .args(["--config", "profile.release.strip=true"])
         .args(["--package", "llama-cli", "--package", "llamux-setup"])
-        .args([
-            "--package",
-            "llamux-backend",
-            "--package",
-            "llamuxd",
-            "--bins",
-        ]);
+        .args(["--package", "llamux-backend", "--package", "llamuxd"])
+        .args(["--package", "lsh", "--bins"]);
+    // Not all examples: those of lsh are for its tests, and have the engine in them.
     for generator in GENERATORS {
         cargo.args(["--example", generator]);
     }

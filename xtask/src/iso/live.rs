@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The live image: the kernel for PCs, a model, `llama` and busybox, all of it in memory once it has booted.
+//! The live image: the kernel for PCs, a model, `llama`, `lsh` and busybox, all of it in memory once it has booted.
 
 use std::env;
 use std::fs;
@@ -58,17 +58,16 @@ pub(crate) fn make(
         }
     };
     disk::need(&output, model.bytes + (64 << 20), "the image")?;
-    let (kernel, llama) = {
+    let (kernel, programs) = {
         let _lock = lock::take(&cx.cache.join("kernel.lock"))?;
         let kernel = build::build(cx, source, Variant::PC)?;
-        (kernel.image, run::llama(cx)?)
+        (kernel.image, run::asking(cx)?)
     };
     let dir = dir(cx);
     let _lock = lock::take(&dir.join("image.lock"))?;
     let in_place = in_place(model);
     let from_medium = (!in_place).then_some(model.name.as_str());
     let system = dir.join("system.cpio.gz");
-    let programs = [("usr/bin/llama".to_owned(), llama)];
     initramfs::live(&programs, from_medium, &system)?;
 
     let mut words = format!("llamux_mem={}M", run::reserved_mb(model, in_place));

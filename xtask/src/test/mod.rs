@@ -13,6 +13,7 @@ mod image;
 mod kernel;
 mod llamuxd;
 mod loading;
+mod lsh;
 mod packages;
 mod profile;
 mod selftests;
@@ -42,6 +43,7 @@ use image::live_image;
 use kernel::{build_uml, build_x86_64, clippy_driver, kunit, without};
 use llamuxd::{llamuxd_host, llamuxd_uml};
 use loading::{in_place_uml, in_place_x86_64, refusals, signatures};
+use lsh::lsh_uml;
 use packages::{kernel_packages, packages};
 use profile::{archiso_entry, archiso_profile};
 use selftests::{debug_uml, debug_x86_64, selftests, soak};
@@ -154,6 +156,7 @@ const STEPS: &[(&str, Level, Step)] = &[
         Level::Full,
         answers_about_a_machine,
     ),
+    ("uml: lsh", Level::Full, lsh_uml),
     ("uml: models that are refused", Level::Full, refusals),
     ("uml: signatures", Level::Full, signatures),
     ("uml: a model in place", Level::Full, in_place_uml),

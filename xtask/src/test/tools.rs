@@ -33,11 +33,13 @@ const FILES: &[&str] = &[
     "usr/share/bash-completion/completions/llamux-backend",
     "usr/share/bash-completion/completions/llamux-setup",
     "usr/share/bash-completion/completions/llamuxd",
+    "usr/share/bash-completion/completions/lsh",
     "usr/share/doc/llamux-tools/examples/llama.c",
     "usr/share/fish/vendor_completions.d/llama.fish",
     "usr/share/fish/vendor_completions.d/llamux-backend.fish",
     "usr/share/fish/vendor_completions.d/llamux-setup.fish",
     "usr/share/fish/vendor_completions.d/llamuxd.fish",
+    "usr/share/fish/vendor_completions.d/lsh.fish",
     "usr/share/licenses/llamux-tools/MIT.txt",
     "usr/share/llamux/profiles/battery.toml",
     "usr/share/llamux/profiles/coding.toml",
@@ -46,12 +48,15 @@ const FILES: &[&str] = &[
     "usr/share/man/man1/llama-do.1",
     "usr/share/man/man1/llama-embed.1",
     "usr/share/man/man1/llama-explain.1",
+    "usr/share/man/man1/llama-fix.1",
     "usr/share/man/man1/llama-history.1",
     "usr/share/man/man1/llama-profile.1",
+    "usr/share/man/man1/llama-shell-init.1",
     "usr/share/man/man1/llama-status.1",
     "usr/share/man/man1/llama-undo.1",
     "usr/share/man/man1/llama-why.1",
     "usr/share/man/man1/llama.1",
+    "usr/share/man/man1/lsh.1",
     "usr/share/man/man2/llama_command.2",
     "usr/share/man/man5/llamux.conf.5",
     "usr/share/man/man5/llamuxd.toml.5",
@@ -63,6 +68,7 @@ const FILES: &[&str] = &[
     "usr/share/zsh/site-functions/_llamux-backend",
     "usr/share/zsh/site-functions/_llamux-setup",
     "usr/share/zsh/site-functions/_llamuxd",
+    "usr/share/zsh/site-functions/_lsh",
 ];
 
 /// Its programs.
@@ -71,6 +77,7 @@ const PROGRAMS: &[&str] = &[
     "usr/bin/llamux-backend",
     "usr/bin/llamux-setup",
     "usr/bin/llamuxd",
+    "usr/bin/lsh",
     "usr/lib/initcpio/install/llamux",
     "usr/lib/initcpio/post/llamux",
 ];
@@ -129,6 +136,11 @@ pub(super) fn tools(lab: &Lab<'_>) -> Result<Found> {
         &pages,
     );
     check("bash", "bash", &["-n"], &below("usr/share/bash-completion"));
+    let shells = lab.cx.root.join("crates/lsh/shell");
+    let of_lsh = ["bash", "zsh", "fish"].map(|shell| shells.join(format!("llama.{shell}")));
+    check("shellcheck", "shellcheck", &["--shell=bash"], &[&of_lsh[0]]);
+    check("zsh", "zsh", &["-n"], &[&of_lsh[1]]);
+    check("fish", "fish", &["--no-execute"], &[&of_lsh[2]]);
     check("zsh", "zsh", &["-n"], &below("usr/share/zsh"));
     check("fish", "fish", &["--no-execute"], &below("usr/share/fish"));
     check(
