@@ -33,11 +33,26 @@ if status is-interactive; and not set -q __llama_version
         return 0
     end
 
+    # How many rows below its first one a text behind the prompt reaches.
+    function __llama_rows
+        set -l before (string length --visible -- (fish_prompt)[-1])
+        set -l rows -1
+        for line in (string split \n -- "$argv[1]")
+            set -l length (string length --visible -- "$line")
+            set rows (math $rows + 1 + floor \(\($before + $length\) / $COLUMNS\))
+            set before 0
+        end
+        echo $rows
+    end
+
     # Asks for the line, and does with it what the answer says.
     function __llama_turn
         set -l kind $argv[1]
         set -l line $argv[2]
-        printf '\n'
+        # Below the last row of the line, wherever the cursor is.
+        set -l cursor (__llama_rows (commandline --cut-at-cursor | string collect))
+        set -l below (math (__llama_rows (commandline | string collect)) - $cursor + 1)
+        string repeat --no-newline --count=$below \n
         __llama_ask $kind "$line"
         set -l text (string sub --start 2 -- "$__llama_reply" | string collect)
         switch "$__llama_reply"
@@ -49,7 +64,7 @@ if status is-interactive; and not set -q __llama_version
                 test $kind = f; and commandline --replace ''
         end
         # Fish draws its prompt upwards from where it believes the cursor to be.
-        string repeat --no-newline --count=(math (count (fish_prompt)) - 1) \n
+        string repeat --no-newline --count=(math (count (fish_prompt)) - 1 + $cursor) \n
         commandline --function repaint
         if string match -q 'r*' -- "$__llama_reply"
             commandline --function execute

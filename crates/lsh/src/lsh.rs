@@ -121,7 +121,7 @@ fn run(cli: &Cli, make: MakeModel) -> Result<u8, Failure> {
             .iter()
             .map(|word| word.to_string_lossy().into_owned())
             .collect();
-        if let Some(text) = widget::not_found(&words) {
+        if let Some(text) = widget::not_found(&words, known) {
             once::print(&text)?;
         }
         return Ok(0);

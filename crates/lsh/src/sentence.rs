@@ -227,6 +227,16 @@ pub fn reads_like_one(line: &str, commands: &dyn Fn() -> BTreeSet<String>) -> bo
     enough && !is_slip(first, &commands())
 }
 
+/// Whether a line that begins with a command, and failed, may have been meant as a sentence.
+pub(crate) fn may_have_been_one(line: &str) -> bool {
+    let words: Vec<String> = line.split_whitespace().map(stem).collect();
+    let telling = |word: &String| INSIDE.binary_search(&word.as_str()).is_ok();
+    words.len() >= 4
+        && BEGINNINGS.binary_search(&words[0].as_str()).is_ok()
+        && words.iter().skip(1).any(telling)
+        && reads_like_one(line, &BTreeSet::new)
+}
+
 /// Whether only a shell would want such a word: an operator, a variable, an option.
 fn is_syntax(word: &str) -> bool {
     let option = word.starts_with('-') && word.chars().nth(1).is_some_and(|c| !c.is_ascii_digit());
@@ -278,19 +288,6 @@ pub fn programs(path: &std::ffi::OsStr) -> BTreeSet<String> {
         names.extend(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()));
     }
     names
-}
-
-/// The programs whose names are most like `word`, at most three.
-pub fn similar<'c>(word: &str, commands: &'c BTreeSet<String>) -> Vec<&'c str> {
-    let most = if word.chars().count() > 5 { 2 } else { 1 };
-    let mut near: Vec<(usize, &str)> = commands
-        .iter()
-        .filter(|name| name.len() > 1 && name.len().abs_diff(word.len()) <= most)
-        .map(|name| (strsim::osa_distance(name, word), name.as_str()))
-        .filter(|(distance, _)| (1..=most).contains(distance))
-        .collect();
-    near.sort_unstable();
-    near.into_iter().take(3).map(|(_, name)| name).collect()
 }
 
 #[cfg(test)]
@@ -366,12 +363,18 @@ mod tests {
     }
 
     #[test]
-    fn similar_names_are_the_nearest_first() {
-        let commands = ["git", "gitk", "systemctl", "ls", "g"]
-            .map(str::to_owned)
-            .into();
-        assert_eq!(similar("gti", &commands), ["git"]);
-        assert_eq!(similar("systemclt", &commands), ["systemctl"]);
-        assert_eq!(similar("frobnicate", &commands), [""; 0]);
+    fn commands_that_failed_may_have_been_sentences() {
+        for (line, expected) in [
+            ("find me the largest files", true),
+            ("which process listens on port 8080", true),
+            ("kill the process on port 80", true),
+            ("find . -name x", false),
+            ("make all", false),
+            ("sort x y z", false),
+            ("ls of the day in here", false),
+            ("", false),
+        ] {
+            assert_eq!(may_have_been_one(line), expected, "{line}");
+        }
     }
 }

@@ -319,6 +319,12 @@ impl Terminal<'_> {
                 self.history.remove(0);
             }
         }
+        if status != 0 && self.may_ask() && sentence::may_have_been_one(&running.command) {
+            // The cursor is at the beginning of a line if the command left it there, as they do.
+            let hint =
+                "lsh: a ? before a line that begins like this has it turned into a command\r\n";
+            self.console.write(hint.as_bytes());
+        }
         let output = keys::text(&running.output);
         // The shell shows the line again before it runs it.
         let output = match output.split_once('\n') {

@@ -2,7 +2,7 @@
 
 //! What the key of `llama shell-init` runs: the dialogue below the line of a shell that runs without lsh.
 
-use llamux_assistant::command::Last;
+use llamux_assistant::command::{self, Context, Last};
 
 use crate::console::Console;
 use crate::dialogue;
@@ -51,20 +51,29 @@ pub(crate) fn run(line: &Line, worker: &Worker) -> Result<String, Failure> {
 }
 
 /// What to say about a line whose first word is no command; nothing if there is nothing to say.
-pub(crate) fn not_found(words: &[String]) -> Option<String> {
+pub(crate) fn not_found(words: &[String], shell: Shell) -> Option<String> {
     let first = words.first()?;
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let programs = sentence::programs(&path);
-    if sentence::reads_like_one(&words.join(" "), &|| programs.clone()) {
-        let inside = std::env::var_os("LSH").is_some();
-        return Some(match inside {
-            true => "lsh: this reads like a sentence: a ? before it has it turned into a command"
-                .to_owned(),
-            false => "llama: this reads like a sentence: get it back, and press the key of \
-                      llama shell-init (Alt-L) to have it turned into a command"
-                .to_owned(),
-        });
+    if sentence::reads_like_one(&words.join(" "), &|| sentence::programs(&path)) {
+        let text = match std::env::var_os("LSH") {
+            Some(_) => "lsh: this reads like a sentence: a ? before it has it turned into a command",
+            None => {
+                "llama: this reads like a sentence: get it back, and press the key of llama shell-init \
+                 (Alt-L) to have it turned into a command"
+            }
+        };
+        return Some(text.to_owned());
     }
-    let similar = sentence::similar(first, &programs);
-    (!similar.is_empty()).then(|| format!("llama: did you mean {}?", similar.join(" or ")))
+    let found = command::not_found(&Context::here(shell.into()), first);
+    let mut lines = Vec::new();
+    if !found.similar.is_empty() {
+        lines.push(format!(
+            "llama: did you mean {}?",
+            found.similar.join(" or ")
+        ));
+    }
+    if let Some(install) = &found.install {
+        lines.push(format!("llama: {first} can be installed: {install}"));
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }

@@ -393,6 +393,7 @@ fn lines_that_continue_others_are_no_sentences() {
         }
         // Ctrl-J and a blank leave a line to the shell.
         terminal.line("clear");
+        terminal.until("an empty screen", |screen| screen == "mine>");
         terminal.type_text("show me a greeting");
         terminal.key("C-j");
         terminal.until("not found", |screen| screen.to_lowercase().contains("show"));
