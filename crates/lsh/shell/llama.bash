@@ -12,6 +12,7 @@ if [[ $- == *i* && -z ${__llama_version-} ]]; then
 	__llama_status=0
 	__llama_literal=0
 	__llama_next=
+	__llama_path=
 
 	# Says what the second half of our keys does: accept the line, or nothing.
 	__llama_then() {
@@ -137,7 +138,13 @@ if [[ $- == *i* && -z ${__llama_version-} ]]; then
 			set -H
 			__llama_literal=0
 		fi
-		[[ -z $__llama_dir ]] || __llama_ask p "$status"
+		if [[ -n $__llama_dir ]]; then
+			__llama_ask p "$status"
+			if [[ $PATH != "$__llama_path" ]]; then
+				__llama_path=$PATH
+				__llama_ask v "$PATH"
+			fi
+		fi
 		return "$status"
 	}
 

@@ -117,6 +117,13 @@ if status is-interactive; and not set -q __llama_version
         test -n "$__llama_dir"; and __llama_ask p $__llama_status
     end
 
+    function __llama_prompt --on-event fish_prompt
+        if test -n "$__llama_dir"; and test "$PATH" != "$__llama_path"
+            set -g __llama_path "$PATH"
+            __llama_ask v "$PATH"
+        end
+    end
+
     for __llama_map in default insert
         if test -n "$__llama_dir"
             bind --mode $__llama_map \r __llama_enter

@@ -6,7 +6,7 @@
 if [[ -o interactive && -z ${__llama_version-} ]]; then
 	typeset -g __llama_version=$__llama_new
 	typeset -g __llama_dir=${__llama_dir-} __llama_key=${__llama_key-}
-	typeset -g __llama_status=0 __llama_last= __llama_run= __llama_literal= __llama_reply=
+	typeset -g __llama_status=0 __llama_last= __llama_run= __llama_literal= __llama_reply= __llama_path=
 
 	# Whether a word at the beginning of a line is for the shell.
 	__llama_is_command() {
@@ -92,7 +92,12 @@ if [[ -o interactive && -z ${__llama_version-} ]]; then
 		if [[ -n $__llama_run ]]; then
 			typeset -g __llama_last=$__llama_run __llama_run=
 		fi
-		[[ -z $__llama_dir ]] || __llama_ask p "$__llama_status"
+		[[ -n $__llama_dir ]] || return 0
+		__llama_ask p "$__llama_status"
+		if [[ $PATH != "$__llama_path" ]]; then
+			typeset -g __llama_path=$PATH
+			__llama_ask v "$PATH"
+		fi
 	}
 
 	autoload -Uz add-zsh-hook

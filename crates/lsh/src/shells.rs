@@ -179,6 +179,8 @@ pub(crate) enum Message {
     Runs(String),
     /// Nothing but to be heard: it shows its prompt, and the last command had this exit status.
     Prompt(i32),
+    /// Nothing but to be heard: this is where it looks for programs.
+    Path(String),
 }
 
 impl Message {
@@ -198,6 +200,7 @@ impl Message {
             'f' => Self::Fix,
             'r' => Self::Runs(rest),
             'p' => Self::Prompt(rest.trim().parse().ok()?),
+            'v' => Self::Path(rest),
             _ => return None,
         })
     }
@@ -253,8 +256,10 @@ impl Channel {
             .map(PathBuf::from)
             .filter(|dir| dir.is_absolute() && dir.is_dir());
         let place = place.unwrap_or_else(std::env::temp_dir);
-        // It is made with mode 700.
-        let dir = tempfile::Builder::new().prefix("lsh-").tempdir_in(place)?;
+        // It is made with mode 700. That of another user, whose environment we have, may be closed to us.
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("lsh-");
+        let dir = builder.tempdir_in(place).or_else(|_| builder.tempdir())?;
         let pipe = |name: &str| -> io::Result<File> {
             let path = dir.path().join(name);
             let mode = Mode::RUSR | Mode::WUSR;

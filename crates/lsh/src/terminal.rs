@@ -295,6 +295,12 @@ impl Terminal<'_> {
                 });
                 self.channel.answer(&Answer::Yes);
             }
+            Message::Path(path) => {
+                // The user's files may have changed it, and commands are looked up along it.
+                std::env::set_var("PATH", path);
+                self.programs = None;
+                self.channel.answer(&Answer::Yes);
+            }
             Message::Sentence(line) => {
                 let answer = match self.may_ask() && self.reads_like_sentence(&line) {
                     true => Answer::Yes,

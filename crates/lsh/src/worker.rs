@@ -2,6 +2,7 @@
 
 //! A thread that asks the model, so that the terminal never waits for it.
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -150,7 +151,8 @@ impl Drop for Job {
 struct Desk {
     make: Option<MakeModel>,
     model: Option<Box<dyn Model>>,
-    context: Option<Context>,
+    /// Where programs were looked for when it was made, and what is known.
+    context: Option<(Option<OsString>, Context)>,
     timeout: Duration,
 }
 
@@ -160,8 +162,10 @@ impl Desk {
     }
 
     fn try_serve(&mut self, order: &Order) -> Result<Outcome, ProposeError> {
-        let context = context(self.context.take(), &order.place);
-        let context = self.context.insert(context);
+        let path = std::env::var_os("PATH");
+        let before = self.context.take().filter(|(known, _)| *known == path);
+        let context = context(before.map(|(_, context)| context), &order.place);
+        let (_, context) = self.context.insert((path, context));
         if let Task::Describe(command) = &order.task {
             return Ok(Outcome::Parts(command::describe(context, command)));
         }

@@ -5,6 +5,7 @@
 //! In the place of the model is the example `lsh-told`, whose answers each test writes down.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,6 +20,7 @@ const TOLD: &str = "largest\tdu -a . | sort -rn | head -n 3\n\
                     nowhere\t!missing\n\
                     unfinished\t!cut\n\
                     patience\t!busy\n\
+                    own program\town-tool --now\n\
                     bang\techo \"wow!x\"\n";
 
 fn has(program: &str) -> bool {
@@ -418,6 +420,47 @@ fn what_was_shown_is_what_runs() {
         terminal.wait("  echo one\n  echo two\n");
         terminal.key("r");
         terminal.wait("\none\ntwo\n");
+    }
+}
+
+#[test]
+fn programs_are_looked_for_where_the_shell_does() {
+    for shell in shells() {
+        let terminal = Terminal::lsh(shell, 80, 24);
+        let dir = terminal.dir.join("own");
+        fs::create_dir_all(&dir).unwrap();
+        let tool = dir.join("own-tool");
+        fs::write(&tool, "#!/bin/sh\necho it is found\n").unwrap();
+        fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+        terminal.line("please run my own program");
+        terminal.wait("not verified: own-tool is not installed");
+        terminal.key("n");
+        terminal.wait_last("mine>");
+        terminal.line(&match shell {
+            "fish" => format!("set -x PATH $PATH {}", dir.display()),
+            _ => format!("export PATH=$PATH:{}", dir.display()),
+        });
+        terminal.wait_last("mine>");
+        terminal.line("please run my own program");
+        terminal.wait(MENU);
+        terminal.key("r");
+        terminal.wait("\nit is found\n");
+    }
+}
+
+#[test]
+fn program_that_is_to_end_ends_the_shell_and_restores_the_terminal() {
+    for shell in shells() {
+        let terminal = Terminal::lsh(shell, 80, 24);
+        let pid = format!("pkill -TERM -f '^lsh --shell {shell}' --parent");
+        // Its parent is the script, which is what tmux runs.
+        let script = terminal.tmux(&["list-panes", "-F", "#{pane_pid}"]);
+        let done = Command::new("sh")
+            .args(["-c", &format!("{pid} {}", script.trim())])
+            .status();
+        assert!(done.unwrap().success());
+        terminal.wait("ended 143");
+        assert_eq!(fs::read_dir(terminal.dir.join("run")).unwrap().count(), 0);
     }
 }
 
