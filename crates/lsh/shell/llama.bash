@@ -185,7 +185,7 @@ if [[ $- == *i* && -z ${__llama_version-} ]]; then
 
 	# "llama fix" alone is about the command before it.
 	llama() {
-		if [[ $# == 1 && $1 == fix && -z $__llama_dir ]]; then
+		if [[ $# == 1 && $1 == fix ]]; then
 			command llama fix --status "$__llama_status" -- "$(__llama_history -2)"
 		else
 			command llama "$@"

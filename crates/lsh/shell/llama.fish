@@ -150,7 +150,7 @@ if status is-interactive; and not set -q __llama_version
 
     # "llama fix" alone is about the command before it.
     function llama
-        if test (count $argv) = 1; and test "$argv[1]" = fix; and test -z "$__llama_dir"
+        if test (count $argv) = 1; and test "$argv[1]" = fix
             command llama fix --status $__llama_status -- "$__llama_last"
         else
             command llama $argv

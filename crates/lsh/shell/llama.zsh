@@ -137,7 +137,7 @@ if [[ -o interactive && -z ${__llama_version-} ]]; then
 
 	# "llama fix" alone is about the command before it.
 	llama() {
-		if [[ $# == 1 && $1 == fix && -z $__llama_dir ]]; then
+		if [[ $# == 1 && $1 == fix ]]; then
 			command llama fix --status "$__llama_status" -- "$__llama_last"
 		else
 			command llama "$@"

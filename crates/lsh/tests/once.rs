@@ -3,7 +3,7 @@
 //! What `lsh` prints, and how it exits, where it is no terminal.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 fn run(program: &Path, told: Option<&str>, args: &[&str], stdin: &[u8]) -> Output {
@@ -139,6 +139,41 @@ fn explaining_asks_no_model() {
     let output = lsh(&["--explain", "ls -l", "--json"], b"");
     check(&output, 0, "\"danger\":\"read-only\"", "");
     check(&output, 0, "\"parts\":[", "");
+}
+
+/// A model's file in the directory that `LLAMUX_MODELS` names.
+fn model() -> Option<PathBuf> {
+    let file = PathBuf::from(std::env::var_os("LLAMUX_MODELS")?).join("smollm2-135m.gguf");
+    file.exists().then_some(file)
+}
+
+#[test]
+fn small_model_does_no_harm() {
+    let Some(model) = model() else {
+        println!("skipped: LLAMUX_MODELS names no directory with smollm2-135m.gguf");
+        return;
+    };
+    let program = Path::new(env!("CARGO_BIN_EXE_lsh")).with_file_name("examples/lsh-host");
+    let model = model.to_str().unwrap();
+    for request in [
+        "list the files in this directory",
+        "qwertz uiop",
+        "how are you?",
+    ] {
+        let output = run(&program, None, &["--model", model, "--json", request], b"");
+        let text = String::from_utf8_lossy(&output.stdout);
+        match output.status.code() {
+            Some(0 | 6) => {
+                assert!(text.contains("\"command\":\"") && text.contains("\"danger\":\""))
+            }
+            code => {
+                assert_eq!(code, Some(1), "{request}");
+                assert!(text.is_empty(), "{text}");
+            }
+        }
+    }
+    let missing = ["--model", "/no/such.gguf", "--dry-run", "list files"];
+    check(&run(&program, None, &missing, b""), 1, "", "/no/such.gguf");
 }
 
 #[test]

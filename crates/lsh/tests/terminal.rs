@@ -532,6 +532,36 @@ fn terminal_that_goes_away_ends_the_shell_and_leaves_nothing() {
 }
 
 #[test]
+fn model_of_the_engine_is_asked_through_the_terminal() {
+    let models = std::env::var_os("LLAMUX_MODELS").map(PathBuf::from);
+    let model = models.map(|dir| dir.join("smollm2-135m.gguf"));
+    let Some(model) = model.filter(|file| file.exists()) else {
+        println!("skipped: LLAMUX_MODELS names no directory with smollm2-135m.gguf");
+        return;
+    };
+    if !has("tmux") || !has("bash") {
+        return;
+    }
+    let program = built().join("examples/lsh-host");
+    let line = format!(
+        "{} --shell bash --model {}",
+        program.display(),
+        model.display()
+    );
+    let terminal = Terminal::new(80, 24, &line);
+    terminal.wait("mine>");
+    terminal.line("list all files in this directory");
+    // What it writes is its own affair: it is either shown to be chosen, or said to be nothing.
+    terminal.until("an answer", |screen| {
+        screen.contains("[e]dit  [d]escribe") || screen.contains("lsh: could not find a command")
+    });
+    terminal.key("C-c");
+    terminal.wait_last("mine>");
+    terminal.line("exit 0");
+    terminal.wait("ended 0");
+}
+
+#[test]
 fn unknown_shell_runs_as_it_is() {
     if !has("tmux") {
         return;
