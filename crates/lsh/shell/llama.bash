@@ -39,17 +39,24 @@ if [[ $- == *i* && -z ${__llama_version-} ]]; then
 			IFS= read -r -d '' __llama_reply <"$__llama_dir/answer" || return 0
 		else
 			local last=
-			[[ $1 != f ]] || last=$(__llama_history -1)
+			[[ $1 != f ]] || last=$(__llama_history)
 			__llama_reply=$("$__llama_lsh" --widget "$1" --shell bash --status "$__llama_status" \
 				--last "$last" -- "$2" </dev/tty) || return 0
 		fi
 	}
 
-	# A command of the history.
+	# The last command of the history, or the one before it if the last one is "llama fix".
 	__llama_history() {
-		local line
-		line=$(fc -ln "$1" "$1" 2>/dev/null)
-		printf '%s' "${line#"${line%%[![:space:]]*}"}"
+		local entries last
+		entries=$(HISTTIMEFORMAT='' builtin history 2)
+		last=${entries##*$'\n'}
+		if [[ $last == *'llama fix' ]]; then
+			last=${entries%$'\n'*}
+		else
+			last=$(HISTTIMEFORMAT='' builtin history 1)
+		fi
+		[[ $last =~ ^[[:space:]]*[0-9]+[*]?[[:space:]]+(.*)$ ]] || return 0
+		printf '%s' "${BASH_REMATCH[1]}"
 	}
 
 	# Shows the line as it was typed: bash has cleared it to run us.
@@ -183,10 +190,10 @@ if [[ $- == *i* && -z ${__llama_version-} ]]; then
 		return "$status"
 	}
 
-	# "llama fix" alone is about the command before it.
-	llama() {
+	# "llama fix" alone is about the command before it. Written so, an alias of this name does no harm.
+	function llama {
 		if [[ $# == 1 && $1 == fix ]]; then
-			command llama fix --status "$__llama_status" -- "$(__llama_history -2)"
+			command llama fix --status "$__llama_status" -- "$(__llama_history)"
 		else
 			command llama "$@"
 		fi

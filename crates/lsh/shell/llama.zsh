@@ -135,8 +135,8 @@ if [[ -o interactive && -z ${__llama_version-} ]]; then
 		return $result
 	}
 
-	# "llama fix" alone is about the command before it.
-	llama() {
+	# "llama fix" alone is about the command before it. Written so, an alias of this name does no harm.
+	function llama {
 		if [[ $# == 1 && $1 == fix ]]; then
 			command llama fix --status "$__llama_status" -- "$__llama_last"
 		else

@@ -617,6 +617,24 @@ fn key_works_in_a_shell_without_lsh() {
         terminal.key("e");
         terminal.wait_last("mine> rm -rf ./nothing");
         terminal.key("C-c");
+        // What "llama fix" is told, by a program in its place.
+        let fake = terminal.dir.join("bin/llama");
+        fs::write(&fake, "#!/bin/sh\necho \"told: $*\"\n").unwrap();
+        fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
+        terminal.line("clear");
+        terminal.line("ls /frob  nicate");
+        terminal.line("llama fix");
+        terminal.wait("\ntold: fix --status 2 -- ls /frob  nicate\n");
+        terminal.line("ls /frob");
+        terminal.until("its failure", |screen| screen.matches("/frob").count() >= 4);
+        terminal.wait_last("mine>");
+        terminal.key("M-l");
+        terminal.wait("\n  ls failed with status 2\n");
+        terminal.wait("[n]o");
+        terminal.key("n");
+        terminal.wait_last("mine>");
+        terminal.line("llama status");
+        terminal.wait("\ntold: status\n");
         // Enter is the shell's own.
         terminal.line("clear");
         terminal.line("show me a greeting");
