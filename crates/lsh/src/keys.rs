@@ -57,8 +57,22 @@ impl Perform for Collect {
         });
     }
 
-    fn csi_dispatch(&mut self, _: &Params, _: &[u8], _: bool, _: char) {
-        self.0.push(Key::Other);
+    fn csi_dispatch(&mut self, params: &Params, _: &[u8], _: bool, action: char) {
+        // How some shells have terminals tell modified keys: "CSI code ; modifiers u", "CSI 27 ; modifiers ; code ~".
+        let numbers: Vec<u16> = params.iter().map(|param| param[0]).collect();
+        let (code, modifiers) = match (action, &numbers[..]) {
+            ('u', [code]) => (*code, 1),
+            ('u', [code, modifiers]) | ('~', [27, modifiers, code]) => (*code, *modifiers),
+            _ => (0, 0),
+        };
+        self.0.push(match (code, modifiers) {
+            (27, 1) => Key::Escape,
+            (13, 1) => Key::Enter,
+            (127, 1) => Key::Backspace,
+            (99, 5) => Key::Interrupt,
+            (100, 5) => Key::EndOfFile,
+            _ => Key::Other,
+        });
     }
 
     fn esc_dispatch(&mut self, _: &[u8], _: bool, _: u8) {
@@ -118,6 +132,12 @@ mod tests {
             (b"\x1b[A", vec![Key::Other]),
             (b"\x1bOA", vec![Key::Other, Key::Char('A')]),
             (b"\x1bl", vec![Key::Other]),
+            (b"\x1b[27u", vec![Key::Escape]),
+            (b"\x1b[99;5u", vec![Key::Interrupt]),
+            (b"\x1b[27;5;99~", vec![Key::Interrupt]),
+            (b"\x1b[114;3u", vec![Key::Other]),
+            (b"\x1b[3~", vec![Key::Other]),
+            (b"\x1b[;;;u", vec![Key::Other]),
             (b"\r", vec![Key::Enter]),
             (b"\x03", vec![Key::Interrupt]),
             (b"\x7f", vec![Key::Backspace]),

@@ -208,8 +208,8 @@ impl Terminal<'_> {
             PollFd::new(&signalled, PollFlags::IN),
         ];
         // A signal between two calls leaves a byte in its socket, so nothing is missed; an interrupted call
-        // finds it the next time. The limit is for a child that ended before its signal was asked for.
-        let _ = rustix::event::poll(&mut fds, Some(&timespec(Duration::from_secs(60))));
+        // finds it the next time.
+        let _ = rustix::event::poll(&mut fds, None);
         Ready {
             typed: !fds[0].revents().is_empty(),
             asked: !fds[2].revents().is_empty(),
