@@ -22,6 +22,7 @@ pub mod grammar;
 mod models;
 mod session;
 mod status;
+mod tables;
 
 pub use backend::{Backend, BackendError, BACKEND_PATH};
 pub use command::{Answer, Command, StopReason};
@@ -30,6 +31,7 @@ pub use grammar::{Grammar, GrammarError};
 pub use models::{models, parse_models, ModelLine, MODELS_PATH};
 pub use session::{Info, Role, Session, TokenProbability, DEVICE_PATH};
 pub use status::{State, Status, STATUS_PATH};
+pub use tables::{Between, Histogram, Limits, ListedModel, OpenSession, Owner, Usage};
 
 /// Most bytes of a prompt that the kernel takes.
 pub const PROMPT_MAX: usize = llamux_sys::LLAMA_PROMPT_MAX as usize;
