@@ -413,6 +413,15 @@ impl AsRawFd for Session {
     }
 }
 
+impl From<OwnedFd> for Session {
+    /// Takes over an open file of `/dev/llama`. Of another file, everything fails.
+    fn from(fd: OwnedFd) -> Self {
+        Self {
+            file: File::from(fd),
+        }
+    }
+}
+
 impl AsFd for Session {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
