@@ -277,7 +277,7 @@ pub(crate) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// The static programs that go into every system: `llama`, `lsh`, and the kernel's self-tests of it.
+/// The static programs that go into every system: those that ask and watch, and the kernel's self-tests.
 fn programs(cx: &Context, tree: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut programs = asking(cx)?;
     for test in selftests(cx, tree)? {
@@ -309,6 +309,15 @@ pub(crate) fn llama(cx: &Context) -> Result<PathBuf> {
     Ok(release.join("llama"))
 }
 
+/// `llama` and `llama-mon`, likewise, and where they are in a system.
+pub(crate) fn asking(cx: &Context) -> Result<Vec<(String, PathBuf)>> {
+    let release = linked_statically(cx, &["--package", "llama-mon"])?;
+    Ok(vec![
+        ("usr/bin/llama".to_owned(), llama(cx)?),
+        ("usr/bin/llama-mon".to_owned(), release.join("llama-mon")),
+    ])
+}
+
 /// `llamux-setup`, likewise.
 pub(crate) fn llamux_setup(cx: &Context) -> Result<PathBuf> {
     let release = linked_statically(cx, &["--package", "llamux-setup"])?;
@@ -325,6 +334,12 @@ pub(crate) fn llamuxd(cx: &Context) -> Result<PathBuf> {
 pub(crate) fn llamux_backend(cx: &Context) -> Result<PathBuf> {
     let release = linked_statically(cx, &["--package", "llamux-backend"])?;
     Ok(release.join("llamux-backend"))
+}
+
+/// Types into a program, for a test; see there.
+pub(crate) fn typed(cx: &Context) -> Result<PathBuf> {
+    let release = linked_statically(cx, &["--package", "llama-mon", "--example", "typed"])?;
+    Ok(release.join("examples/typed"))
 }
 
 /// Has the model asked by many at once, for a test; see there.

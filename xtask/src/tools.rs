@@ -81,11 +81,24 @@ const COPIES: &[(&str, &str)] = &[
     ),
 ];
 
-/// What runs.
-const PROGRAMS: [&str; 5] = ["llama", "llamux-backend", "llamux-setup", "llamuxd", "lsh"];
+/// The programs, and the crate of each.
+const PROGRAMS: [(&str, &str); 6] = [
+    ("llama", "llama-cli"),
+    ("llama-mon", "llama-mon"),
+    ("llamux-backend", "llamux-backend"),
+    ("llamux-setup", "llamux-setup"),
+    ("llamuxd", "llamuxd"),
+    ("lsh", "lsh"),
+];
 
 /// What writes completions and pages: examples of the programs' crates.
-const GENERATORS: [&str; 4] = ["generate", "completions", "backend-pages", "llamuxd_pages"];
+const GENERATORS: [&str; 5] = [
+    "generate",
+    "completions",
+    "backend-pages",
+    "llama-mon-pages",
+    "llamuxd_pages",
+];
 
 /// The command.
 pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
@@ -109,7 +122,7 @@ pub(crate) fn lay(cx: &Context, destdir: &Path, system: System) -> Result<()> {
         sh::run(generate.arg(&made))?;
     }
 
-    for program in PROGRAMS {
+    for (program, _) in PROGRAMS {
         let to = Path::new("usr/bin").join(program);
         install(&release.join(program), destdir, &to)?;
     }
@@ -227,9 +240,10 @@ fn build(cx: &Context, target_dir: &Path) -> Result<()> {
         .env("CARGO_TARGET_DIR", target_dir)
         .args(["build", "--release", "--locked", "--quiet"])
         .args(["--config", "profile.release.strip=true"])
-        .args(["--package", "llama-cli", "--package", "llamux-setup"])
-        .args(["--package", "llamux-backend", "--package", "llamuxd"])
-        .args(["--package", "lsh", "--bins"]);
+        .arg("--bins");
+    for (_, package) in PROGRAMS {
+        cargo.args(["--package", package]);
+    }
     // Not all examples: those of lsh are for its tests, and have the engine in them.
     for generator in GENERATORS {
         cargo.args(["--example", generator]);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The live image: the kernel for PCs, a model, `llama`, `lsh` and busybox, all of it in memory once it has booted.
+//! The live image: the kernel for PCs, a model, `llama` and its like, and busybox, all of it in memory once it has booted.
 
 use std::env;
 use std::fs;

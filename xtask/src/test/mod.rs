@@ -14,6 +14,7 @@ mod kernel;
 mod llamuxd;
 mod loading;
 mod lsh;
+mod monitor;
 mod packages;
 mod profile;
 mod selftests;
@@ -44,6 +45,7 @@ use kernel::{build_uml, build_x86_64, clippy_driver, kunit, without};
 use llamuxd::{llamuxd_host, llamuxd_uml};
 use loading::{in_place_uml, in_place_x86_64, refusals, signatures};
 use lsh::lsh_uml;
+use monitor::monitor;
 use packages::{kernel_packages, packages};
 use profile::{archiso_entry, archiso_profile};
 use selftests::{debug_uml, debug_x86_64, selftests, soak};
@@ -157,6 +159,7 @@ const STEPS: &[(&str, Level, Step)] = &[
         answers_about_a_machine,
     ),
     ("uml: lsh", Level::Full, lsh_uml),
+    ("uml: llama-mon", Level::Full, monitor),
     ("uml: models that are refused", Level::Full, refusals),
     ("uml: signatures", Level::Full, signatures),
     ("uml: a model in place", Level::Full, in_place_uml),
