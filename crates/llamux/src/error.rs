@@ -114,6 +114,30 @@ impl Error {
         }
     }
 
+    /// The error number that says the same.
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::NotSupported { .. } => libc::ENOSYS,
+            Self::Forbidden => libc::EPERM,
+            Self::Loading => libc::EAGAIN,
+            Self::NoModel { .. } => libc::ENODEV,
+            Self::UnknownModel { .. } => libc::ENOENT,
+            Self::Busy => libc::EBUSY,
+            Self::PromptTooLong { .. } => libc::EMSGSIZE,
+            Self::PromptOverContext { .. } => libc::EOVERFLOW,
+            Self::TimedOut => libc::ETIMEDOUT,
+            Self::Interrupted => libc::EINTR,
+            Self::OverLimit => libc::EDQUOT,
+            Self::OutOfMemory => libc::ENOMEM,
+            Self::Internal { .. } => libc::EIO,
+            Self::GrammarStuck => libc::ENODATA,
+            Self::GrammarVersion => libc::EOPNOTSUPP,
+            Self::Device(error) | Self::Other(error) => error.raw_os_error().unwrap_or(libc::EIO),
+            // What the caller asks for is wrong.
+            _ => libc::EINVAL,
+        }
+    }
+
     /// No system call: none in the kernel, or one that a filter hides.
     fn not_supported() -> Self {
         if std::path::Path::new(STATUS_PATH).exists() {
@@ -297,6 +321,10 @@ mod tests {
         for errno in errnos {
             let error = Error::from_errno(errno, &Command::new("x"));
             assert!(!matches!(error, Error::Other(_)), "errno {errno}");
+            assert!(
+                error.errno() == errno || errno == libc::EPERM,
+                "errno {errno}"
+            );
             let text = error.to_string();
             // On a Llamux kernel, ENOSYS and EPERM both mean a filter.
             assert!(
