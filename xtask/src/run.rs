@@ -291,49 +291,31 @@ fn programs(cx: &Context, tree: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(programs)
 }
 
-/// `llama` and `lsh`, for systems without libraries, with where they belong.
+/// The programs that ask and watch, for systems without libraries, with where they belong.
 pub(crate) fn asking(cx: &Context) -> Result<Vec<(String, PathBuf)>> {
-    let release = linked_statically(
-        cx,
-        &["--package", "llama-cli", "--package", "lsh", "--bins"],
-    )?;
-    let programs = ["llama", "lsh"];
-    Ok(programs
-        .map(|name| (format!("usr/bin/{name}"), release.join(name)))
-        .into())
+    const PROGRAMS: [(&str, &str); 3] = [
+        ("llama", "llama-cli"),
+        ("llama-mon", "llama-mon"),
+        ("lsh", "lsh"),
+    ];
+    let packages = PROGRAMS
+        .iter()
+        .flat_map(|(_, package)| ["--package", package]);
+    let release = linked_statically(cx, &packages.chain(["--bins"]).collect::<Vec<_>>())?;
+    let place = |(name, _): (&str, &str)| (format!("usr/bin/{name}"), release.join(name));
+    Ok(PROGRAMS.map(place).into())
 }
 
 /// `llama`, likewise.
 pub(crate) fn llama(cx: &Context) -> Result<PathBuf> {
-    let release = linked_statically(cx, &["--package", "llama-cli"])?;
+    let release = linked_statically(cx, &["--package", "llama-cli", "--bins"])?;
     Ok(release.join("llama"))
 }
 
-/// `llama` and `llama-mon`, likewise, and where they are in a system.
-pub(crate) fn asking(cx: &Context) -> Result<Vec<(String, PathBuf)>> {
-    let release = linked_statically(cx, &["--package", "llama-mon"])?;
-    Ok(vec![
-        ("usr/bin/llama".to_owned(), llama(cx)?),
-        ("usr/bin/llama-mon".to_owned(), release.join("llama-mon")),
-    ])
-}
-
-/// `llamux-setup`, likewise.
-pub(crate) fn llamux_setup(cx: &Context) -> Result<PathBuf> {
-    let release = linked_statically(cx, &["--package", "llamux-setup"])?;
-    Ok(release.join("llamux-setup"))
-}
-
-/// `llamuxd`, likewise.
-pub(crate) fn llamuxd(cx: &Context) -> Result<PathBuf> {
-    let release = linked_statically(cx, &["--package", "llamuxd"])?;
-    Ok(release.join("llamuxd"))
-}
-
-/// `llamux-backend`, likewise.
-pub(crate) fn llamux_backend(cx: &Context) -> Result<PathBuf> {
-    let release = linked_statically(cx, &["--package", "llamux-backend"])?;
-    Ok(release.join("llamux-backend"))
+/// The program of a crate of the same name, likewise.
+pub(crate) fn program(cx: &Context, name: &str) -> Result<PathBuf> {
+    let release = linked_statically(cx, &["--package", name, "--bins"])?;
+    Ok(release.join(name))
 }
 
 /// Types into a program, for a test; see there.

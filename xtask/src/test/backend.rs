@@ -85,7 +85,7 @@ pub(super) fn backend_uml(lab: &Lab<'_>) -> Result<Found> {
     let overlay = lab.cx.root.join("target/llamux/backend");
     let bin = overlay.join("usr/bin");
     fs::create_dir_all(&bin)?;
-    let bridge = run::llamux_backend(lab.cx)?;
+    let bridge = run::program(lab.cx, "llamux-backend")?;
     fs::copy(bridge, bin.join("llamux-backend"))?;
     let sources = lab.cx.root.join("crates/llamux-kernel");
     let mut cc = sh::cmd("cc");

@@ -302,7 +302,10 @@ pub(super) fn llamuxd_uml(lab: &Lab<'_>) -> Result<Found> {
     for dir in ["usr/bin", "etc", "run/llamux", "opt"] {
         fs::create_dir_all(overlay.join(dir))?;
     }
-    fs::copy(run::llamuxd(lab.cx)?, overlay.join("usr/bin/llamuxd"))?;
+    fs::copy(
+        run::program(lab.cx, "llamuxd")?,
+        overlay.join("usr/bin/llamuxd"),
+    )?;
     // The system has no users of these numbers, nor a group for the socket.
     fs::write(
         overlay.join("etc/llamuxd.toml"),

@@ -621,7 +621,7 @@ pub(super) fn hook_uml(lab: &Lab<'_>) -> Result<Found> {
     fs::create_dir_all(overlay.join("usr/bin"))?;
     sample(&dir, &overlay.join("usr/bin/sample"))?;
     fs::copy(
-        run::llamux_setup(lab.cx)?,
+        run::program(lab.cx, "llamux-setup")?,
         overlay.join("usr/bin/llamux-setup"),
     )?;
     fs::create_dir_all(overlay.join("var/lib/llamux"))?;
