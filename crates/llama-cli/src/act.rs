@@ -2,7 +2,6 @@
 
 //! `llama do`, and orders in plain words: one action, shown with its effect, confirmed, done and noted.
 
-use std::fs::File;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
@@ -19,8 +18,6 @@ use crate::{output, profile, Exit, Failure};
 
 /// Over how long it is measured who uses what.
 const SAMPLE: Duration = Duration::from_millis(300);
-/// Largest file of facts in bytes.
-const FACTS: u64 = 64 << 20;
 /// Longest request in bytes.
 const REQUEST: usize = 2000;
 /// Details that are shown of one action.
@@ -71,7 +68,6 @@ impl Json<'_> {
 }
 
 /// An order among plain words.
-#[allow(dead_code)] // What tells orders from questions calls it.
 pub(crate) fn run(request: &str, options: &Ask) -> Result<Exit, Failure> {
     let how = How {
         yes: options.yes,
@@ -130,7 +126,8 @@ fn order(
 ) -> Result<Exit, Failure> {
     let (facts, system) = match file {
         Some(path) => {
-            let facts = read_facts(path)?;
+            let facts =
+                llamux_facts::read(path).map_err(|error| Failure::usage(error.to_string()))?;
             let uid = facts.collected.uid;
             (facts, System::recorded(uid))
         }
@@ -459,23 +456,6 @@ fn forget(facts: &mut Facts, system: &System) {
     for group in &mut facts.groups {
         group.pids.retain(|pid| !pids.contains(pid));
     }
-}
-
-fn read_facts(path: &Path) -> Result<Facts, Failure> {
-    let shown = path.display();
-    let mut text = String::new();
-    let file = File::open(path).map_err(|error| Failure::io(&shown.to_string(), &error))?;
-    file.take(FACTS + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::io(&shown.to_string(), &error))?;
-    if text.len() as u64 > FACTS {
-        return Err(failed(format!("{shown} has more than {FACTS} bytes")));
-    }
-    serde_json::from_str(&text).map_err(|error| {
-        failed(format!(
-            "{shown} has no facts as llama doctor --json writes them: {error}"
-        ))
-    })
 }
 
 /// The names of units that are installed.

@@ -12,7 +12,7 @@ use llamux_assistant::route::Intent;
 use serde::Serialize;
 
 use crate::cli::{Ask, Choice};
-use crate::{here, input, interrupt, output, Exit, Failure};
+use crate::{act, here, input, interrupt, output, Exit, Failure};
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -30,9 +30,11 @@ pub(crate) fn run(options: &Ask) -> Result<Exit, Failure> {
     let stdin = std::io::stdin();
     let terminal = stdin.is_terminal();
     let question = input::question(&options.words, &mut stdin.lock(), terminal)?;
-    // A command of the shell is a text that the model can write, too, and an order is what it can say something about.
-    if here::intent(options, &question) == Intent::Diagnose {
-        return here::run(&question, options);
+    match here::intent(options, &question) {
+        Intent::Diagnose => return here::run(&question, options),
+        Intent::Act => return act::run(&question, options),
+        // A command of the shell is a text that the model can write, too; `lsh` checks what it proposes.
+        Intent::General | Intent::Command => (),
     }
     let mut command = parameters(&options.choice)?
         .with_prompt(question)

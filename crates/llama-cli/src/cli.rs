@@ -495,13 +495,14 @@ fn sample(text: &str) -> Result<Duration, String> {
 }
 
 /// Exit statuses and what they mean, for the help and the manual page.
-pub const EXIT_STATUS: [(u8, &str); 7] = [
+pub const EXIT_STATUS: [(u8, &str); 8] = [
     (0, "The answer is on standard output."),
     (1, "The kernel refused the question or failed to answer it, or the answer could not be written; for what is to be done: it was not confirmed, not clear, or failed in part."),
     (2, "Wrong usage: an unknown option, a value out of range, a grammar with a mistake, no question, or one that is not UTF-8."),
     (3, "The running kernel has no Llamux, or a seccomp filter hides it; of a question about this machine, why and explain, standard output has what was found."),
     (4, "The kernel has no model, or none of this name, or is still loading it (with --no-wait, and for status); standard output as with 3."),
     (5, "The time was up; standard output has what was generated until then."),
+    (6, "Of doctor: something is wrong with this machine, a warning or worse."),
     (130, "Interrupted; standard output has what was generated until then."),
 ];
 

@@ -23,11 +23,11 @@ struct Cli {
     #[arg(long, value_name = "K")]
     threads: Option<usize>,
     #[command(subcommand)]
-    command: Command,
+    subject: Subject,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum Subject {
     /// Ask a question behind a system prompt
     Ask {
         /// The system prompt
@@ -53,8 +53,8 @@ enum Command {
 fn main() -> Result<()> {
     let cli = Cli::parse();
     let mut model = Host::load(&cli.model, cli.threads)?;
-    match cli.command {
-        Command::Ask { system, question } => {
+    match cli.subject {
+        Subject::Ask { system, question } => {
             let reply = model.ask(&Request::new(system, question), &mut |text| {
                 print!("{text}");
                 std::io::stdout().flush().is_ok()
@@ -68,10 +68,10 @@ fn main() -> Result<()> {
                 reply.elapsed
             );
         }
-        Command::Diagnosis(args) => cli::diagnosis::run(&mut model, &args)?,
-        Command::Command(args) => cli::command::run(&mut model, &args)?,
-        Command::Action(args) => cli::action::run(&mut model, &args)?,
-        Command::Injection(args) => cli::action::run_injection(&mut model, &args)?,
+        Subject::Diagnosis(args) => cli::diagnosis::run(&mut model, &args)?,
+        Subject::Command(args) => cli::command::run(&mut model, &args)?,
+        Subject::Action(args) => cli::action::run(&mut model, &args)?,
+        Subject::Injection(args) => cli::action::run_injection(&mut model, &args)?,
     }
     Ok(())
 }

@@ -229,10 +229,11 @@ fn spinning(facts: &Facts, out: &mut Vec<Finding>) {
         let one = process.cpu >= SPINNING && process.cpu < 115.0;
         one && process.age_seconds >= SPINNING_AGE && process.nice <= 0 && !process.kernel_thread
     };
+    // The kernel's threads that answer are busy whenever somebody asks.
     let kernel = facts
         .processes
         .iter()
-        .filter(|p| p.kernel_thread && p.cpu >= SPINNING);
+        .filter(|p| p.kernel_thread && p.cpu >= SPINNING && !p.name.starts_with("llamux"));
     for process in facts.processes.iter().filter(spins).chain(kernel).take(5) {
         let who = process_subject(process);
         let title = format!("{} keeps one processor busy all the time.", who);
@@ -506,6 +507,23 @@ mod tests {
                 &[],
             ),
             ("many threads at work", |f| process(f, 380.0, 600.0, 0), &[]),
+            (
+                "a thread of the kernel",
+                |f| {
+                    process(f, 99.0, 600.0, 0);
+                    f.processes[0].kernel_thread = true;
+                },
+                &[("process-spinning:42", Warning)],
+            ),
+            (
+                "the thread of the kernel that answers",
+                |f| {
+                    process(f, 99.0, 600.0, 0);
+                    f.processes[0].kernel_thread = true;
+                    f.processes[0].name = "llamux/1".into();
+                },
+                &[],
+            ),
         ]);
     }
 
