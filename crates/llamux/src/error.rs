@@ -132,6 +132,8 @@ impl Error {
             Self::Internal { .. } => libc::EIO,
             Self::GrammarStuck => libc::ENODATA,
             Self::GrammarVersion => libc::EOPNOTSUPP,
+            Self::BackendGone => libc::EPIPE,
+            Self::Unable => libc::EPROTONOSUPPORT,
             Self::Device(error) | Self::Other(error) => error.raw_os_error().unwrap_or(libc::EIO),
             // What the caller asks for is wrong.
             _ => libc::EINVAL,

@@ -360,6 +360,8 @@ fn dangerous_command_runs_only_after_yes() {
         terminal.key("r");
         terminal.wait("Type yes to run it:");
         terminal.type_text("n");
+        // What comes in one piece is a paste, and chooses nothing.
+        terminal.wait("run it: n");
         terminal.key("Enter");
         terminal.wait(MENU);
         assert!(terminal.dir.join("home/nothing").exists());
