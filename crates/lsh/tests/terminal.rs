@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,32 @@ fn told() -> PathBuf {
 struct Terminal {
     socket: String,
     dir: PathBuf,
+    _turn: Turn,
+}
+
+/// How many terminals there are. Each has a shell that people wait for: with many at once, all are too slow.
+static OPEN: Mutex<u32> = Mutex::new(0);
+static CLOSED: Condvar = Condvar::new();
+
+/// The right to have one.
+struct Turn;
+
+impl Turn {
+    fn wait() -> Self {
+        let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = CLOSED
+            .wait_while(open, |open| *open >= 3)
+            .unwrap_or_else(PoisonError::into_inner);
+        *open += 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *OPEN.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        CLOSED.notify_one();
+    }
 }
 
 impl Terminal {
@@ -72,6 +99,8 @@ impl Terminal {
         let socket = format!("lsh-test-{}-{number}", std::process::id());
         let dir = std::env::temp_dir().join(&socket);
         fs::create_dir_all(dir.join("home/.config/fish")).unwrap();
+        // Without it fish reads all manual pages of the machine when it is first started.
+        fs::create_dir_all(dir.join("home/.local/share/fish/generated_completions")).unwrap();
         fs::create_dir_all(dir.join("run")).unwrap();
         fs::create_dir_all(dir.join("bin")).unwrap();
         std::os::unix::fs::symlink(told(), dir.join("bin/lsh")).unwrap();
@@ -92,7 +121,11 @@ impl Terminal {
         )
         .unwrap();
         let path = std::env::var("PATH").unwrap_or_default();
-        let terminal = Self { socket, dir };
+        let terminal = Self {
+            socket,
+            dir,
+            _turn: Turn::wait(),
+        };
         let script = format!(
             "cd {home}; export HOME={home} XDG_RUNTIME_DIR={run} LSH_TOLD={told} PATH={bin}:{path} \
              LC_ALL=C.UTF-8 TERM=screen; unset ZDOTDIR XDG_CONFIG_HOME LSH NO_COLOR SHLVL; {line}; \
@@ -151,7 +184,12 @@ impl Terminal {
         self.tmux(&["send-keys", "-t", "t", key]);
     }
 
+    /// Types a line: at the prompt, if one comes soon, since what is typed while a command runs is taken as it is.
     fn line(&self, text: &str) {
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while self.screen().lines().last() != Some("mine>") && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+        }
         self.type_text(text);
         self.key("Enter");
     }
