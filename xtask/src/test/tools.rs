@@ -48,6 +48,7 @@ const FILES: &[&str] = &[
     "usr/share/llamux/profiles/gaming.toml",
     "usr/share/man/man1/llama-chat.1",
     "usr/share/man/man1/llama-do.1",
+    "usr/share/man/man1/llama-doctor.1",
     "usr/share/man/man1/llama-embed.1",
     "usr/share/man/man1/llama-explain.1",
     "usr/share/man/man1/llama-fix.1",
