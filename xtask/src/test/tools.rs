@@ -316,10 +316,12 @@ fn files_and_modes(dir: &Path, lab: &Lab<'_>) -> Result<()> {
             bail!("{} has the path of this checkout in it", file.display());
         }
     }
-    let here: Vec<_> = here
+    let mut here: Vec<_> = here
         .iter()
         .map(|(name, mode)| (name.as_ref(), *mode))
         .collect();
+    // Paths are in another order than their texts.
+    here.sort_unstable();
     let only_in = |these: &[(&str, u32)], those: &[(&str, u32)]| {
         let missing = these.iter().filter(|entry| !those.contains(entry));
         let shown: Vec<_> = missing
