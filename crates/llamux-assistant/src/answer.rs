@@ -12,7 +12,7 @@ use llamux_facts::{Cause, Facts, Finding, Severity};
 use serde::Serialize;
 
 use crate::wording::{self, Truth};
-use crate::{choice, Model, Request};
+use crate::{Model, Request};
 
 /// Most findings that are named in an answer.
 pub const MOST: usize = 3;
@@ -329,7 +329,7 @@ pub fn pick<'f>(
 fn ids(findings: &[&Finding]) -> Option<Grammar> {
     let id = findings
         .iter()
-        .map(|finding| choice::literal(&finding.id))
+        .map(|finding| llamux::grammar::literal(&finding.id))
         .collect::<Vec<_>>()
         .join(" | ");
     Grammar::new(&format!(

@@ -2,26 +2,10 @@
 
 //! Choices: an answer that is one of the texts of a list, and no other.
 
-use std::fmt::Write as _;
-
+use llamux::grammar::literal;
 use llamux::{Error, Grammar};
 
 use crate::{Model, Request};
-
-/// A text as GBNF writes it. Works for any text.
-pub fn literal(text: &str) -> String {
-    let mut out = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => out.extend(['\\', character]),
-            ' '..='~' => out.push(character),
-            // Writing to a string does not fail.
-            _ => drop(write!(out, "\\U{:08X}", u32::from(character))),
-        }
-    }
-    out.push('"');
-    out
-}
 
 /// A grammar of these texts and no others. None if there are none, or too many for the kernel.
 pub fn one_of<'t>(texts: impl IntoIterator<Item = &'t str>) -> Option<Grammar> {

@@ -10,9 +10,10 @@ mod pattern;
 mod range;
 
 use std::collections::HashMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use indexmap::IndexMap;
+use llamux::grammar::literal;
 
 use crate::json::Json;
 
@@ -77,21 +78,6 @@ pub fn grammar(schema: &Json) -> Result<String, Refused> {
     let mut rules = Rules::new(schema);
     let root = rules.of(schema, "")?;
     Ok(rules.finish(&root))
-}
-
-/// A text as GBNF writes it.
-pub fn literal(text: &str) -> String {
-    let mut out = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => out.extend(['\\', character]),
-            ' '..='~' => out.push(character),
-            // Writing to a string does not fail.
-            _ => drop(write!(out, "\\U{:08X}", u32::from(character))),
-        }
-    }
-    out.push('"');
-    out
 }
 
 impl<'s> Rules<'s> {

@@ -9,9 +9,11 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
+use llamux::grammar::literal;
+
 use crate::error::ApiError;
 use crate::json::Json;
-use crate::schema::{literal, Refused, Rules};
+use crate::schema::{Refused, Rules};
 
 /// What a call begins with.
 const OPEN: &str = "<tool_call>\n{\"name\": \"";

@@ -29,12 +29,27 @@ mod parse;
 mod utf8;
 mod writer;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 pub use llamux_engine::grammar::table::MAX_BYTES;
 
 /// Longest grammar in bytes of text.
 pub const MAX_TEXT: usize = 1 << 20;
+
+/// A text as GBNF writes it, between quotation marks. Works for any text.
+pub fn literal(text: &str) -> String {
+    let mut out = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => out.extend(['\\', character]),
+            ' '..='~' => out.push(character),
+            // Writing to a string does not fail.
+            _ => drop(write!(out, "\\U{:08X}", u32::from(character))),
+        }
+    }
+    out.push('"');
+    out
+}
 
 /// A compiled grammar.
 ///

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use llamux::grammar::literal;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 use regex_syntax::ParserBuilder;
 
@@ -93,13 +94,13 @@ fn anchored(hir: &Hir) -> Result<String, String> {
 fn inner(hir: &Hir) -> Result<String, String> {
     Ok(match hir.kind() {
         HirKind::Empty => "\"\"".to_owned(),
-        HirKind::Literal(literal) => {
-            let text = std::str::from_utf8(&literal.0).map_err(|_| "it is not UTF-8".to_owned())?;
+        HirKind::Literal(bytes) => {
+            let text = std::str::from_utf8(&bytes.0).map_err(|_| "it is not UTF-8".to_owned())?;
             let json = serde_json::to_string(text).map_err(|error| error.to_string())?;
             let json = json
                 .get(1..json.len().saturating_sub(1))
                 .unwrap_or_default();
-            super::literal(json)
+            literal(json)
         }
         HirKind::Class(Class::Unicode(class)) => {
             let ranges = class.iter().map(|range| (range.start(), range.end()));
@@ -154,7 +155,7 @@ fn one_of(ranges: impl Iterator<Item = (char, char)>) -> Result<String, String> 
                 let json = json
                     .get(1..json.len().saturating_sub(1))
                     .unwrap_or_default();
-                escaped.push(super::literal(json));
+                escaped.push(literal(json));
             }
         }
         // Around those, and around what is no character.
