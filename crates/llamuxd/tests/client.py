@@ -414,7 +414,8 @@ def counters_are_there():
 @test
 def who_goes_away_ends_the_answer():
     before = number("llamuxd_cancelled_total")
-    long = {"temperature": 0, "max_tokens": 1500, "extra_body": {"grammar": 'root ::= "a"{1500}'}}
+    # No token is more than a letter and a new line, so that it takes a while.
+    long = {"temperature": 0, "max_tokens": 1500, "extra_body": {"grammar": 'root ::= ("a" "\\n"){1500}'}}
     stream = chat("Write a long story.", stream=True, **long)
     next(iter(stream))
     stream.close()
@@ -423,7 +424,7 @@ def who_goes_away_ends_the_answer():
     impatient = plain.build_request(
         "POST",
         f"{args.url}/chat/completions",
-        json={"model": args.model, "messages": user("Write."), "max_tokens": 1500, "grammar": 'root ::= "a"{1500}'},
+        json={"model": args.model, "messages": user("Write."), "max_tokens": 1500, "grammar": 'root ::= ("a" "\\n"){1500}'},
         timeout=0.3,
     )
     try:
