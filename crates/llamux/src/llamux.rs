@@ -28,7 +28,7 @@ pub use backend::{Backend, BackendError, BACKEND_PATH};
 pub use command::{Answer, Command, StopReason};
 pub use error::Error;
 pub use grammar::{Grammar, GrammarError};
-pub use models::{models, parse_models, ModelLine, MODELS_PATH};
+pub use models::{models, MODELS_PATH};
 pub use session::{Info, Role, Session, TokenProbability, DEVICE_PATH};
 pub use status::{State, Status, STATUS_PATH};
 pub use tables::{Between, Histogram, Limits, ListedModel, OpenSession, Owner, Usage};

@@ -242,7 +242,7 @@ pub struct ListedModel {
 }
 
 impl ListedModel {
-    /// All lines of the file.
+    /// All lines of the file that have a name.
     pub fn parse(text: &str) -> Vec<Self> {
         text.lines().filter_map(Self::line).collect()
     }
@@ -255,7 +255,7 @@ impl ListedModel {
         };
         let fields = Fields(fields);
         Some(Self {
-            name: fields.text("name")?,
+            name: fields.text("name").filter(|name| !name.is_empty())?,
             state: fields.text("state").unwrap_or_default(),
             default: fields.get("default") == Some("yes"),
             bytes: fields.number("bytes"),
@@ -449,8 +449,12 @@ session=x user=0 pid=1
         let text = "\
 name=smollm2-135m state=ready default=yes bytes=226947072 read=98362432 of=98362432 read_us=24310 weights=read
 name=b state=failed default=no bytes=0 read=7 of=7 read_us=9 weights=read reason=b.gguf: name=x state=ready
+name= state=ready
+garbage
+
 ";
         let models = ListedModel::parse(text);
+        assert_eq!(models.len(), 2);
         assert!(models[0].default && models[0].reason.is_none());
         assert_eq!(models[0].bytes, 226_947_072);
         assert_eq!(models[1].name, "b");

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use llamux::Role;
-use llamux::{Error, Grammar, ModelLine, StopReason};
+use llamux::{Error, Grammar, ListedModel, StopReason};
 use tokio::sync::mpsc;
 
 /// What is asked.
@@ -87,7 +87,7 @@ pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// An engine with models.
 pub trait Engine: Send + Sync + 'static {
     /// Its models.
-    fn models(&self) -> Result<Vec<ModelLine>, Error>;
+    fn models(&self) -> Result<Vec<ListedModel>, Error>;
 
     /// Asks, on the account of a user; of this program's own if there is none.
     fn ask(&self, user: Option<u32>, question: Question) -> Parts;

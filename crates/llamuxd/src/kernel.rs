@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use llamux::{Command, Error, ModelLine, Session};
+use llamux::{Command, Error, ListedModel, Session};
 use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
 use tokio::sync::mpsc;
@@ -37,7 +37,7 @@ impl Kernel {
 }
 
 impl Engine for Kernel {
-    fn models(&self) -> Result<Vec<ModelLine>, Error> {
+    fn models(&self) -> Result<Vec<ListedModel>, Error> {
         llamux::models()
     }
 

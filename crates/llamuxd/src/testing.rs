@@ -2,7 +2,7 @@
 
 //! What several tests need.
 
-use llamux::{Error, ModelLine};
+use llamux::{Error, ListedModel};
 
 use crate::engine::{Engine, Later, Parts, Question, Vectors};
 
@@ -10,7 +10,7 @@ use crate::engine::{Engine, Later, Parts, Question, Vectors};
 pub(crate) struct Nobody;
 
 impl Engine for Nobody {
-    fn models(&self) -> Result<Vec<ModelLine>, Error> {
+    fn models(&self) -> Result<Vec<ListedModel>, Error> {
         Ok(vec![])
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use llamux::{Error, ModelLine, StopReason};
+use llamux::{Error, ListedModel, StopReason};
 use llamuxd::config::Config;
 use llamuxd::engine::{Engine, Later, Outcome, Part, Parts, Question, Vectors};
 use llamuxd::keys::{self, Keys};
@@ -28,8 +28,8 @@ struct Parrot {
 }
 
 impl Engine for Parrot {
-    fn models(&self) -> Result<Vec<ModelLine>, Error> {
-        Ok(llamux::parse_models(
+    fn models(&self) -> Result<Vec<ListedModel>, Error> {
+        Ok(ListedModel::parse(
             "name=parrot state=ready default=yes bytes=1\n",
         ))
     }

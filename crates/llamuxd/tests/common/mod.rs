@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
-use llamux::{Error, ModelLine, StopReason};
+use llamux::{Error, ListedModel, StopReason};
 use llamux_engine::chat::{self, Conversation, Message};
 use llamux_engine::generate::{Full, Request, Sampling, Sink, Stop};
 use llamux_engine::grammar::{self, Constraint};
@@ -71,8 +71,8 @@ impl Host {
 }
 
 impl Engine for Host {
-    fn models(&self) -> Result<Vec<ModelLine>, Error> {
-        Ok(llamux::parse_models(&format!(
+    fn models(&self) -> Result<Vec<ListedModel>, Error> {
+        Ok(ListedModel::parse(&format!(
             "name={} state=ready default=yes bytes=1\nname=other state=loading default=no\n\
              name=broken state=failed default=no reason=it is not a GGUF file\n",
             self.name
