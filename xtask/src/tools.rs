@@ -2,8 +2,8 @@
 
 //! `cargo xtask tools`: lays what the package llamux-tools holds into a directory.
 //!
-//! `packaging/tools` has what is written by hand, where the package has it; programs, completions, and the pages
-//! of `llama` and `lsh` are made from the crates.
+//! `packaging/tools` has what is written by hand, where the package has it; programs, completions, and most pages
+//! are made from the crates.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -91,14 +91,8 @@ const PROGRAMS: [(&str, &str); 6] = [
     ("lsh", "lsh"),
 ];
 
-/// What writes completions and pages: examples of the programs' crates.
-const GENERATORS: [&str; 5] = [
-    "generate",
-    "completions",
-    "backend-pages",
-    "llama-mon-pages",
-    "llamuxd_pages",
-];
+/// What writes completions and pages.
+const PAGES: &str = "llamux-pages";
 
 /// The command.
 pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
@@ -117,10 +111,7 @@ pub(crate) fn lay(cx: &Context, destdir: &Path, system: System) -> Result<()> {
     if made.exists() {
         fs::remove_dir_all(&made)?;
     }
-    for generator in GENERATORS {
-        let mut generate = sh::cmd(release.join("examples").join(generator));
-        sh::run(generate.arg(&made))?;
-    }
+    sh::run(sh::cmd(release.join(PAGES)).arg(&made))?;
 
     for (program, _) in PROGRAMS {
         let to = Path::new("usr/bin").join(program);
@@ -244,11 +235,7 @@ fn build(cx: &Context, target_dir: &Path) -> Result<()> {
     for (_, package) in PROGRAMS {
         cargo.args(["--package", package]);
     }
-    // Not all examples: those of lsh are for its tests, and have the engine in them.
-    for generator in GENERATORS {
-        cargo.args(["--example", generator]);
-    }
-    sh::run(&mut cargo)
+    sh::run(cargo.args(["--package", PAGES]))
 }
 
 /// Where a page or a completion belongs.

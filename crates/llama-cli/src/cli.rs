@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use llamux_usage::Usage;
 
 /// Asks the language model that the kernel runs.
 ///
@@ -26,7 +27,7 @@ use clap::{Args, Parser, Subcommand};
     version,
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
-    after_long_help = after_help(),
+    after_long_help = USAGE.after_help(),
     max_term_width = 100
 )]
 pub struct Cli {
@@ -494,20 +495,9 @@ fn sample(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
 }
 
-/// Exit statuses and what they mean, for the help and the manual page.
-pub const EXIT_STATUS: [(u8, &str); 8] = [
-    (0, "The answer is on standard output."),
-    (1, "The kernel refused the question or failed to answer it, or the answer could not be written; for what is to be done: it was not confirmed, not clear, or failed in part."),
-    (2, "Wrong usage: an unknown option, a value out of range, a grammar with a mistake, no question, or one that is not UTF-8."),
-    (3, "The running kernel has no Llamux, or a seccomp filter hides it; of a question about this machine, why and explain, standard output has what was found."),
-    (4, "The kernel has no model, or none of this name, or is still loading it (with --no-wait, and for status); standard output as with 3."),
-    (5, "The time was up; standard output has what was generated until then."),
-    (6, "Of doctor: something is wrong with this machine, a warning or worse."),
-    (130, "Interrupted; standard output has what was generated until then."),
-];
-
-/// Examples, for the help and the manual page: what it does, and the command.
-pub const EXAMPLES: [(&str, &str); 15] = [
+/// What the help and the manual page say beside the options.
+pub const USAGE: Usage<'static> = Usage {
+    examples: &[
     ("Ask a question:", "llama Why is the sky blue?"),
     (
         "Ask about what another command prints:",
@@ -553,10 +543,20 @@ pub const EXAMPLES: [(&str, &str); 15] = [
         "Prepare the machine for games:",
         "llama profile apply gaming",
     ),
-];
-
-/// Files that `llama` depends on, for the manual page.
-pub const FILES: [(&str, &str); 7] = [
+],
+    sections: &[],
+    exit_status: &[
+    (0, "The answer is on standard output."),
+    (1, "The kernel refused the question or failed to answer it, or the answer could not be written; for what is to be done: it was not confirmed, not clear, or failed in part."),
+    (2, "Wrong usage: an unknown option, a value out of range, a grammar with a mistake, no question, or one that is not UTF-8."),
+    (3, "The running kernel has no Llamux, or a seccomp filter hides it; of a question about this machine, why and explain, standard output has what was found."),
+    (4, "The kernel has no model, or none of this name, or is still loading it (with --no-wait, and for status); standard output as with 3."),
+    (5, "The time was up; standard output has what was generated until then."),
+    (6, "Of doctor: something is wrong with this machine, a warning or worse."),
+    (130, "Interrupted; standard output has what was generated until then."),
+],
+    environment: &[],
+    files: &[
     (
         "/dev/llama",
         "Conversations with the kernel's model; see also llama_command(2).",
@@ -585,22 +585,9 @@ pub const FILES: [(&str, &str); 7] = [
         "/lib/firmware/llamux/*.gguf",
         "In the initramfs: the model that the kernel loads at boot.",
     ),
-];
-
-/// Related manual pages: name and section.
-pub const SEE_ALSO: [(&str, u8); 2] = [("llama_command", 2), ("llamux", 7)];
-
-fn after_help() -> String {
-    let mut text = String::from("Examples:\n");
-    for (what, command) in EXAMPLES {
-        text += &format!("  {what}\n      {command}\n");
-    }
-    text += "\nExit status:\n";
-    for (code, meaning) in EXIT_STATUS {
-        text += &format!("  {code:>3}  {meaning}\n");
-    }
-    text
-}
+],
+    see_also: &[("llama_command", 2), ("llamux", 7)],
+};
 
 #[cfg(test)]
 mod tests {

@@ -27,7 +27,7 @@ use clap::Parser as _;
 
 use crate::cli::{Action, Cli};
 
-/// How `llama` ends; [`cli::EXIT_STATUS`] is the table for people.
+/// How `llama` ends; [`cli::USAGE`] has the table for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Exit {

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-
-pub use crate::report::KEYS as JSON_KEYS;
+use llamux_usage::Usage;
 
 /// Watches the language model that the kernel runs.
 ///
@@ -18,7 +17,7 @@ pub use crate::report::KEYS as JSON_KEYS;
 ///
 /// Users other than root see their own requests and sessions only, and can end their own answers.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "llama-mon", version, after_long_help = after_help(), max_term_width = 100)]
+#[command(name = "llama-mon", version, after_long_help = USAGE.after_help(), max_term_width = 100)]
 pub struct Cli {
     /// Prints one screen of plain text, and ends
     #[arg(long, conflicts_with = "json")]
@@ -59,8 +58,22 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a number of seconds from 0.1 to 3600".to_owned())
 }
 
-/// Exit statuses and what they mean, for the help and the manual page.
-pub const EXIT_STATUS: [(u8, &str); 5] = [
+/// What the help and the manual page say beside the options.
+pub const USAGE: Usage<'static> = Usage {
+    examples: &[
+    ("Watch, and be able to change things:", "sudo llama-mon"),
+    ("Have the state in a log:", "llama-mon --once >>llama.log"),
+    (
+        "See how fast answers are written, each ten seconds:",
+        "llama-mon --json --interval 10 --count 0 | jq .decode_tokens_per_second",
+    ),
+    (
+        "Look at files that another system had, kept below /tmp/other:",
+        "llama-mon --root /tmp/other --once",
+    ),
+],
+    sections: &[("JSON", &crate::report::KEYS)],
+    exit_status: &[
     (
         0,
         "It was ended by a key, or what was asked for is on standard output.",
@@ -75,24 +88,22 @@ pub const EXIT_STATUS: [(u8, &str); 5] = [
         4,
         "With --once: the kernel has no model, or is still loading it; the text says why.",
     ),
-];
-
-/// Examples, for the help and the manual page: what it does, and the command.
-pub const EXAMPLES: [(&str, &str); 4] = [
-    ("Watch, and be able to change things:", "sudo llama-mon"),
-    ("Have the state in a log:", "llama-mon --once >>llama.log"),
+],
+    environment: &[
     (
-        "See how fast answers are written, each ten seconds:",
-        "llama-mon --json --interval 10 --count 0 | jq .decode_tokens_per_second",
+        "NO_COLOR",
+        "If it is there and not empty, there are no colours.",
     ),
     (
-        "Look at files that another system had, kept below /tmp/other:",
-        "llama-mon --root /tmp/other --once",
+        "TERM",
+        "With \"dumb\", plain text is printed again and again instead of a screen.",
     ),
-];
-
-/// Files that it reads and writes, for the manual page.
-pub const FILES: [(&str, &str); 3] = [
+    (
+        "LC_ALL, LC_CTYPE, LANG",
+        "The first one that is set says whether the terminal has more than ASCII.",
+    ),
+],
+    files: &[
     (
         "/proc/llamux/status, stats, latency, usage, sessions",
         "What is shown; readable by all, the last two only about oneself.",
@@ -106,38 +117,9 @@ pub const FILES: [(&str, &str); 3] = [
         "To end an answer, the file of its conversation is borrowed from the process that has it open \
          (pidfd_getfd(2)): root may do so, and who may trace the process.",
     ),
-];
-
-/// Variables of the environment, for the manual page.
-pub const ENVIRONMENT: [(&str, &str); 3] = [
-    (
-        "NO_COLOR",
-        "If it is there and not empty, there are no colours.",
-    ),
-    (
-        "TERM",
-        "With \"dumb\", plain text is printed again and again instead of a screen.",
-    ),
-    (
-        "LC_ALL, LC_CTYPE, LANG",
-        "The first one that is set says whether the terminal has more than ASCII.",
-    ),
-];
-
-/// Related manual pages: name and section.
-pub const SEE_ALSO: [(&str, u8); 3] = [("llama", 1), ("llamux-setup", 8), ("llamux", 7)];
-
-fn after_help() -> String {
-    let mut text = String::from("Examples:\n");
-    for (what, command) in EXAMPLES {
-        text += &format!("  {what}\n      {command}\n");
-    }
-    text += "\nExit status:\n";
-    for (code, meaning) in EXIT_STATUS {
-        text += &format!("  {code:>3}  {meaning}\n");
-    }
-    text
-}
+],
+    see_also: &[("llama", 1), ("llamux-setup", 8), ("llamux", 7)],
+};
 
 #[cfg(test)]
 mod tests {

@@ -42,7 +42,7 @@ const MACHINE_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a key may be waited for before news are looked at.
 const TICK: Duration = Duration::from_millis(50);
 
-/// A failure and the exit status that goes with it; [`cli::EXIT_STATUS`] is the table for people.
+/// A failure and the exit status that goes with it; [`cli::USAGE`] has the table for people.
 #[derive(Debug)]
 struct Failure {
     exit: u8,

@@ -11,7 +11,7 @@ use crate::rates::Rates;
 use crate::snapshot::{Snapshot, SETTINGS};
 
 /// The keys of the object, for the manual page: what each is.
-pub const KEYS: [(&str, &str); 16] = [
+pub(crate) const KEYS: [(&str, &str); 16] = [
     ("uptime_seconds, kernel", "When, since boot, and the kernel's release."),
     (
         "status",

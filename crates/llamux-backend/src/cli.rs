@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use llamux_usage::Usage;
 
 /// Lets another engine answer as a model of the kernel.
 ///
@@ -18,7 +19,7 @@ use clap::Parser;
 /// server does, and comes again with it. What callers ask is sent to the server as text. Answers are
 /// streamed, several at once, and ended when nobody waits for them any more.
 #[derive(Debug, Parser)]
-#[command(name = "llamux-backend", version, max_term_width = 100)]
+#[command(name = "llamux-backend", version, after_long_help = USAGE.after_help(), max_term_width = 100)]
 pub struct Cli {
     /// The model's name in the kernel, as in /sys/kernel/llamux/models
     pub name: String,
@@ -64,8 +65,11 @@ pub struct Cli {
     pub strict: bool,
 }
 
-/// What the process returns, and what that means.
-pub const EXIT_STATUS: [(u8, &str); 3] = [
+/// What the help and the manual page say beside the options.
+pub const USAGE: Usage<'static> = Usage {
+    examples: &[],
+    sections: &[],
+    exit_status: &[
     (
         0,
         "It was ended by SIGTERM or SIGINT, or an administrator has unloaded the model.",
@@ -75,10 +79,9 @@ pub const EXIT_STATUS: [(u8, &str); 3] = [
         "It cannot go on: the key cannot be read, the kernel has no Llamux, it is not run by root, or the name is taken.",
     ),
     (2, "The command line is wrong."),
-];
-
-/// Files that matter.
-pub const FILES: [(&str, &str); 3] = [
+],
+    environment: &[],
+    files: &[
     ("/dev/llama-backend", "Where the model is registered."),
     (
         "/sys/kernel/llamux/default",
@@ -88,7 +91,9 @@ pub const FILES: [(&str, &str); 3] = [
         "/etc/llamux/backends/NAME.conf",
         "What the unit llamux-backend@NAME.service runs it with: a line OPTIONS=, as in OPTIONS=\"--url http://127.0.0.1:8080/v1 --default\".",
     ),
-];
+],
+    see_also: &[("llama", 1), ("llama_command", 2), ("llamux", 7)],
+};
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use llamux_usage::Usage;
 
 /// Serve the kernel's language model to the clients of OpenAI's protocol
 ///
@@ -13,7 +14,7 @@ use clap::Parser;
 /// much for the kernel, can be answered by engines elsewhere. A web page to chat is at /, the state at /health,
 /// counters for Prometheus at /metrics.
 #[derive(Debug, Parser)]
-#[command(name = "llamuxd", version, after_long_help = "")]
+#[command(name = "llamuxd", version, after_long_help = USAGE.after_help())]
 pub struct Cli {
     /// Reads this configuration instead of /etc/llamux/llamuxd.toml
     #[arg(long, value_name = "FILE")]
@@ -26,21 +27,28 @@ pub struct Cli {
     pub new_key: Option<String>,
 }
 
-/// What the exit status means, for the manual page.
-pub const EXIT_STATUS: [(&str, &str); 3] = [
-    ("0", "It was told to end, or what was asked for was done."),
-    ("1", "The configuration or the keys are wrong, or a socket cannot be had; standard error says why."),
-    ("2", "The command line is wrong."),
-];
-
-/// Signals, for the manual page.
-pub const SIGNALS: [(&str, &str); 2] = [
+/// What the help and the manual page say beside the options.
+pub const USAGE: Usage<'static> = Usage {
+    examples: &[
+    (
+        "Ask by the unix socket:",
+        "curl --unix-socket /run/llamux/llamuxd.sock http://localhost/v1/chat/completions \
+         --json '{\"model\": \"default\", \"messages\": [{\"role\": \"user\", \"content\": \"Hello!\"}]}'",
+    ),
+    ("Make a key for a client that comes by TCP:", "llamuxd --new-key anna 2>>/etc/llamux/keys"),
+    ("See whether a changed configuration is right:", "llamuxd --check-config"),
+],
+    sections: &[("SIGNALS", &[
     ("SIGTERM, SIGINT", "End, when the answers that are under way have come to their end, after 20 seconds at most."),
     ("SIGHUP", "Read the keys again. A file that is wrong changes nothing."),
-];
-
-/// Files, for the manual page.
-pub const FILES: [(&str, &str); 4] = [
+])],
+    exit_status: &[
+    (0, "It was told to end, or what was asked for was done."),
+    (1, "The configuration or the keys are wrong, or a socket cannot be had; standard error says why."),
+    (2, "The command line is wrong."),
+],
+    environment: &[],
+    files: &[
     (
         "/etc/llamux/llamuxd.toml",
         "The configuration; without it, all is as by default.",
@@ -51,18 +59,9 @@ pub const FILES: [(&str, &str); 4] = [
     ),
     ("/run/llamux/llamuxd.sock", "The unix socket."),
     ("/dev/llama", "The kernel's model."),
-];
-
-/// Examples, for the manual page: what it does, and the command.
-pub const EXAMPLES: [(&str, &str); 3] = [
-    (
-        "Ask by the unix socket:",
-        "curl --unix-socket /run/llamux/llamuxd.sock http://localhost/v1/chat/completions \
-         --json '{\"model\": \"default\", \"messages\": [{\"role\": \"user\", \"content\": \"Hello!\"}]}'",
-    ),
-    ("Make a key for a client that comes by TCP:", "llamuxd --new-key anna 2>>/etc/llamux/keys"),
-    ("See whether a changed configuration is right:", "llamuxd --check-config"),
-];
+],
+    see_also: &[("llamuxd.toml", 5), ("llama", 1), ("llamux", 7)],
+};
 
 #[cfg(test)]
 mod tests {

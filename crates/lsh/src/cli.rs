@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::Parser;
+use llamux_usage::Usage;
 
 use crate::shells::{Key, KEY};
 
@@ -23,7 +24,7 @@ use crate::shells::{Key, KEY};
 /// The kernel's language model writes the commands. Code looks up what they name, and judges how dangerous they
 /// are; the model is a small one, and a command may still not be what was meant. Nothing leaves the machine.
 #[derive(Debug, Parser)]
-#[command(name = "lsh", version, after_long_help = after_help(), max_term_width = 100)]
+#[command(name = "lsh", version, after_long_help = USAGE.after_help(), max_term_width = 100)]
 pub struct Cli {
     /// With --dry-run or --json, what is wanted; "-" stands for standard input
     #[arg(value_name = "REQUEST")]
@@ -87,20 +88,9 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a number of seconds above 0".to_owned())
 }
 
-/// Exit statuses and what they mean, for the help and the manual page.
-pub const EXIT_STATUS: [(u8, &str); 8] = [
-    (0, "What was asked for is on standard output. As a terminal, lsh ends with the exit status of the shell, whatever it is."),
-    (1, "No command was found for the request, or the answer could not be written."),
-    (2, "Wrong usage: an unknown option, no request, one that is not UTF-8, or no terminal."),
-    (3, "The running kernel has no Llamux, or /dev/llama may not be opened."),
-    (4, "The kernel has no model, or none of this name."),
-    (5, "The time was up."),
-    (6, "A command is on standard output, and part of it could not be verified; standard error says which."),
-    (129, "The terminal went away."),
-];
-
-/// Examples, for the help and the manual page: what it does, and the command.
-pub const EXAMPLES: [(&str, &str); 5] = [
+/// What the help and the manual page say beside the options.
+pub const USAGE: Usage<'static> = Usage {
+    examples: &[
     ("Begin:", "lsh"),
     (
         "See the command for a request:",
@@ -118,20 +108,19 @@ pub const EXAMPLES: [(&str, &str); 5] = [
         "Have the key without lsh, in ~/.bashrc:",
         "eval \"$(llama shell-init bash)\"",
     ),
-];
-
-/// Files that `lsh` depends on, for the manual page.
-pub const FILES: [(&str, &str); 3] = [
-    ("/dev/llama", "How the model is asked; root and the group of this file may."),
-    ("~/.bashrc, ~/.zshrc, ~/.config/fish", "What the shell reads at its start, as without lsh."),
-    (
-        "$XDG_RUNTIME_DIR/lsh-*",
-        "A directory that only its user may enter, with the pipes by which the shell asks; gone when lsh ends.",
-    ),
-];
-
-/// Variables of the environment, for the manual page.
-pub const ENVIRONMENT: [(&str, &str); 4] = [
+],
+    sections: &[],
+    exit_status: &[
+    (0, "What was asked for is on standard output. As a terminal, lsh ends with the exit status of the shell, whatever it is."),
+    (1, "No command was found for the request, or the answer could not be written."),
+    (2, "Wrong usage: an unknown option, no request, one that is not UTF-8, or no terminal."),
+    (3, "The running kernel has no Llamux, or /dev/llama may not be opened."),
+    (4, "The kernel has no model, or none of this name."),
+    (5, "The time was up."),
+    (6, "A command is on standard output, and part of it could not be verified; standard error says which."),
+    (129, "The terminal went away."),
+],
+    environment: &[
     ("SHELL", "The shell that is run."),
     (
         "NO_COLOR",
@@ -145,22 +134,17 @@ pub const ENVIRONMENT: [(&str, &str); 4] = [
         "TERM",
         "If it is dumb, the cursor is not moved, and what is shown is not taken away again.",
     ),
-];
-
-/// Pages to see also.
-pub const SEE_ALSO: [(&str, u8); 3] = [("llama", 1), ("bash", 1), ("llamux", 7)];
-
-fn after_help() -> String {
-    let mut text = "Examples:\n".to_owned();
-    for (what, command) in EXAMPLES {
-        text += &format!("  {what}\n    {command}\n");
-    }
-    text += "\nExit status:\n";
-    for (code, meaning) in EXIT_STATUS {
-        text += &format!("  {code:>3}  {meaning}\n");
-    }
-    text
-}
+],
+    files: &[
+    ("/dev/llama", "How the model is asked; root and the group of this file may."),
+    ("~/.bashrc, ~/.zshrc, ~/.config/fish", "What the shell reads at its start, as without lsh."),
+    (
+        "$XDG_RUNTIME_DIR/lsh-*",
+        "A directory that only its user may enter, with the pipes by which the shell asks; gone when lsh ends.",
+    ),
+],
+    see_also: &[("llama", 1), ("bash", 1), ("llamux", 7)],
+};
 
 #[cfg(test)]
 mod tests {

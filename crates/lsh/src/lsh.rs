@@ -28,7 +28,7 @@ use crate::shells::Shell;
 pub use crate::worker::MakeModel;
 use crate::worker::Worker;
 
-/// A failure and the exit status that goes with it; [`cli::EXIT_STATUS`] is the table for people.
+/// A failure and the exit status that goes with it; [`cli::USAGE`] has the table for people.
 #[derive(Debug)]
 struct Failure {
     exit: u8,
