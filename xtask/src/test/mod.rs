@@ -32,7 +32,7 @@ use crate::context::Context;
 use crate::kernel::Source;
 use crate::model::{self, Model};
 use crate::progress::human_time;
-use crate::{setup, sh};
+use crate::{compiled, setup, sh};
 use answers::{answers_uml, answers_x86_64};
 use assistant::answers_about_a_machine;
 use backend::backend_uml;
@@ -209,6 +209,7 @@ const STEPS: &[(&str, Level, Step)] = &[
 /// The command.
 pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
     setup::ensure(cx)?;
+    compiled::seed(cx)?;
     let level = match (args.quick, args.all) {
         (true, _) => Level::Quick,
         (_, true) => Level::All,
@@ -266,6 +267,9 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
         });
     }
     eprintln!("\n{} in all", human_time(started.elapsed()));
+    if level > Level::Quick && args.only.is_none() {
+        compiled::keep(cx)?;
+    }
     for failure in &all.failures {
         println!("failed: {failure}");
     }

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! What cargo has compiled of other people's crates, kept in the cache for fresh checkouts.
+//!
+//! Half of what a test of a fresh checkout compiles never changes: the crates that Cargo.lock names. They are kept
+//! as hard links to the files of the checkout that compiled them first. Nothing of the workspace is among them: cargo
+//! tells whether that is up to date by the times of its sources, which say nothing about another checkout's.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::{download, lock, sh};
+
+/// Directories below cargo's one in which it builds, at most.
+const DEPTH: usize = 3;
+
+/// Puts what is kept below the target directory, once for each.
+pub(crate) fn seed(cx: &Context) -> Result<()> {
+    let key = key(cx)?;
+    let kept = cx.cache_dir("compiled")?.join(&key);
+    if !kept.exists() || fs::read_to_string(seeded(cx)).is_ok_and(|before| before == key) {
+        return Ok(());
+    }
+    eprintln!("cargo: taking compiled crates from {}", kept.display());
+    let target = cx.target_dir();
+    for profile in profiles(&kept) {
+        match link(&kept.join(&profile), &target.join(&profile)) {
+            Err(error) if error.kind() == ErrorKind::CrossesDevices => {
+                eprintln!("cargo: not done, since the checkout is on another file system");
+                return Ok(());
+            }
+            done => done.with_context(|| format!("cannot write {}", target.display()))?,
+        }
+    }
+    mark(cx, &key)
+}
+
+/// Keeps what was compiled, if nothing is kept yet; what was kept of other versions goes.
+pub(crate) fn keep(cx: &Context) -> Result<()> {
+    let (cache, key) = (cx.cache_dir("compiled")?, key(cx)?);
+    let _lock = lock::take(&cx.cache.join("compiled.lock"))?;
+    let kept = cache.join(&key);
+    if kept.exists() {
+        return Ok(());
+    }
+    for old in fs::read_dir(&cache)?.flatten() {
+        fs::remove_dir_all(old.path())?;
+    }
+    let ours = ours(cx)?;
+    let target = cx.target_dir();
+    let making = cache.join("making");
+    for profile in profiles(&target) {
+        for part in [".fingerprint", "build", "deps"] {
+            let Ok(entries) = fs::read_dir(target.join(&profile).join(part)) else {
+                continue;
+            };
+            let to = making.join(&profile).join(part);
+            fs::create_dir_all(&to)?;
+            for entry in entries.flatten() {
+                let name = entry.file_name();
+                if of_others(&name.to_string_lossy(), &ours) {
+                    match link(&entry.path(), &to.join(&name)) {
+                        Err(error) if error.kind() == ErrorKind::CrossesDevices => {
+                            return Ok(fs::remove_dir_all(&making)?);
+                        }
+                        done => done.with_context(|| format!("cannot write {}", to.display()))?,
+                    }
+                }
+            }
+        }
+    }
+    fs::rename(&making, &kept)?;
+    mark(cx, &key)
+}
+
+/// What the compiled files depend on: the crates, their profiles, the compiler and its flags.
+fn key(cx: &Context) -> Result<String> {
+    let mut inputs = sh::read(sh::cmd("rustc").arg("-vV"))?;
+    inputs += &std::env::var("RUSTFLAGS").unwrap_or_default();
+    for file in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "fuzz/Cargo.toml",
+        "fuzz/Cargo.lock",
+    ] {
+        inputs += &fs::read_to_string(cx.root.join(file)).with_context(|| file.to_owned())?;
+    }
+    Ok(download::sha256_bytes(inputs.as_bytes())[..12].to_owned())
+}
+
+/// Says what a target directory was seeded with.
+fn seeded(cx: &Context) -> PathBuf {
+    cx.target_dir().join("llamux-compiled")
+}
+
+fn mark(cx: &Context, key: &str) -> Result<()> {
+    fs::write(seeded(cx), key).with_context(|| format!("cannot write {}", seeded(cx).display()))
+}
+
+/// The names of the workspaces' packages, and of what is built of them.
+fn ours(cx: &Context) -> Result<HashSet<String>> {
+    let mut names = HashSet::new();
+    for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
+        let mut metadata = sh::cmd("cargo");
+        metadata.args(["metadata", "--no-deps", "--format-version", "1"]);
+        metadata.arg("--manifest-path").arg(cx.root.join(manifest));
+        let metadata: Value = serde_json::from_str(&sh::read(&mut metadata)?)?;
+        for package in metadata["packages"].as_array().into_iter().flatten() {
+            let targets = package["targets"].as_array().into_iter().flatten();
+            for name in targets
+                .chain([package])
+                .filter_map(|it| it["name"].as_str())
+            {
+                names.insert(name.replace('-', "_"));
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// Whether a file that cargo names after a crate and a hash is of none of these crates.
+fn of_others(file: &str, ours: &HashSet<String>) -> bool {
+    let Some((name, _)) = file.rsplit_once('-') else {
+        return false;
+    };
+    let name = name.replace('-', "_");
+    let library = name.strip_prefix("lib").unwrap_or(&name);
+    !ours.contains(&name) && !ours.contains(library)
+}
+
+/// The directories below `dir` that cargo builds a profile in.
+fn profiles(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut left = vec![(PathBuf::new(), 0)];
+    while let Some((below, depth)) = left.pop() {
+        if dir.join(&below).join(".fingerprint").is_dir() {
+            found.push(below);
+        } else if depth < DEPTH {
+            for entry in fs::read_dir(dir.join(&below))
+                .into_iter()
+                .flatten()
+                .flatten()
+            {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    left.push((below.join(entry.file_name()), depth + 1));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Has `to` be the same file as `from`, or the same files below it. What is there is replaced: cargo compares the
+/// times of crates with those of the crates that they use, so that all have to be of the same build.
+fn link(from: &Path, to: &Path) -> std::io::Result<()> {
+    if !from.is_dir() {
+        match fs::remove_file(to) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => return fs::hard_link(from, to),
+        }
+    }
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        link(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_the_workspace_are_told_by_their_names() {
+        let ours = ["llamux_engine", "llamux", "server", "build_script_build"];
+        let ours = ours.map(str::to_owned).into();
+        for (file, others) in [
+            ("llamux-engine-0123456789abcdef", false),
+            ("libllamux_engine-0123456789abcdef.rlib", false),
+            ("libllamux-0123456789abcdef.rmeta", false),
+            ("server-0123456789abcdef", false),
+            ("serde_json-0123456789abcdef.d", true),
+            ("libserde_derive-0123456789abcdef.so", true),
+            ("serde-json-0123456789abcdef", true),
+            ("libc-0123456789abcdef", true),
+            ("CACHEDIR.TAG", false),
+        ] {
+            assert_eq!(of_others(file, &ours), others, "{file}");
+        }
+    }
+
+    #[test]
+    fn links_replace_what_is_there() {
+        let dir = std::env::temp_dir().join(format!("xtask-compiled-{}", std::process::id()));
+        for (file, text) in [
+            ("a/x/.fingerprint/f", "kept"),
+            ("b/x/.fingerprint/f", "newer"),
+        ] {
+            fs::create_dir_all(dir.join(file).parent().unwrap()).unwrap();
+            fs::write(dir.join(file), text).unwrap();
+        }
+        assert_eq!(profiles(&dir.join("a")), [PathBuf::from("x")]);
+        link(&dir.join("a"), &dir.join("b")).unwrap();
+        let text = fs::read_to_string(dir.join("b/x/.fingerprint/f")).unwrap();
+        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(text, "kept");
+    }
+}
