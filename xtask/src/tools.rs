@@ -219,10 +219,9 @@ fn build(cx: &Context, target_dir: &Path) -> Result<()> {
     let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
-    for (from, to) in [(Some(cx.root.clone()), "/llamux"), (home, "/cargo")] {
-        if let Some(from) = from {
-            flags += &format!(" --remap-path-prefix={}={to}", from.display());
-        }
+    // The paths of the workspace's sources are relative to it anyway.
+    if let Some(home) = home {
+        flags += &format!(" --remap-path-prefix={}=/cargo", home.display());
     }
     let mut cargo = sh::cmd("cargo");
     cargo

@@ -102,11 +102,11 @@ fn free_port() -> Result<u16> {
 pub(super) fn llamuxd_host(lab: &Lab<'_>) -> Result<Found> {
     let model = model::find(lab.cx, None)?;
     let packages = client(lab)?;
-    // As the other tests have it, in which the engine is optimised all the same.
+    // As the tests of the whole workspace have built it, in which the engine is optimised all the same.
     let mut cargo = sh::cmd("cargo");
     cargo.current_dir(&lab.cx.root);
-    cargo.args(["build", "--quiet", "--package", "llamuxd"]);
-    sh::run(cargo.args(["--bins", "--example", "on_host"]))?;
+    cargo.args(["build", "--quiet", "--workspace"]);
+    sh::run(cargo.args(["--bin", "llamuxd", "--example", "on_host"]))?;
     let built = lab.cx.target_dir().join("debug");
     let dir = lab.cx.root.join("target/llamux/llamuxd");
     let _ = fs::remove_dir_all(&dir);
