@@ -52,7 +52,7 @@ pub(crate) fn keep(cx: &Context) -> Result<()> {
     for old in fs::read_dir(&cache)?.flatten() {
         fs::remove_dir_all(old.path())?;
     }
-    let ours = ours(cx)?;
+    let ours = Ours::new(cx)?;
     let target = cx.target_dir();
     let making = cache.join("making");
     for profile in profiles(&target) {
@@ -64,7 +64,7 @@ pub(crate) fn keep(cx: &Context) -> Result<()> {
             fs::create_dir_all(&to)?;
             for entry in entries.flatten() {
                 let name = entry.file_name();
-                if of_others(&name.to_string_lossy(), &ours) {
+                if ours.has_not(part, &name.to_string_lossy()) {
                     match link(&entry.path(), &to.join(&name)) {
                         Err(error) if error.kind() == ErrorKind::CrossesDevices => {
                             return Ok(fs::remove_dir_all(&making)?);
@@ -103,35 +103,53 @@ fn mark(cx: &Context, key: &str) -> Result<()> {
     fs::write(seeded(cx), key).with_context(|| format!("cannot write {}", seeded(cx).display()))
 }
 
-/// The names of the workspaces' packages, and of what is built of them.
-fn ours(cx: &Context) -> Result<HashSet<String>> {
-    let mut names = HashSet::new();
-    for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
-        let mut metadata = sh::cmd("cargo");
-        metadata.args(["metadata", "--no-deps", "--format-version", "1"]);
-        metadata.arg("--manifest-path").arg(cx.root.join(manifest));
-        let metadata: Value = serde_json::from_str(&sh::read(&mut metadata)?)?;
-        for package in metadata["packages"].as_array().into_iter().flatten() {
-            let targets = package["targets"].as_array().into_iter().flatten();
-            for name in targets
-                .chain([package])
-                .filter_map(|it| it["name"].as_str())
-            {
-                names.insert(name.replace('-', "_"));
-            }
-        }
-    }
-    Ok(names)
+/// What is the workspaces' own.
+#[derive(Default)]
+struct Ours {
+    packages: HashSet<String>,
+    /// What is built of them, as cargo names the files.
+    files: HashSet<String>,
 }
 
-/// Whether a file that cargo names after a crate and a hash is of none of these crates.
-fn of_others(file: &str, ours: &HashSet<String>) -> bool {
-    let Some((name, _)) = file.rsplit_once('-') else {
-        return false;
-    };
-    let name = name.replace('-', "_");
-    let library = name.strip_prefix("lib").unwrap_or(&name);
-    !ours.contains(&name) && !ours.contains(library)
+impl Ours {
+    fn new(cx: &Context) -> Result<Self> {
+        let mut ours = Self::default();
+        for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
+            let mut metadata = sh::cmd("cargo");
+            metadata.args(["metadata", "--no-deps", "--format-version", "1"]);
+            metadata.arg("--manifest-path").arg(cx.root.join(manifest));
+            let metadata: Value = serde_json::from_str(&sh::read(&mut metadata)?)?;
+            for package in metadata["packages"].as_array().into_iter().flatten() {
+                ours.add(package);
+            }
+        }
+        Ok(ours)
+    }
+
+    /// Adds a package as `cargo metadata` describes it.
+    fn add(&mut self, package: &Value) {
+        let name = |it: &Value| it["name"].as_str().unwrap_or_default().to_owned();
+        self.packages.insert(name(package));
+        for target in package["targets"].as_array().into_iter().flatten() {
+            let name = name(target).replace('-', "_");
+            let kinds = target["kind"].as_array().into_iter().flatten();
+            let mut kinds = kinds.filter_map(Value::as_str);
+            if kinds.any(|kind| kind.contains("lib") || kind == "proc-macro") {
+                self.files.insert(format!("lib{name}"));
+            }
+            self.files.insert(name);
+        }
+    }
+
+    /// Whether a file or directory in this one of cargo's, which is named after a crate and a hash, is of no crate
+    /// of ours.
+    fn has_not(&self, directory: &str, file: &str) -> bool {
+        file.rsplit_once('-')
+            .is_some_and(|(name, _)| match directory {
+                "deps" => !self.files.contains(name),
+                _ => !self.packages.contains(name),
+            })
+    }
 }
 
 /// The directories below `dir` that cargo builds a profile in.
@@ -179,20 +197,29 @@ mod tests {
 
     #[test]
     fn files_of_the_workspace_are_told_by_their_names() {
-        let ours = ["llamux_engine", "llamux", "server", "build_script_build"];
-        let ours = ours.map(str::to_owned).into();
-        for (file, others) in [
-            ("llamux-engine-0123456789abcdef", false),
-            ("libllamux_engine-0123456789abcdef.rlib", false),
-            ("libllamux-0123456789abcdef.rmeta", false),
-            ("server-0123456789abcdef", false),
-            ("serde_json-0123456789abcdef.d", true),
-            ("libserde_derive-0123456789abcdef.so", true),
-            ("serde-json-0123456789abcdef", true),
-            ("libc-0123456789abcdef", true),
-            ("CACHEDIR.TAG", false),
+        let mut ours = Ours::default();
+        ours.add(&serde_json::json!({
+            "name": "llamux-engine",
+            "targets": [
+                {"name": "llamux-engine", "kind": ["lib"]},
+                {"name": "c", "kind": ["test"]},
+                {"name": "build-script-build", "kind": ["custom-build"]},
+            ],
+        }));
+        for (directory, file, others) in [
+            (".fingerprint", "llamux-engine-0123456789abcdef", false),
+            ("build", "llamux-engine-0123456789abcdef", false),
+            ("deps", "libllamux_engine-0123456789abcdef.rlib", false),
+            ("deps", "llamux_engine-0123456789abcdef.d", false),
+            ("deps", "c-0123456789abcdef", false),
+            (".fingerprint", "libc-0123456789abcdef", true),
+            ("deps", "libc-0123456789abcdef.d", true),
+            ("deps", "liblibc-0123456789abcdef.rmeta", true),
+            ("deps", "libserde_derive-0123456789abcdef.so", true),
+            ("build", "serde-json-0123456789abcdef", true),
+            ("deps", "CACHEDIR.TAG", false),
         ] {
-            assert_eq!(of_others(file, &ours), others, "{file}");
+            assert_eq!(ours.has_not(directory, file), others, "{file}");
         }
     }
 

@@ -339,6 +339,7 @@ fn linked_statically(cx: &Context, what: &[&str]) -> Result<PathBuf> {
         .current_dir(&cx.root)
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         // Most of the file otherwise, and nothing there reads it.
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
         .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
         // Naming the target keeps the flag away from build scripts and procedural macros.
         .args(["build", "--quiet", "--release", "--target", &triple])

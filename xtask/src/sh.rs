@@ -13,20 +13,18 @@ use std::process::{Command, Stdio};
 
 use anyhow::{bail, Context as _, Result};
 
-/// A command in an environment free of what `cargo run` adds for the program it starts.
+/// A command in an environment free of what `cargo run` adds for the program it starts: cargo itself would compile
+/// again what it depends on.
 pub(crate) fn cmd(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    for name in [
-        "LD_LIBRARY_PATH",
-        "CARGO_MANIFEST_DIR",
-        "CARGO_PKG_NAME",
-        "RUST_RECURSION_COUNT",
-    ] {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let added = text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_");
         // Under fakeroot, which makepkg packs in, its library is found by that path.
-        if name == "LD_LIBRARY_PATH" && std::env::var_os("FAKEROOTKEY").is_some() {
-            continue;
+        let path = text == "LD_LIBRARY_PATH" && std::env::var_os("FAKEROOTKEY").is_none();
+        if added || path || text == "RUST_RECURSION_COUNT" {
+            command.env_remove(name);
         }
-        command.env_remove(name);
     }
     command
 }

@@ -229,6 +229,7 @@ fn build(cx: &Context, target_dir: &Path) -> Result<()> {
         .env("RUSTFLAGS", flags.trim_start())
         .env("CARGO_TARGET_DIR", target_dir)
         .args(["build", "--release", "--locked", "--quiet"])
+        .args(["--config", "profile.release.debug=false"])
         .args(["--config", "profile.release.strip=true"])
         .arg("--bins");
     for (_, package) in PROGRAMS {
