@@ -258,6 +258,12 @@ const FOR_TESTS: &[Need] = &[
         &["zsh", "fish"],
     ),
     need(
+        "pkg-config",
+        programs!("pkg-config"),
+        &["pkgconf"],
+        &["pkgconf"],
+    ),
+    need(
         "tmux, and less and vim to run in it",
         programs!("tmux", "less", "vim", "pgrep"),
         &["tmux", "less", "vim", "procps"],

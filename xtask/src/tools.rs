@@ -2,11 +2,11 @@
 
 //! `cargo xtask tools`: lays what the package llamux-tools holds into a directory.
 //!
-//! `packaging/tools` has what is written by hand, where the package has it; programs, completions, and most pages
-//! are made from the crates.
+//! `packaging/tools` has what is written by hand, where the package has it; programs, the library for C, completions,
+//! and most pages are made from the crates.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{symlink, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -52,6 +52,14 @@ impl System {
         }
     }
 
+    /// Where libraries are.
+    fn libraries(self) -> &'static str {
+        match self {
+            Self::Arch => "usr/lib",
+            Self::Debian => "usr/lib/x86_64-linux-gnu",
+        }
+    }
+
     /// Where its zsh finds completions of packages.
     fn zsh(self) -> &'static str {
         match self {
@@ -91,6 +99,29 @@ const PROGRAMS: [(&str, &str); 6] = [
     ("lsh", "lsh"),
 ];
 
+/// The library for C: its file, which has the version of the workspace; the name that programs ask the loader for,
+/// which `libllamux`'s build script gives it; and the one that the linker looks for.
+const LIBRARY: [&str; 3] = [
+    concat!("libllamux.so.", env!("CARGO_PKG_VERSION")),
+    "libllamux.so.0",
+    "libllamux.so",
+];
+
+/// What writes its header and its file for pkg-config.
+const HEADER: &str = "llamux-header";
+
+/// What of it is in the checkout.
+const LIBRARY_COPIES: [(&str, &str); 2] = [
+    (
+        "crates/libllamux/examples/ask.c",
+        "usr/share/doc/llamux-tools/examples/ask.c",
+    ),
+    (
+        "crates/libllamux/man/libllamux.3",
+        "usr/share/man/man3/libllamux.3",
+    ),
+];
+
 /// What writes completions and pages.
 const PAGES: &str = "llamux-pages";
 
@@ -102,11 +133,12 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
 
 /// Lays all files below `destdir`, with the modes that the package has.
 pub(crate) fn lay(cx: &Context, destdir: &Path, system: System) -> Result<()> {
-    let target_dir = cx.target_dir().join("tools");
-    fs::create_dir_all(&target_dir)?;
+    let target_dir = target_dir(cx)?;
     let _lock = lock::take(&target_dir.join("lock"))?;
-    build(cx, &target_dir)?;
-    let release = target_dir.join("release");
+    let packages = PROGRAMS.iter().map(|(_, package)| *package).chain([PAGES]);
+    let packages = packages.flat_map(|package| ["--package", package]);
+    let what: Vec<_> = ["--bins"].into_iter().chain(packages).collect();
+    let release = build(cx, &target_dir, &what)?;
     let made = target_dir.join("made");
     if made.exists() {
         fs::remove_dir_all(&made)?;
@@ -122,6 +154,7 @@ pub(crate) fn lay(cx: &Context, destdir: &Path, system: System) -> Result<()> {
         let to = place(&name, system).with_context(|| format!("where does {name} belong?"))?;
         install(&file, destdir, &to)?;
     }
+    library(cx, &target_dir, destdir, system)?;
     for (from, to) in COPIES {
         install(&cx.root.join(from), destdir, Path::new(to))?;
     }
@@ -131,6 +164,44 @@ pub(crate) fn lay(cx: &Context, destdir: &Path, system: System) -> Result<()> {
         if !to.starts_with(system.without()) {
             install(&file, destdir, to)?;
         }
+    }
+    Ok(())
+}
+
+/// Lays the library for C with its links, header, page, example, and what pkg-config reads.
+fn library(cx: &Context, target_dir: &Path, destdir: &Path, system: System) -> Result<()> {
+    let what = ["--package", "libllamux", "--lib", "--example", HEADER];
+    let release = build(cx, target_dir, &what)?;
+    let at = Path::new(system.libraries());
+    let [file, names @ ..] = LIBRARY;
+    install_as(
+        &release.join("libllamux.so"),
+        destdir,
+        &at.join(file),
+        0o644,
+    )?;
+    for name in names {
+        let link = destdir.join(at).join(name);
+        if link.is_symlink() {
+            fs::remove_file(&link)?;
+        }
+        symlink(file, &link).with_context(|| format!("cannot make {}", link.display()))?;
+    }
+
+    let made = target_dir.join("made-library");
+    sh::run(sh::cmd(release.join("examples").join(HEADER)).arg(&made))?;
+    let header = Path::new("usr/include/llamux.h");
+    install(&made.join("llamux.h"), destdir, header)?;
+    let config = made.join("llamux.pc");
+    let libdir = format!(
+        "${{prefix}}{}\n",
+        system.libraries().trim_start_matches("usr")
+    );
+    let text = fs::read_to_string(&config)?.replace("${prefix}/lib\n", &libdir);
+    fs::write(&config, text)?;
+    install(&config, destdir, &at.join("pkgconfig/llamux.pc"))?;
+    for (from, to) in LIBRARY_COPIES {
+        install(&cx.root.join(from), destdir, Path::new(to))?;
     }
     Ok(())
 }
@@ -214,8 +285,15 @@ impl CargoTool {
     }
 }
 
-/// Builds programs that are the same wherever the checkout is, and what writes their pages.
-fn build(cx: &Context, target_dir: &Path) -> Result<()> {
+/// Where is built what goes to other machines.
+fn target_dir(cx: &Context) -> Result<PathBuf> {
+    let dir = cx.target_dir().join("tools");
+    fs::create_dir_all(&dir)?;
+    Ok(dir)
+}
+
+/// Flags of a compiler whose programs are the same wherever the checkout is.
+fn anywhere(cx: &Context) -> String {
     let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
@@ -223,19 +301,22 @@ fn build(cx: &Context, target_dir: &Path) -> Result<()> {
     if let Some(home) = home {
         flags += &format!(" --remap-path-prefix={}=/cargo", home.display());
     }
+    flags.trim_start().to_owned()
+}
+
+/// Builds some of it, and returns the directory of what was built.
+fn build(cx: &Context, target_dir: &Path, what: &[&str]) -> Result<PathBuf> {
     let mut cargo = sh::cmd("cargo");
     cargo
         .current_dir(&cx.root)
-        .env("RUSTFLAGS", flags.trim_start())
+        .env("RUSTFLAGS", anywhere(cx))
         .env("CARGO_TARGET_DIR", target_dir)
         .args(["build", "--release", "--locked", "--quiet"])
         .args(["--config", "profile.release.debug=false"])
         .args(["--config", "profile.release.strip=true"])
-        .arg("--bins");
-    for (_, package) in PROGRAMS {
-        cargo.args(["--package", package]);
-    }
-    sh::run(cargo.args(["--package", PAGES]))
+        .args(what);
+    sh::run(&mut cargo)?;
+    Ok(target_dir.join("release"))
 }
 
 /// Where a page or a completion belongs.
@@ -255,6 +336,13 @@ fn place(name: &str, system: System) -> Option<PathBuf> {
 
 /// Copies a file, with a mode that depends on nothing but whether it is a program.
 fn install(from: &Path, destdir: &Path, to: &Path) -> Result<()> {
+    let meta = fs::metadata(from).with_context(|| format!("cannot read {}", from.display()))?;
+    let program = meta.permissions().mode() & 0o111 != 0;
+    install_as(from, destdir, to, if program { 0o755 } else { 0o644 })
+}
+
+/// Copies a file, with this mode.
+fn install_as(from: &Path, destdir: &Path, to: &Path, mode: u32) -> Result<()> {
     let at = destdir.join(to);
     let shown = || format!("cannot write {}", at.display());
     let mut dir = destdir.to_owned();
@@ -266,8 +354,6 @@ fn install(from: &Path, destdir: &Path, to: &Path) -> Result<()> {
         }
     }
     let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
-    let program = fs::metadata(from)?.permissions().mode() & 0o111 != 0;
     fs::write(&at, bytes).with_context(shown)?;
-    let mode = if program { 0o755 } else { 0o644 };
     fs::set_permissions(&at, fs::Permissions::from_mode(mode)).with_context(shown)
 }

@@ -2,9 +2,9 @@
 /*
  * Asks the kernel's model, and prints the answer as it comes.
  *
- * cc ask.c $(pkg-config --cflags --libs libllamux)
+ * cc ask.c $(pkg-config --cflags --libs llamux)
  */
-#include <llamux-client.h>
+#include <llamux.h>
 #include <stdio.h>
 
 static int part(const char *text, size_t len, void *data)

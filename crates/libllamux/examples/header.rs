@@ -7,7 +7,8 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-/// What pkg-config says, with the version put in.
+/// What pkg-config says, with the version put in. Where a system keeps its libraries elsewhere, whoever installs the
+/// file changes `libdir`.
 const PKG_CONFIG: &str = "\
 prefix=/usr
 includedir=${prefix}/include
@@ -32,10 +33,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .with_config(config)
         .with_src(source.join("src/libllamux.rs"))
         .generate()?;
-    let header = directory.join("llamux-client.h");
+    let header = directory.join("llamux.h");
     bindings.write_to_file(&header);
     println!("{}", header.display());
-    let file = directory.join("libllamux.pc");
+    let file = directory.join("llamux.pc");
     let text = PKG_CONFIG.replace("@VERSION@", env!("CARGO_PKG_VERSION"));
     fs::write(&file, text)?;
     println!("{}", file.display());

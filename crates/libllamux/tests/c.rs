@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A program in C, compiled with the header as it is made now, and with both kinds of the library.
+//! A program in C, compiled with the header as it is made now, and with both kinds of the library; and what of the
+//! library others see.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -71,7 +73,7 @@ fn a_program_in_c_is_compiled_and_says_what_is_wrong() {
     let plus = scratch.join("header.cc");
     std::fs::write(
         &plus,
-        "#include <llamux-client.h>\nint main() { return llamux_error() == nullptr; }\n",
+        "#include <llamux.h>\nint main() { return llamux_error() == nullptr; }\n",
     )
     .unwrap();
     let mut gcc = Command::new("g++");
@@ -79,6 +81,8 @@ fn a_program_in_c_is_compiled_and_says_what_is_wrong() {
         .args(["-Wall", "-Werror", "-fsyntax-only", "-I"])
         .arg(&scratch)
         .arg(&plus));
+
+    only_the_api_is_seen(&scratch.join("llamux.h"), &profile.join("libllamux.so"));
 
     let soname = run(Command::new("readelf").arg("-d").arg(&shared));
     assert!(String::from_utf8_lossy(&soname.stdout).contains("libllamux.so.0"));
@@ -103,4 +107,27 @@ fn a_program_in_c_is_compiled_and_says_what_is_wrong() {
         );
     }
     std::fs::remove_dir_all(&scratch).unwrap();
+}
+
+/// What the library exports is what the header declares, and the manual page has all of it.
+fn only_the_api_is_seen(header: &Path, library: &Path) {
+    let header = std::fs::read_to_string(header).unwrap();
+    let declared: BTreeSet<&str> = header
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '(')
+        .filter_map(|word| word.split_once('(').map(|(name, _)| name))
+        .filter(|name| name.starts_with("llamux_"))
+        .collect();
+    assert!(declared.len() > 10, "{declared:?}");
+    let mut nm = Command::new("nm");
+    nm.args(["--dynamic", "--defined-only", "--format=posix"]);
+    let listed = String::from_utf8(run(nm.arg(library)).stdout).unwrap();
+    let exported: BTreeSet<&str> = listed
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(exported, declared);
+    let page = include_str!("../man/libllamux.3");
+    for function in declared {
+        assert!(page.contains(&format!("{function}(")), "{function}");
+    }
 }

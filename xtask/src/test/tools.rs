@@ -22,6 +22,9 @@ const FILES: &[&str] = &[
     "etc/llamux.conf",
     "etc/llamux/llamuxd.toml",
     "usr/include/linux/llamux.h",
+    "usr/include/llamux.h",
+    concat!("usr/lib/libllamux.so.", env!("CARGO_PKG_VERSION")),
+    "usr/lib/pkgconfig/llamux.pc",
     "usr/lib/systemd/system/llamux-backend@.service",
     "usr/lib/systemd/system/llamux.service",
     "usr/lib/systemd/system/llamuxd.service",
@@ -35,6 +38,7 @@ const FILES: &[&str] = &[
     "usr/share/bash-completion/completions/llamux-setup",
     "usr/share/bash-completion/completions/llamuxd",
     "usr/share/bash-completion/completions/lsh",
+    "usr/share/doc/llamux-tools/examples/ask.c",
     "usr/share/doc/llamux-tools/examples/llama.c",
     "usr/share/fish/vendor_completions.d/llama-mon.fish",
     "usr/share/fish/vendor_completions.d/llama.fish",
@@ -62,6 +66,7 @@ const FILES: &[&str] = &[
     "usr/share/man/man1/llama.1",
     "usr/share/man/man1/lsh.1",
     "usr/share/man/man2/llama_command.2",
+    "usr/share/man/man3/libllamux.3",
     "usr/share/man/man5/llamux.conf.5",
     "usr/share/man/man5/llamuxd.toml.5",
     "usr/share/man/man7/llamux.7",
@@ -74,6 +79,18 @@ const FILES: &[&str] = &[
     "usr/share/zsh/site-functions/_llamux-setup",
     "usr/share/zsh/site-functions/_llamuxd",
     "usr/share/zsh/site-functions/_lsh",
+];
+
+/// Its links, and where they lead.
+const LINKS: &[(&str, &str)] = &[
+    (
+        "usr/lib/libllamux.so",
+        concat!("libllamux.so.", env!("CARGO_PKG_VERSION")),
+    ),
+    (
+        "usr/lib/libllamux.so.0",
+        concat!("libllamux.so.", env!("CARGO_PKG_VERSION")),
+    ),
 ];
 
 /// Its programs.
@@ -199,10 +216,14 @@ pub(super) fn tools(lab: &Lab<'_>) -> Result<Found> {
         };
         found.test(what, accepted(&mut command));
     }
-    found.test(
-        "a program in C",
-        sample(&dir, &lab.cx.root.join("target/llamux/sample")),
-    );
+    let program = lab.cx.root.join("target/llamux/sample");
+    found.test("a program in C", sample(&dir, &program));
+    match sh::has("pkg-config") {
+        true => found.test("a program with the library", linked(&dir, &program)),
+        false => found
+            .skipped
+            .push("a program with the library: there is no pkg-config".to_owned()),
+    }
     mkinitcpio(lab, &dir, &mut found)?;
     match sh::has("dpkg-deb") {
         true => found.test("the package of Debian", debian_package(lab, &dir)),
@@ -232,12 +253,22 @@ fn debian_package(lab: &Lab<'_>, arch: &Path) -> Result<()> {
                 "usr/share/zsh",
                 "usr/share/man",
                 "usr/lib/initcpio",
+                "usr/lib/pkgconfig",
+                "usr/lib/x86_64-linux-gnu/pkgconfig",
                 "usr/share/initramfs-tools",
             ];
-            if !other.iter().any(|dir| name.starts_with(dir)) {
-                names.push((name.to_owned(), fs::read(&file)?));
+            if other.iter().any(|dir| name.starts_with(dir)) {
+                continue;
             }
+            let content = match fs::read_link(&file) {
+                Ok(to) => to.into_os_string().into_encoded_bytes(),
+                Err(_) => fs::read(&file)?,
+            };
+            let library = name.strip_prefix("usr/lib/x86_64-linux-gnu");
+            let name = library.map_or(name.to_owned(), |name| Path::new("usr/lib").join(name));
+            names.push((name, content));
         }
+        names.sort();
         Ok(names)
     };
     if names(arch)? != names(&root)? {
@@ -252,6 +283,8 @@ fn debian_package(lab: &Lab<'_>, arch: &Path) -> Result<()> {
         "usr/share/man/man8/llamux-setup.8.gz",
         "usr/share/zsh/vendor-completions/_llama",
         "usr/share/doc/llamux-tools/copyright",
+        "usr/lib/x86_64-linux-gnu/libllamux.so.0",
+        "usr/lib/x86_64-linux-gnu/pkgconfig/llamux.pc",
     ] {
         if !root.join(file).exists() {
             bail!("there is no /{file} in {}", package.display());
@@ -304,10 +337,16 @@ fn files_and_modes(dir: &Path, lab: &Lab<'_>) -> Result<()> {
     expected.sort_unstable();
     let all = prepare::files(dir)?;
     let mut here = Vec::new();
+    let mut links = Vec::new();
     let root = lab.cx.root.display().to_string();
     for file in &all {
+        let name = file.strip_prefix(dir)?.to_string_lossy();
+        if file.is_symlink() {
+            links.push((name, fs::read_link(file)?.display().to_string()));
+            continue;
+        }
         let mode = fs::metadata(file)?.permissions().mode() & 0o7777;
-        here.push((file.strip_prefix(dir)?.to_string_lossy(), mode));
+        here.push((name, mode));
         let bytes = fs::read(file)?;
         if bytes
             .windows(root.len())
@@ -315,6 +354,13 @@ fn files_and_modes(dir: &Path, lab: &Lab<'_>) -> Result<()> {
         {
             bail!("{} has the path of this checkout in it", file.display());
         }
+    }
+    let links: Vec<_> = links
+        .iter()
+        .map(|(name, to)| (name.as_ref(), to.as_str()))
+        .collect();
+    if links != LINKS {
+        bail!("its links are {links:?}");
     }
     let mut here: Vec<_> = here
         .iter()
@@ -379,6 +425,41 @@ fn sample(dir: &Path, program: &Path) -> Result<()> {
     ]);
     gcc.arg(dir.join("usr/include")).arg("-o").arg(program);
     accepted(gcc.arg(dir.join("usr/share/doc/llamux-tools/examples/llama.c")))
+}
+
+/// Compiles the library's example against the package, by what pkg-config says: linked dynamically, for a system
+/// where the package is installed.
+pub(super) fn linked(dir: &Path, program: &Path) -> Result<()> {
+    let mut config = sh::cmd("pkg-config");
+    config
+        .env("PKG_CONFIG_SYSROOT_DIR", dir)
+        .env("PKG_CONFIG_LIBDIR", dir.join("usr/lib/pkgconfig"))
+        .env("PKG_CONFIG_ALLOW_SYSTEM_CFLAGS", "1")
+        .env("PKG_CONFIG_ALLOW_SYSTEM_LIBS", "1")
+        .args(["--cflags", "--libs", "llamux"]);
+    let flags = sh::read(&mut config)?;
+    let flags = shlex::split(&flags).context("pkg-config says no words")?;
+    let mut gcc = sh::cmd("gcc");
+    gcc.args(["-Wall", "-Wextra", "-Werror", "-O2", "-o"])
+        .arg(program)
+        .arg(dir.join("usr/share/doc/llamux-tools/examples/ask.c"));
+    accepted(gcc.args(flags))?;
+    let mut readelf = sh::cmd("readelf");
+    let wanted = sh::read(readelf.arg("--dynamic").arg(program))?;
+    if !wanted.contains("[libllamux.so.0]") {
+        bail!("the program wants {wanted}");
+    }
+    // It starts, and complains about nothing but that it is not told what to ask.
+    let mut usage = sh::cmd(program);
+    let output = output(usage.env("LD_LIBRARY_PATH", dir.join("usr/lib")))?;
+    if output.status.code() != Some(2) {
+        bail!(
+            "{}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
 }
 
 /// What mkinitcpio offers to hooks, as far as ours use it, and its order of things.
