@@ -5,6 +5,32 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Final, Literal, final
 
+__all__ = [
+    "Answer",
+    "BackendGone",
+    "Busy",
+    "Error",
+    "Forbidden",
+    "Grammar",
+    "GrammarStuck",
+    "Loading",
+    "Model",
+    "NoKernel",
+    "NoModel",
+    "OverLimit",
+    "PROMPT_MAX",
+    "Session",
+    "TimedOut",
+    "TooLong",
+    "Unable",
+    "UnknownModel",
+    "__version__",
+    "ask",
+    "embed",
+    "models",
+    "status",
+]
+
 __version__: Final[str]
 PROMPT_MAX: Final[int]
 
