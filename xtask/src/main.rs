@@ -20,6 +20,7 @@ mod machine;
 mod model;
 mod package;
 mod progress;
+mod python;
 mod run;
 mod series;
 mod setup;
@@ -58,6 +59,7 @@ enum Task {
     Tools(tools::Args),
     Package(package::Args),
     Docs(docs::Args),
+    Python(python::Args),
 }
 
 fn main() -> ExitCode {
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Task::Tools(args) => tools::main(&cx, &args),
         Task::Package(args) => package::main(&cx, &args),
         Task::Docs(args) => docs::main(&cx, &args),
+        Task::Python(args) => python::main(&cx, &args),
     });
     match done {
         Ok(code) => code,

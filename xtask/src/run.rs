@@ -330,6 +330,12 @@ pub(crate) fn soak(cx: &Context) -> Result<PathBuf> {
     Ok(release.join("examples/soak"))
 }
 
+/// An example of a crate, likewise.
+pub(crate) fn example(cx: &Context, package: &str, name: &str) -> Result<PathBuf> {
+    let release = linked_statically(cx, &["--package", package, "--example", name])?;
+    Ok(release.join("examples").join(name))
+}
+
 /// Builds a program of the workspace that needs no libraries. Returns the directory of what was built.
 fn linked_statically(cx: &Context, what: &[&str]) -> Result<PathBuf> {
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);

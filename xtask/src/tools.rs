@@ -168,7 +168,15 @@ pub(crate) fn lay(cx: &Context, destdir: &Path, system: System) -> Result<()> {
     Ok(())
 }
 
-/// Lays the library for C with its links, header, page, example, and what pkg-config reads.
+/// Lays the library for C alone, and what goes with it.
+pub(crate) fn lay_library(cx: &Context, destdir: &Path, system: System) -> Result<()> {
+    let target_dir = target_dir(cx)?;
+    let _lock = lock::take(&target_dir.join("lock"))?;
+    library(cx, &target_dir, destdir, system)
+}
+
+/// The same with the lock of the directory held: the library with its links, header, page, example, and what
+/// pkg-config reads.
 fn library(cx: &Context, target_dir: &Path, destdir: &Path, system: System) -> Result<()> {
     let what = ["--package", "libllamux", "--lib", "--example", HEADER];
     let release = build(cx, target_dir, &what)?;
@@ -286,14 +294,14 @@ impl CargoTool {
 }
 
 /// Where is built what goes to other machines.
-fn target_dir(cx: &Context) -> Result<PathBuf> {
+pub(crate) fn target_dir(cx: &Context) -> Result<PathBuf> {
     let dir = cx.target_dir().join("tools");
     fs::create_dir_all(&dir)?;
     Ok(dir)
 }
 
 /// Flags of a compiler whose programs are the same wherever the checkout is.
-fn anywhere(cx: &Context) -> String {
+pub(crate) fn anywhere(cx: &Context) -> String {
     let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));

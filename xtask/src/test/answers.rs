@@ -26,7 +26,7 @@ pub(crate) struct Asked {
 pub(super) struct Generated {
     prompt_tokens: Vec<u64>,
     tokens: Vec<u64>,
-    text: String,
+    pub(super) text: String,
 }
 
 /// A prompt that all kinds of tokens follow.
@@ -108,7 +108,7 @@ pub(super) fn compare(
             .context("there are fewer answers than questions")?;
         let asked: Asked =
             serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))?;
-        let expected = generate(lab, model, prompt, tokens, kernels)?;
+        let expected = generate(lab, model, (prompt, true), tokens, kernels)?;
         found.test(&format!("{prompt:?}"), same(&asked, &expected));
     }
     Ok(found)
@@ -179,16 +179,20 @@ pub(super) fn same(asked: &Asked, expected: &Generated) -> Result<()> {
     Ok(())
 }
 
+/// The host engine's answer to a prompt, as it stands (`raw`) or in the model's chat format.
 pub(super) fn generate(
     lab: &Lab<'_>,
     model: &Model,
-    prompt: &str,
+    (prompt, raw): (&str, bool),
     tokens: u32,
     kernels: &str,
 ) -> Result<Generated> {
     let mut host = sh::cmd(host_engine(lab.cx)?);
     host.arg("generate").arg("--model").arg(&model.file);
-    host.args(["--prompt", prompt, "--raw", "--json"]);
+    host.args(["--prompt", prompt, "--json"]);
+    if raw {
+        host.arg("--raw");
+    }
     host.args(["--temperature", "0", "--threads", "2"]);
     host.args(["--max-tokens", &tokens.to_string(), "--kernels", kernels]);
     sh::announce(&host);

@@ -15,6 +15,7 @@ use anyhow::{bail, Context as _, Result};
 use super::{unclean, Found, Lab};
 use crate::kernel::Target;
 use crate::model;
+use crate::python;
 use crate::run::{self, Boot};
 use crate::setup;
 use crate::sh;
@@ -24,29 +25,6 @@ const CLIENT: &str = "openai==3.54.0";
 
 /// What drives a browser.
 const DRIVER: &str = "playwright-core@1.65.1";
-
-/// Its packages, fetched once.
-fn client(lab: &Lab<'_>) -> Result<PathBuf> {
-    let dir = lab.cx.cache_dir("tools")?.join(CLIENT.replace("==", "-"));
-    if dir.is_dir() {
-        return Ok(dir);
-    }
-    let python = setup::python().context("pip is missing: `cargo xtask setup` installs it")?;
-    let new = dir.with_file_name(format!("{CLIENT}.new"));
-    let _ = fs::remove_dir_all(&new);
-    let mut pip = sh::cmd(python);
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ]);
-    pip.args(["--root-user-action=ignore", "--target"]);
-    sh::run(pip.arg(&new).arg(CLIENT))?;
-    fs::rename(&new, &dir)?;
-    Ok(dir)
-}
 
 /// The lines of `tests/client.py`.
 fn add(found: &mut Found, output: &str, whose: &str) -> Result<()> {
@@ -101,7 +79,7 @@ fn free_port() -> Result<u16> {
 
 pub(super) fn llamuxd_host(lab: &Lab<'_>) -> Result<Found> {
     let model = model::find(lab.cx, None)?;
-    let packages = client(lab)?;
+    let packages = python::packages(lab.cx, CLIENT)?;
     // As the tests of the whole workspace have built it, in which the engine is optimised all the same.
     let mut cargo = sh::cmd("cargo");
     cargo.current_dir(&lab.cx.root);
@@ -313,8 +291,9 @@ pub(super) fn llamuxd_uml(lab: &Lab<'_>) -> Result<Found> {
     )?;
     let tests = lab.cx.root.join("crates/llamuxd/tests/client.py");
     fs::copy(tests, overlay.join("opt/client.py"))?;
-    copy_all(&client(lab)?, &overlay.join("opt/packages"), &["bin"])?;
-    let python = python(&overlay)?;
+    let packages = python::packages(lab.cx, CLIENT)?;
+    copy_all(&packages, &overlay.join("opt/packages"), &["bin"])?;
+    let python = python_below(&overlay)?;
     let script = format!(
         "export PYTHONPATH=/opt/packages PYTHONDONTWRITEBYTECODE=1 PYTHON={}\n{SCRIPT}",
         run::quoted(&python)
@@ -333,8 +312,9 @@ pub(super) fn llamuxd_uml(lab: &Lab<'_>) -> Result<Found> {
     Ok(found)
 }
 
-/// Lays this machine's Python below a directory, where it is here, with the libraries that it needs. Returns its path.
-fn python(to: &Path) -> Result<String> {
+/// Lays this machine's Python below a directory, where it is here, with the libraries that it and `opt/packages` need.
+/// Returns its path.
+pub(super) fn python_below(to: &Path) -> Result<String> {
     let python = setup::python().context("there is no Python")?;
     let ask = "import os, sys, sysconfig; print(os.path.realpath(sys.executable)); print(sysconfig.get_path('stdlib'))";
     let said = sh::read(sh::cmd(python).args(["-c", ask]))?;
@@ -377,14 +357,14 @@ fn python(to: &Path) -> Result<String> {
     Ok(program.to_owned())
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to.parent().context("no directory")?)?;
     fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
     Ok(())
 }
 
 /// Copies a directory but for what has one of these names, and what a compiler wants.
-fn copy_all(from: &Path, to: &Path, without: &[&str]) -> Result<()> {
+pub(super) fn copy_all(from: &Path, to: &Path, without: &[&str]) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from).with_context(|| format!("cannot list {}", from.display()))? {
         let entry = entry?;

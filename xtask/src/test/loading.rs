@@ -56,7 +56,7 @@ fn in_place(lab: &Lab<'_>, target: Target, model: &Model) -> Result<Found> {
         bail!("there is no answer: {text}");
     };
     let asked: Asked = serde_json::from_str(answer).with_context(|| format!("not JSON: {text}"))?;
-    let expected = generate(lab, model, prompt, 16, kernels)?;
+    let expected = generate(lab, model, (prompt, true), 16, kernels)?;
     let mut found = Found::default();
     found.test("the answer", same(&asked, &expected));
     let has = |words: &str| match text.contains(words) {

@@ -11,6 +11,7 @@ mod ends;
 mod host;
 mod image;
 mod kernel;
+mod libraries;
 mod llamuxd;
 mod loading;
 mod lsh;
@@ -42,6 +43,7 @@ use ends::{ends, haiku_uml, haiku_x86_64, last_words, voice};
 use host::{clippy, format, fuzz, host, patch_series};
 use image::live_image;
 use kernel::{build_uml, build_x86_64, clippy_driver, kunit, without};
+use libraries::libraries;
 use llamuxd::{llamuxd_host, llamuxd_uml};
 use loading::{in_place_uml, in_place_x86_64, refusals, signatures};
 use lsh::lsh_uml;
@@ -157,6 +159,11 @@ const STEPS: &[(&str, Level, Step)] = &[
         "uml: answers about a machine",
         Level::Full,
         answers_about_a_machine,
+    ),
+    (
+        "uml: libraries for C, Rust and Python",
+        Level::Full,
+        libraries,
     ),
     ("uml: lsh", Level::Full, lsh_uml),
     ("uml: llama-mon", Level::Full, monitor),

@@ -403,10 +403,12 @@ fn silent(command: &mut Command) -> Result<()> {
 }
 
 /// Runs one that succeeds.
-fn accepted(command: &mut Command) -> Result<()> {
+pub(super) fn accepted(command: &mut Command) -> Result<()> {
     let output = output(command)?;
     if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+        // Some complain on the one, some on the other.
+        let said = [output.stdout, output.stderr].concat();
+        bail!("{}", String::from_utf8_lossy(&said).trim());
     }
     Ok(())
 }
