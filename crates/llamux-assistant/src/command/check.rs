@@ -3,6 +3,7 @@
 //! What is wrong with a command: what bash would not understand, programs that are not installed, options that
 //! a program does not have, and names that are still to be filled in.
 
+use super::machine::mentions;
 use super::syntax::{self, Call, Script};
 use super::{missing, Context, Problem, ProblemKind};
 
@@ -40,6 +41,11 @@ pub(super) fn check(context: &Context, command: &str) -> Vec<Problem> {
     for call in &script.calls {
         program(context, &script, call, &mut problems);
         options(context, call, &mut problems);
+        if call.name() == Some("find") {
+            if let Some(help) = context.machine.busybox_help("find") {
+                find(&help, call, &mut problems);
+            }
+        }
         placeholders(call, &mut problems);
     }
     problems
@@ -116,6 +122,36 @@ fn options(context: &Context, call: &Call, problems: &mut Vec<Problem>) {
     }
 }
 
+/// What find of busybox is told, which knows less than others do, and has words for options.
+fn find(help: &str, call: &Call, problems: &mut Vec<Problem>) {
+    // What it knows and does not say.
+    const MORE: &[&str] = &["-and", "-not", "-or"];
+    let mut others = false;
+    for word in call.operands() {
+        let text = word.text.as_str();
+        let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let option = text.strip_prefix('-').is_some_and(|rest| {
+            rest.len() > 1 && is_word(rest) && rest.starts_with(|c: char| c.is_ascii_alphabetic())
+        });
+        // What it starts has options of its own.
+        match text {
+            "-exec" | "-execdir" | "-ok" | "-okdir" => others = true,
+            ";" | "+" => others = false,
+            _ if others => continue,
+            _ => (),
+        }
+        if option && !MORE.contains(&text) && !mentions(help, text) {
+            problems.push(Problem {
+                span: word.span.clone(),
+                kind: ProblemKind::UnknownOption {
+                    program: "find".into(),
+                    option: text.into(),
+                },
+            });
+        }
+    }
+}
+
 /// How many words behind its name are a call's own.
 fn own_words(call: &Call) -> usize {
     if !call.starts_others {
@@ -182,6 +218,28 @@ mod tests {
             "ls > $x",
         ] {
             assert_eq!(check(&context, command), [], "{command}");
+        }
+    }
+
+    #[test]
+    fn find_of_busybox_is_told_what_it_knows() {
+        let help = "-name PATTERN\n\t-mtime DAYS\n\t-exec CMD ARG ;\n\t-print0\t";
+        for (command, unknown) in [
+            ("find . -name '*.c' -not -mtime -7 -mtime +1", &[][..]),
+            ("find . -name x -delete", &["-delete"]),
+            (
+                "find . -printf '%s' -exec ls -lah --full-time {} + -ls",
+                &["-printf", "-ls"],
+            ),
+            ("find . -exec ls -lah {} \\; -print", &[]),
+        ] {
+            let mut problems = vec![];
+            find(help, &syntax::parse(command).calls[0], &mut problems);
+            let found: Vec<_> = problems
+                .iter()
+                .map(|problem| &command[problem.span.clone()])
+                .collect();
+            assert_eq!(found, unknown, "{command}");
         }
     }
 

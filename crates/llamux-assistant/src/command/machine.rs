@@ -3,7 +3,7 @@
 //! What is installed: programs, and what their manuals say of their options.
 //!
 //! Manuals come first, then completions of bash, and last what the program itself says with `--help`, which is
-//! asked of few well-known programs only: an unknown one may do anything when it is run.
+//! asked of few well-known programs only, and of what busybox does: an unknown one may do anything when it is run.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -243,10 +243,22 @@ impl Machine {
         known.then_some(false)
     }
 
+    /// Whether busybox is what does a program's work.
+    fn is_of_busybox(&self, program: &str) -> bool {
+        let path = self.program(program);
+        path.is_some_and(|path| is_busybox(&path))
+    }
+
+    /// What busybox says of a program that it does the work of; `None` if it does not.
+    pub(crate) fn busybox_help(&self, program: &str) -> Option<String> {
+        let known = self.help && self.is_of_busybox(program);
+        known.then(|| self.help(program)).flatten()
+    }
+
     /// What a well-known program says of itself.
     fn help(&self, program: &str) -> Option<String> {
         static SAID: OnceLock<Mutex<HashMap<String, Option<String>>>> = OnceLock::new();
-        if !self.help || !HELPFUL.contains(&program) {
+        if !self.help || !(HELPFUL.contains(&program) || self.is_of_busybox(program)) {
             return None;
         }
         let said = SAID.get_or_init(Mutex::default);
@@ -267,7 +279,16 @@ impl Machine {
     }
 }
 
-fn mentions(text: &str, option: &str) -> bool {
+/// Whether a program is a link to busybox.
+fn is_busybox(path: &Path) -> bool {
+    fs::canonicalize(path).is_ok_and(|file| {
+        let name = file.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with("busybox"))
+    })
+}
+
+/// Whether a text about a program has an option.
+pub(crate) fn mentions(text: &str, option: &str) -> bool {
     text.match_indices(option).any(|(at, _)| {
         let before = text.get(..at).and_then(|text| text.chars().next_back());
         !before.is_some_and(|c| c == '-' || c.is_ascii_alphanumeric())
@@ -284,10 +305,18 @@ fn help_of(path: &Path) -> Option<String> {
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(match is_busybox(path) {
+            true => Stdio::piped(),
+            false => Stdio::null(),
+        })
         .spawn()
         .ok()?;
-    let output = child.stdout.take()?;
+    let stdout = child.stdout.take()?;
+    // Busybox says it there.
+    let output: Box<dyn std::io::Read + Send> = match child.stderr.take() {
+        Some(stderr) => Box::new(stdout.chain(stderr)),
+        None => Box::new(stdout),
+    };
     let reader = std::thread::spawn(move || {
         let mut text = String::new();
         drop(output.take(1 << 18).read_to_string(&mut text));

@@ -848,11 +848,49 @@ fn mended(context: &Context, command: &str, files: &[String]) -> String {
             command.replace_range(at..at + file.len(), &quoted(file));
         }
     }
+    if let Some(help) = context.machine.busybox_help("find") {
+        if !help.contains("[bckM") {
+            command = sized(&command);
+        }
+    }
     if context.root {
         if let Some(rest) = command.strip_prefix("sudo ") {
             if !rest.starts_with('-') && !rest.contains("sudo ") {
                 command = rest.into();
             }
+        }
+    }
+    command
+}
+
+/// The sizes that find is told in KiB, the largest unit that busybox has.
+fn sized(command: &str) -> String {
+    let script = syntax::parse(command);
+    let calls = script
+        .calls
+        .iter()
+        .filter(|call| call.name() == Some("find"));
+    let sizes = calls.flat_map(|call| call.words.windows(2)).filter(|pair| {
+        // Where quotes or a shell within the shell stand between, the places are others.
+        pair[0].text == "-size" && command.get(pair[1].span.clone()) == Some(&pair[1].text)
+    });
+    let mut sizes: Vec<_> = sizes.map(|pair| &pair[1]).collect();
+    sizes.sort_by_key(|word| std::cmp::Reverse(word.span.start));
+    let mut command = command.to_owned();
+    for word in sizes {
+        let sign = word.text.len() - word.text.trim_start_matches(['+', '-']).len();
+        let (sign, size) = word.text.split_at(sign);
+        let kib = match size.strip_suffix('M') {
+            Some(number) => number
+                .parse::<u64>()
+                .ok()
+                .and_then(|n| n.checked_mul(1 << 10)),
+            None => size
+                .strip_suffix('G')
+                .and_then(|number| number.parse::<u64>().ok()?.checked_mul(1 << 20)),
+        };
+        if let Some(kib) = kib {
+            command.replace_range(word.span.clone(), &format!("{sign}{kib}k"));
         }
     }
     command
@@ -1295,6 +1333,27 @@ mod tests {
             ("```bash\n```", None),
         ] {
             assert_eq!(command_of(said).as_deref(), expected, "{said:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_told_in_units_that_busybox_has() {
+        for (command, expected) in [
+            (
+                "find ~ -type f -size +100M -o -size -2G | sort",
+                "find ~ -type f -size +102400k -o -size -2097152k | sort",
+            ),
+            (
+                "find . -size 5k -size +1c -size '+1M'",
+                "find . -size 5k -size +1c -size '+1M'",
+            ),
+            (
+                "find . -size +99999999999999999999G",
+                "find . -size +99999999999999999999G",
+            ),
+            ("ls -size +1M", "ls -size +1M"),
+        ] {
+            assert_eq!(sized(command), expected);
         }
     }
 
