@@ -12,7 +12,7 @@ use llamux_assistant::route::Intent;
 use serde::Serialize;
 
 use crate::cli::{Ask, Choice};
-use crate::{act, here, input, interrupt, output, Exit, Failure};
+use crate::{act, here, input, interrupt, output, propose, Exit, Failure};
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -33,8 +33,8 @@ pub(crate) fn run(options: &Ask) -> Result<Exit, Failure> {
     match here::intent(options, &question) {
         Intent::Diagnose => return here::run(&question, options),
         Intent::Act => return act::run(&question, options),
-        // A command of the shell is a text that the model can write, too; `lsh` checks what it proposes.
-        Intent::General | Intent::Command => (),
+        Intent::Command => return propose::run(&question, options),
+        Intent::General => (),
     }
     let mut command = parameters(&options.choice)?
         .with_prompt(question)

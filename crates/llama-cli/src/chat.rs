@@ -107,7 +107,7 @@ fn history() -> Option<PathBuf> {
     Some(state?.join("llama/history"))
 }
 
-fn terminal(error: ReadlineError) -> Failure {
+pub(crate) fn terminal(error: ReadlineError) -> Failure {
     match error {
         ReadlineError::Io(error) => Failure::io("standard input", &error),
         error => Failure {

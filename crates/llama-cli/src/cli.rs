@@ -19,8 +19,14 @@ use llamux_usage::Usage;
 /// A question about this machine, such as "why is my system slow?", is answered out of what is found on it: the model
 /// picks what answers the question and words it, and each sentence is checked against what was found. What a request
 /// is about its words say; the model is asked only where there are two readings. --plain has the model answer as it
-/// is, --here has this machine looked at. With --json, --raw, --grammar or any other option on how to choose words, and
-/// where the question is read from standard input, it is always the model that answers.
+/// is, --here has this machine looked at, --command has a command written. With --json, --raw, --grammar or any other
+/// option on how to choose words, and where the question is read from standard input, it is always the model that
+/// answers.
+///
+/// A task for a shell, such as "find big files in my home", becomes a command. On a terminal it is shown with what it
+/// does and how dangerous it is, and is run, edited, described or dropped as you say, as in lsh; your own shell runs
+/// it, in the place of llama, so that the exit status is its. Elsewhere it is printed, with what it does as a comment
+/// behind it, and nothing is run.
 #[derive(Debug, Parser)]
 #[command(
     name = "llama",
@@ -360,12 +366,13 @@ pub struct Ask {
 
     /// Prints one JSON object: text, prompt_tokens, tokens, stop_reason, seconds; and with --model
     /// first_seconds, until the first part of the answer was there. With --here: question, text, sentences with who
-    /// worded each, findings, figures, found, looked_at, missing, by_model, rejected, first_seconds, seconds
+    /// worded each, findings, figures, found, looked_at, missing, by_model, rejected, first_seconds, seconds. With
+    /// --command: command, description, danger, reasons, notes, unverified, cost
     #[arg(long)]
     pub json: bool,
 
     /// Has the model answer, whatever the question is about
-    #[arg(long, conflicts_with_all = ["here", "facts"])]
+    #[arg(long, conflicts_with_all = ["here", "facts", "command"])]
     pub plain: bool,
 
     /// Answers out of what is found on this machine, whatever the question is about
@@ -376,12 +383,16 @@ pub struct Ask {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["raw", "grammar"])]
     pub facts: Option<std::path::PathBuf>,
 
+    /// Has a command of the shell written, whatever the words are
+    #[arg(long, conflicts_with_all = ["raw", "grammar", "here", "facts"])]
+    pub command: bool,
+
     /// Where the words ask to do something, as for "llama do": does it without asking, unless it is
-    /// dangerous
+    /// dangerous. A command of the shell is never run without asking
     #[arg(long)]
     pub yes: bool,
 
-    /// Likewise: shows what would be done, and does nothing
+    /// Likewise: shows what would be done, and does nothing. A command is printed as where there is no terminal
     #[arg(long, conflicts_with = "yes")]
     pub dry_run: bool,
 }
@@ -528,6 +539,10 @@ pub const USAGE: Usage<'static> = Usage {
         "Ask about this machine:",
         "llama \"why is my system slow?\"",
     ),
+    (
+        "Have a command written, and run if you say so:",
+        "llama \"find big files in my home\"",
+    ),
     ("See why a service failed:", "llama why nginx.service"),
     (
         "See what the kernel complains about:",
@@ -547,12 +562,12 @@ pub const USAGE: Usage<'static> = Usage {
     sections: &[],
     exit_status: &[
     (0, "The answer is on standard output."),
-    (1, "The kernel refused the question or failed to answer it, or the answer could not be written; for what is to be done: it was not confirmed, not clear, or failed in part."),
+    (1, "The kernel refused the question or failed to answer it, or the answer could not be written; for what is to be done: it was not confirmed, not clear, or failed in part; for a command: none was found, or it was not run."),
     (2, "Wrong usage: an unknown option, a value out of range, a grammar with a mistake, no question, or one that is not UTF-8."),
     (3, "The running kernel has no Llamux, or a seccomp filter hides it; of a question about this machine, why and explain, standard output has what was found."),
     (4, "The kernel has no model, or none of this name, or is still loading it (with --no-wait, and for status); standard output as with 3."),
     (5, "The time was up; standard output has what was generated until then."),
-    (6, "Of doctor: something is wrong with this machine, a warning or worse."),
+    (6, "Of doctor: something is wrong with this machine, a warning or worse. Of a command that was printed: part of it could not be verified, as it says."),
     (130, "Interrupted; standard output has what was generated until then."),
 ],
     environment: &[],

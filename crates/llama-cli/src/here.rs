@@ -22,6 +22,9 @@ pub(crate) fn intent(options: &Ask, question: &str) -> Intent {
     if options.here || options.facts.is_some() {
         return Intent::Diagnose;
     }
+    if options.command {
+        return Intent::Command;
+    }
     let choice = &options.choice;
     let chosen = choice.max_tokens.is_some()
         || choice.temperature.is_some()
@@ -229,4 +232,38 @@ fn json(question: &str, facts: &Facts, findings: &[Finding], answer: &Answer) ->
         "seconds": answer.elapsed.as_secs_f64(),
     })
     .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn options_decide_before_words_do() {
+        for (args, expected) in [
+            (&["find big files in my home"][..], Intent::Command),
+            (
+                &["--model", "x", "--dry-run", "find big files in my home"],
+                Intent::Command,
+            ),
+            (&["--command", "why is the sky blue?"], Intent::Command),
+            (
+                &["--command", "--json", "--timeout", "9", "list them"],
+                Intent::Command,
+            ),
+            (&["--json", "find big files in my home"], Intent::General),
+            (&["--raw", "find big files in my home"], Intent::General),
+            (&["--plain", "find big files in my home"], Intent::General),
+            (&["find big files in my home", "-"], Intent::General),
+            (&["--here", "find big files in my home"], Intent::Diagnose),
+            (&["why is the sky blue?"], Intent::General),
+        ] {
+            let cli = Cli::try_parse_from([&["llama"], args].concat()).unwrap();
+            let question = args.last().unwrap();
+            assert_eq!(intent(&cli.ask, question), expected, "{args:?}");
+        }
+    }
 }

@@ -16,6 +16,7 @@ mod input;
 mod interrupt;
 mod output;
 mod profile;
+mod propose;
 mod shell_init;
 mod status;
 mod why;
@@ -37,7 +38,7 @@ enum Exit {
     NotSupported = 3,
     Unavailable = 4,
     TimedOut = 5,
-    /// `llama doctor` found something.
+    /// `llama doctor` found something, or part of a command could not be verified.
     Found = 6,
     Interrupted = 130,
 }

@@ -49,6 +49,8 @@ fn usage_errors_exit_with_2() {
     check(&llama(&["explain"], b""), 2, "the input is empty");
     check(&llama(&["--plain", "--here", "x"], b""), 2, "--here");
     check(&llama(&["--facts", "/no/such", "x"], b""), 2, "/no/such");
+    check(&llama(&["--command", "--raw", "x"], b""), 2, "--raw");
+    check(&llama(&["--command", " "], b""), 2, "request is empty");
     check(
         &llama(&["explain", "--unit", "x", "word"], b""),
         2,

@@ -5,15 +5,33 @@
 //!
 //! Each line of it has a word of the question and what is then said, with a tab between. Said is a command, or
 //! what else a model may do: `!missing`, `!cut`, `!busy` for one that takes long.
+//!
+//! With `offer` as its first word it offers the command for the others as `llama` does.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use llamux::Error;
 use llamux_assistant::{Model, Reply, Request};
+use lsh::{Chosen, Offer};
 
 fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some("offer") {
+        let words: Vec<_> = words.collect();
+        return offer(&words.join(" "));
+    }
     lsh::main_with(|_| Box::new(|| Ok(Box::new(Told))))
+}
+
+fn offer(request: &str) -> ExitCode {
+    let offer = Offer::new(Box::new(|| Ok(Box::new(Told))), Duration::from_secs(10));
+    match offer.choose(request) {
+        Ok(Some(Ok(Chosen::Run(command)))) => println!("{}", offer.run(&command)),
+        Ok(chosen) => println!("{chosen:?}"),
+        Err(error) => println!("{error}"),
+    }
+    ExitCode::FAILURE
 }
 
 struct Told;

@@ -56,37 +56,60 @@ impl From<Answer> for Held {
     }
 }
 
-/// Has the model asked, shows what comes of it, and asks the user.
+/// Has the model asked, shows what comes of it, and asks the user. A failure is said as well.
 ///
 /// The cursor is at the beginning of an empty line, and is there in the end.
 pub(crate) fn hold(console: &mut Console, worker: &Worker, task: Task, place: &Place) -> Held {
+    match ask(console, worker, task, place) {
+        Ok(answer) => answer.into(),
+        Err(ProposeError::Cancelled) => Answer::Back.into(),
+        Err(error) => {
+            let text = Text::new("lsh: ", Style::Dim).and(&error.to_string(), Style::Plain);
+            say(console, &text);
+            Held {
+                answer: Answer::Back,
+                absent: Absent::why(&error),
+            }
+        }
+    }
+}
+
+/// The same without a word about a failure.
+pub(crate) fn ask(
+    console: &mut Console,
+    worker: &Worker,
+    task: Task,
+    place: &Place,
+) -> Result<Answer, ProposeError> {
     let mut dialogue = Dialogue {
         console,
         worker,
         place,
         block: Block::default(),
     };
-    let held = match dialogue.think(task) {
-        Ok(Outcome::Proposal(proposal)) => dialogue.choose(&proposal).into(),
+    let answer = match dialogue.think(task) {
+        Ok(Outcome::Proposal(proposal)) => Ok(dialogue.choose(&proposal)),
         Ok(Outcome::Fix(fix)) => {
             dialogue.say(&[Text::new(&fix.explanation, Style::Plain)]);
-            match &fix.proposal {
-                Some(proposal) => dialogue.choose(proposal).into(),
-                None => Answer::Drop.into(),
-            }
+            Ok(match &fix.proposal {
+                Some(proposal) => dialogue.choose(proposal),
+                None => Answer::Drop,
+            })
         }
-        Ok(Outcome::Parts(_) | Outcome::Failed(ProposeError::Cancelled)) => Answer::Back.into(),
-        Ok(Outcome::Failed(error)) => {
-            dialogue.fail(&error);
-            Held {
-                answer: Answer::Back,
-                absent: Absent::why(&error),
-            }
-        }
-        Err(answer) => answer.into(),
+        Ok(Outcome::Parts(_)) => Ok(Answer::Back),
+        Ok(Outcome::Failed(error)) => Err(error),
+        Err(answer) => Ok(answer),
     };
     dialogue.clear();
-    held
+    answer
+}
+
+/// Shows a line that stays.
+pub(crate) fn say(console: &mut Console, text: &Text) {
+    let mut block = Block::default();
+    let mut out = block.draw(std::slice::from_ref(text), console.look());
+    out.push_str(block.keep());
+    console.write(out.as_bytes());
 }
 
 /// A dialogue.
@@ -120,11 +143,6 @@ impl Dialogue<'_> {
         self.draw(texts);
         let out = self.block.keep();
         self.console.write(out.as_bytes());
-    }
-
-    fn fail(&mut self, error: &ProposeError) {
-        let text = Text::new("lsh: ", Style::Dim).and(&error.to_string(), Style::Plain);
-        self.say(&[text]);
     }
 
     /// The next key, or what else ends the dialogue. A paste is none.
@@ -181,7 +199,8 @@ impl Dialogue<'_> {
     /// Shows a proposal, and asks what to do with it.
     fn choose(&mut self, proposal: &Proposal) -> Answer {
         if paint::hides_something(&proposal.command) || proposal.command.trim().is_empty() {
-            let text = "lsh: the proposed command has characters that cannot be shown, so it is not offered";
+            let text =
+                "The proposed command has characters that cannot be shown, so it is not offered.";
             self.say(&[Text::new(text, Style::Plain)]);
             return Answer::Back;
         }

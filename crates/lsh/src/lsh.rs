@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
 //! `lsh`, as a library: so that its manual page is made from the same table, that `llama` has the scripts of the
-//! shells, and that tests have it ask another model than the kernel's.
+//! shells and offers a command as `lsh` does, and that tests have it ask another model than the kernel's.
 
 pub mod cli;
 mod console;
 mod dialogue;
 mod keys;
+mod offer;
 mod once;
 mod paint;
 pub mod sentence;
@@ -24,6 +25,7 @@ use llamux_assistant::command;
 use llamux_assistant::Kernel;
 
 use crate::cli::Cli;
+pub use crate::offer::{Chosen, Offer};
 use crate::shells::Shell;
 pub use crate::worker::MakeModel;
 use crate::worker::Worker;

@@ -54,6 +54,23 @@ pub(crate) fn request(words: &[OsString]) -> Result<String, Failure> {
     Ok(text)
 }
 
+/// The command for a request that is made here.
+pub(crate) fn proposal(
+    request: &str,
+    shell: Shell,
+    worker: &Worker,
+) -> Result<Proposal, command::ProposeError> {
+    if request.trim().is_empty() {
+        return Err(command::ProposeError::Empty);
+    }
+    let task = Task::Propose(request.to_owned());
+    match worker.begin(task, Place::here(shell), None).wait() {
+        Outcome::Proposal(proposal) => Ok(*proposal),
+        Outcome::Failed(error) => Err(error),
+        Outcome::Fix(_) | Outcome::Parts(_) => Err(command::ProposeError::Cancelled),
+    }
+}
+
 /// Prints the command for a request.
 pub(crate) fn propose(
     request: &str,
@@ -61,23 +78,9 @@ pub(crate) fn propose(
     json: bool,
     worker: &Worker,
 ) -> Result<u8, Failure> {
-    if request.trim().is_empty() {
-        return Err(command::ProposeError::Empty.into());
-    }
-    let place = Place {
-        shell: shell.into(),
-        cwd: std::env::current_dir().unwrap_or_else(|_| "/".into()),
-        last: None,
-        history: vec![],
-    };
-    let job = worker.begin(Task::Propose(request.to_owned()), place, None);
-    let proposal = match job.wait() {
-        Outcome::Proposal(proposal) => proposal,
-        Outcome::Failed(error) => return Err(error.into()),
-        Outcome::Fix(_) | Outcome::Parts(_) => return Err(command::ProposeError::Cancelled.into()),
-    };
+    let proposal = proposal(request, shell, worker)?;
     if json {
-        print_json(&*proposal)?;
+        print_json(&proposal)?;
     } else {
         print(&proposal.command)?;
         tell(&proposal);

@@ -38,10 +38,8 @@ pub(crate) fn run(line: &Line, worker: &Worker) -> Result<String, Failure> {
     let console = Console::controlling();
     let mut console = console.map_err(|error| Failure::io("/dev/tty", &error))?;
     let place = Place {
-        shell: line.shell.into(),
-        cwd: std::env::current_dir().unwrap_or_else(|_| "/".into()),
         last: line.last.clone(),
-        history: vec![],
+        ..Place::here(line.shell)
     };
     let held = dialogue::hold(&mut console, worker, task, &place);
     match console.gone() {

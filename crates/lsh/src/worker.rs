@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use llamux_assistant::command::{self, Context, Fix, Last, Part, Proposal, ProposeError};
 use llamux_assistant::{Model, Reply, Request};
 
+use crate::shells::Shell;
+
 /// Makes the model, in the thread that asks it.
 pub type MakeModel = Box<dyn FnOnce() -> Result<Box<dyn Model>, llamux::Error> + Send>;
 
@@ -42,6 +44,18 @@ pub(crate) struct Place {
     pub(crate) last: Option<Last>,
     /// Commands before that.
     pub(crate) history: Vec<String>,
+}
+
+impl Place {
+    /// This process, of which nothing was asked before.
+    pub(crate) fn here(shell: Shell) -> Self {
+        Self {
+            shell: shell.into(),
+            cwd: std::env::current_dir().unwrap_or_else(|_| "/".into()),
+            last: None,
+            history: vec![],
+        }
+    }
 }
 
 /// What came of a task.

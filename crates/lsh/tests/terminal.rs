@@ -312,6 +312,38 @@ fn job_control_and_full_screen_programs_work() {
 }
 
 #[test]
+fn command_is_offered_without_a_shell_that_waits() {
+    for shell in shells() {
+        let offered = |request: &str| {
+            let line = format!("export SHELL={shell}; lsh offer {request}");
+            let terminal = Terminal::new(80, 24, &line);
+            terminal.wait(MENU);
+            terminal
+        };
+        let terminal = offered("show me a greeting");
+        terminal.key("r");
+        // The shell that runs it has taken its place.
+        terminal.wait("\n  echo 'hello there'\nhello there\nended 0");
+        let terminal = offered("show me a greeting");
+        terminal.key("e");
+        terminal.wait("Some(Ok(Edit(\"echo 'hello there'\")))\nended 1");
+        let terminal = offered("wipe it all");
+        terminal.key("r");
+        terminal.wait("Type yes to run it");
+        terminal.key("Enter");
+        terminal.wait(MENU);
+        terminal.key("n");
+        terminal.wait("Some(Ok(Nothing))\nended 1");
+    }
+    if has("tmux") {
+        let terminal = Terminal::new(80, 24, "lsh offer go nowhere");
+        terminal.wait("Some(Err(Model(NoModel");
+        let terminal = Terminal::new(80, 24, "lsh offer show me a greeting </dev/null");
+        terminal.wait("None\nended 1");
+    }
+}
+
+#[test]
 fn sentence_becomes_a_command_of_the_shell_and_of_its_history() {
     for (shell, (width, height)) in
         shells().flat_map(|shell| [(shell, (80, 24)), (shell, (200, 60))])
