@@ -6,6 +6,7 @@
 //! downloads or builds under `~/.cache/llamux`.
 
 mod bench;
+mod borrowed;
 mod compiled;
 mod context;
 mod deb;

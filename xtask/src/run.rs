@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{bail, Context as _, Result};
 use llamux_setup::memory::{self, Place};
 
+use crate::borrowed;
 use crate::context::Context;
 use crate::initramfs::{self, Content};
 use crate::iso::live;
@@ -90,6 +91,8 @@ pub(crate) struct Boot<'a> {
     pub(crate) threads: Option<usize>,
     pub(crate) append: Vec<String>,
     pub(crate) overlay: Option<&'a Path>,
+    /// Whether it has all that people may type there: llamuxd, bash, curl.
+    pub(crate) whole: bool,
     /// A shell script; without one there is an interactive shell.
     pub(crate) command: Option<&'a str>,
     pub(crate) console: Console,
@@ -112,6 +115,7 @@ impl<'a> Boot<'a> {
             threads: None,
             append: Vec::new(),
             overlay: None,
+            whole: false,
             command: Some(command),
             console: Console::Capture,
             verbose: false,
@@ -125,7 +129,7 @@ impl<'a> Boot<'a> {
         let (image, files) = {
             let _lock = lock::take(&cx.cache.join("kernel.lock"))?;
             let kernel = build::build(cx, self.source, variant)?;
-            (kernel.image, programs(cx, &kernel.tree.dir)?)
+            (kernel.image, programs(cx, &kernel.tree.dir, self.whole)?)
         };
         let cpus = std::thread::available_parallelism().map_or(2, usize::from);
         // With one processor what must wait for another would never be tried.
@@ -140,7 +144,7 @@ impl<'a> Boot<'a> {
         let unpacked = self
             .model
             .map_or(0, |model| copies * model.bytes.div_ceil(1 << 20));
-        let base = if self.debug { 1024 } else { 256 };
+        let base = if self.debug { 1024 } else { 256 } + if self.whole { 128 } else { 0 };
         let needed = reserved + unpacked + base;
         let memory_mb = self.memory_mb.unwrap_or(needed);
         let mut append = self.append;
@@ -247,6 +251,7 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
         threads: args.threads,
         append: args.append.clone(),
         overlay: args.overlay.as_deref(),
+        whole: args.question.is_none(),
         command: command.as_deref(),
         console,
         verbose: args.verbose,
@@ -277,9 +282,13 @@ pub(crate) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// The static programs that go into every system: those that ask and watch, and the kernel's self-tests.
-fn programs(cx: &Context, tree: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let mut programs = asking(cx)?;
+/// What goes into a system: the programs that ask and watch, and the kernel's self-tests.
+fn programs(cx: &Context, tree: &Path, whole: bool) -> Result<Vec<(String, PathBuf)>> {
+    let mut programs = if whole {
+        for_people(cx)?
+    } else {
+        asking(cx, &ASKING)?
+    };
     for test in selftests(cx, tree)? {
         let name = test
             .file_name()
@@ -291,19 +300,39 @@ fn programs(cx: &Context, tree: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(programs)
 }
 
-/// The programs that ask and watch, for systems without libraries, with where they belong.
-pub(crate) fn asking(cx: &Context) -> Result<Vec<(String, PathBuf)>> {
-    const PROGRAMS: [(&str, &str); 3] = [
-        ("llama", "llama-cli"),
-        ("llama-mon", "llama-mon"),
-        ("lsh", "lsh"),
-    ];
-    let packages = PROGRAMS
+/// The programs that ask and watch, and their packages.
+const ASKING: [(&str, &str); 3] = [
+    ("llama", "llama-cli"),
+    ("llama-mon", "llama-mon"),
+    ("lsh", "lsh"),
+];
+/// The profiles of `llama`.
+const PROFILES: &str = "usr/share/llamux/profiles";
+
+/// All of ours that can be typed, for systems without libraries, and what of this machine's goes with it.
+pub(crate) fn for_people(cx: &Context) -> Result<Vec<(String, PathBuf)>> {
+    let ours = [&ASKING[..], &[("llamuxd", "llamuxd")]].concat();
+    let mut files = asking(cx, &ours)?;
+    files.extend(borrowed::for_people()?);
+    Ok(files)
+}
+
+/// Programs of ours for systems without libraries, and what they read, with where they belong.
+fn asking(cx: &Context, programs: &[(&str, &str)]) -> Result<Vec<(String, PathBuf)>> {
+    let packages = programs
         .iter()
         .flat_map(|(_, package)| ["--package", package]);
     let release = linked_statically(cx, &packages.chain(["--bins"]).collect::<Vec<_>>())?;
-    let place = |(name, _): (&str, &str)| (format!("usr/bin/{name}"), release.join(name));
-    Ok(PROGRAMS.map(place).into())
+    let place = |(name, _): &(&str, &str)| (format!("usr/bin/{name}"), release.join(name));
+    let mut files: Vec<_> = programs.iter().map(place).collect();
+    let profiles = cx.root.join("packaging/tools").join(PROFILES);
+    for entry in fs::read_dir(profiles)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        files.push((format!("{PROFILES}/{name}"), entry.path()));
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// `llama`, likewise.

@@ -165,6 +165,12 @@ const FOR_BOOTS: &[Need] = &[
         &["busybox-static"],
         &["busybox"],
     ),
+    need(
+        "bash, curl and ldd",
+        programs!("bash", "curl", "ldd"),
+        &["bash", "curl", "libc-bin"],
+        &["bash", "curl", "glibc"],
+    ),
 ];
 
 /// What only some commands need.

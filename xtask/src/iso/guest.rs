@@ -148,11 +148,18 @@ impl Guest {
 
     /// Waits until it has said this, and returns what came before.
     pub(crate) fn wait_for(&mut self, wanted: &str, limit: Duration) -> Result<String> {
+        self.wait_for_any(&[wanted], limit)
+    }
+
+    /// Waits until it has said one of these, and returns what came before.
+    pub(crate) fn wait_for_any(&mut self, wanted: &[&str], limit: Duration) -> Result<String> {
         let deadline = Instant::now() + limit;
         loop {
-            let at = find(&self.unread, wanted.as_bytes());
-            if let Some(at) = at {
-                let rest = self.unread.split_off(at + wanted.len());
+            let places = wanted
+                .iter()
+                .filter_map(|text| Some((find(&self.unread, text.as_bytes())?, text.len())));
+            if let Some((at, len)) = places.min() {
+                let rest = self.unread.split_off(at + len);
                 let before = std::mem::replace(&mut self.unread, rest);
                 return Ok(String::from_utf8_lossy(&before[..at]).into_owned());
             }
@@ -168,6 +175,7 @@ impl Guest {
             let text = String::from_utf8_lossy(&self.unread);
             let lines: Vec<_> = text.lines().collect();
             let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n");
+            let wanted = wanted.join("` or `");
             bail!("`{wanted}` {why}; the end of what did:\n{tail}");
         }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The live image: the kernel for PCs, a model, `llama` and its like, and busybox, all of it in memory once it has booted.
+//! The live image: the kernel for PCs, a model, `llama` and its like, busybox, bash and curl, all of it in memory once it
+//! has booted.
 
 use std::env;
 use std::fs;
@@ -24,8 +25,11 @@ const MENU: &str = include_str!("../../assets/live/grub.cfg");
 /// firmware of some machines has taken pieces, and shows nothing while it reads. Larger ones are read by the kernel.
 const IN_PLACE: u64 = 512 << 20;
 
+/// How long a step takes at most where there is no KVM, and all of it is slow.
+const LIMIT: Duration = Duration::from_secs(600);
+
 /// What the shell asks with, in root's directory.
-pub(super) const PROMPT: &str = "llamux:/root#";
+pub(crate) const PROMPT: &str = "llamux:/root#";
 
 fn in_place(model: &Model) -> bool {
     model.bytes <= IN_PLACE
@@ -61,7 +65,7 @@ pub(crate) fn make(
     let (kernel, programs) = {
         let _lock = lock::take(&cx.cache.join("kernel.lock"))?;
         let kernel = build::build(cx, source, Variant::PC)?;
-        (kernel.image, run::asking(cx)?)
+        (kernel.image, run::for_people(cx)?)
     };
     let dir = dir(cx);
     let _lock = lock::take(&dir.join("image.lock"))?;
@@ -136,6 +140,37 @@ pub(crate) struct Said {
     pub(crate) screen: PathBuf,
 }
 
+/// Boots the image by a firmware from a medium, with so many MiB more than it needs, up to the prompt at its serial
+/// line.
+pub(crate) fn start(
+    cx: &Context,
+    (image, model): (&Path, &Model),
+    (firmware, medium): (Firmware, Medium),
+    more_mb: u64,
+) -> Result<Guest> {
+    let pc = Pc {
+        image,
+        firmware,
+        medium,
+        memory_mb: memory_mb(model) + more_mb,
+        dir: &dir(cx),
+    };
+    let mut guest = Guest::start(pc.command()?)?;
+    guest.wait_for("serial port", LIMIT)?;
+    guest.send("s")?;
+    guest.wait_for(PROMPT, LIMIT)?;
+    // So that what is typed comes back in one line.
+    guest.send("stty cols 999\n")?;
+    guest.wait_for(PROMPT, LIMIT)?;
+    Ok(guest)
+}
+
+/// Has it go off.
+pub(crate) fn end(guest: &mut Guest) -> Result<()> {
+    guest.send("poweroff\n")?;
+    guest.wait_until_off(LIMIT)
+}
+
 /// Boots the image by a firmware from a medium, and runs a command in it over the serial line.
 pub(crate) fn exec(
     cx: &Context,
@@ -143,28 +178,12 @@ pub(crate) fn exec(
     (firmware, medium): (Firmware, Medium),
     command: &str,
 ) -> Result<Said> {
-    let dir = dir(cx);
-    let pc = Pc {
-        image,
-        firmware,
-        medium,
-        memory_mb: memory_mb(model),
-        dir: &dir,
-    };
-    let mut guest = Guest::start(pc.command()?)?;
-    // Where there is no KVM, all of it is slow.
-    let limit = Duration::from_secs(600);
-    guest.wait_for("serial port", limit)?;
-    guest.send("s")?;
-    guest.wait_for(PROMPT, limit)?;
-    // So that what is typed comes back in one line.
-    guest.send("stty cols 999\n")?;
-    guest.wait_for(PROMPT, limit)?;
-    let output = guest.run(command, limit)?;
-    let screen = dir.join(format!("{firmware:?}-{medium:?}.ppm").to_lowercase());
+    let mut guest = start(cx, (image, model), (firmware, medium), 0)?;
+    let output = guest.run(command, LIMIT)?;
+    let name = format!("{firmware:?}-{medium:?}.ppm").to_lowercase();
+    let screen = dir(cx).join(name);
     guest.screen(&screen)?;
-    guest.wait_for(PROMPT, limit)?;
-    guest.send("poweroff\n")?;
-    guest.wait_until_off(limit)?;
+    guest.wait_for(PROMPT, LIMIT)?;
+    end(&mut guest)?;
     Ok(Said { output, screen })
 }

@@ -24,13 +24,13 @@ use crate::setup::{self, Purpose};
 /// Without --live it is the installation image, Arch Linux with our kernel, of archiso-profile/. That is checked first,
 /// which works everywhere; archiso's mkarchiso makes the image, on Arch.
 ///
-/// With --live it is made of nothing but this checkout. It has the kernel with the drivers of real machines, the model,
-/// `llama`, and busybox's tools, and leaves the machine's disks alone.
+/// With --live it is made of this checkout, and of busybox, bash and curl of this machine. It has the kernel with the
+/// drivers of real machines, the model, `llama` and its like, and leaves the machine's disks alone.
 ///
 /// To put an image on a stick: `dd if=FILE of=/dev/STICK bs=4M conv=fsync`. Secure Boot must be off.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The image that is made of nothing but this checkout.
+    /// The image that is made of this checkout.
     #[arg(long)]
     live: bool,
     /// A model of configs/models.toml, or a GGUF file.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{bail, Context as _, Result};
 
 use super::{unclean, Found, Lab};
+use crate::borrowed;
 use crate::kernel::Target;
 use crate::model;
 use crate::python;
@@ -345,13 +346,10 @@ pub(super) fn python_below(to: &Path) -> Result<String> {
         let all = crate::kernel::prepare::files(&dir)?.into_iter();
         objects.extend(all.filter(|file| file.to_string_lossy().ends_with(".so")));
     }
-    let libraries = sh::read(sh::cmd("ldd").args(&objects))?;
-    for line in libraries.lines() {
-        let words = line.split_whitespace();
-        for word in words.filter(|word| word.starts_with('/') && !word.ends_with(':')) {
-            if !below(word).exists() {
-                copy(Path::new(word), &below(word))?;
-            }
+    for library in borrowed::libraries(&objects)? {
+        let to = below(&library.to_string_lossy());
+        if !to.exists() {
+            copy(&library, &to)?;
         }
     }
     Ok(program.to_owned())

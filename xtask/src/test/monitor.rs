@@ -14,7 +14,6 @@ use crate::run::{self, Boot};
 
 /// Looks at an answer that is being written, ends it, and changes what can be changed.
 const SCRIPT: &str = r#"
-mkdir -p /dev/pts && mount -t devpts devpts /dev/pts || exit 10
 until grep -q '^state: ready' /proc/llamux/status; do sleep 0.1; done
 llama --max-tokens 3500 --temperature 0 'Write a story of a hundred chapters.' >/tmp/answer &
 until grep -q state=answering /proc/llamux/sessions; do sleep 0.1; done
