@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Runs a program in a terminal of its own and types: for tests where there is no tmux.
+//! Runs a line of the shell in a terminal of its own and types: for tests where there is no tmux.
 //!
-//! `typed PROGRAM STEP...`: a step `=TEXT` waits until the screen has the text, `!TEXT` until it has it no more, and
-//! any other one is typed. At the end the last screen is on standard output. The exit status is the program's, or 99
-//! if a step waited in vain.
+//! `typed LINE STEP...`: a step `=TEXT` waits until the screen has the text, or one of several with `|` between them,
+//! `!TEXT` until it has it no more, and any other one is typed. At the end the last screen is on standard output. The
+//! exit status is the line's, or 99 if a step waited in vain or the line did not end.
 
 use std::error::Error;
 use std::fs::File;
@@ -20,10 +20,12 @@ use rustix::termios::Winsize;
 
 /// How long a step waits.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What a person takes before each key: some keys are for what is shown, and not for what was before.
+const PAUSE: Duration = Duration::from_millis(300);
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let program = args.next().ok_or("usage: typed PROGRAM STEP...")?;
+    let line = args.next().ok_or("usage: typed LINE STEP...")?;
     let ours = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
     rustix::pty::grantpt(&ours)?;
     rustix::pty::unlockpt(&ours)?;
@@ -37,7 +39,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     };
     rustix::termios::tcsetwinsize(&theirs, size)?;
     let theirs = File::from(theirs);
-    let mut child = Command::new(program)
+    // The terminal is its own, as job control and /dev/tty want it.
+    let mut child = Command::new("setsid")
+        .args(["-c", "sh", "-c", &line])
         .env("TERM", "xterm")
         .stdin(theirs.try_clone()?)
         .stdout(theirs.try_clone()?)
@@ -63,12 +67,15 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             (Some(text), _) => (text, true),
             (_, Some(text)) => (text, false),
             _ => {
-                ours.write_all(step.as_bytes())?;
+                thread::sleep(PAUSE);
+                // It may have ended, and then nobody reads.
+                let _ = ours.write_all(step.as_bytes());
                 continue;
             }
         };
         let start = Instant::now();
-        while screen.screen().contents().contains(wanted) != there {
+        let seen = |text: String| wanted.split('|').any(|wanted| text.contains(wanted));
+        while seen(screen.screen().contents()) != there {
             match output.recv_timeout(Duration::from_millis(100)) {
                 Ok(part) => screen.process(&part),
                 Err(RecvTimeoutError::Timeout) if start.elapsed() < PATIENCE => (),
@@ -83,11 +90,23 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             break;
         }
     }
-    println!("{}", screen.screen().contents());
+    let start = Instant::now();
+    while good && child.try_wait()?.is_none() {
+        good = start.elapsed() < PATIENCE;
+        if !good {
+            eprintln!("typed: it does not end");
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
     if !good {
         child.kill()?;
     }
     let status = child.wait()?;
+    // What it started may have the terminal still, and say nothing more.
+    while let Ok(part) = output.recv_timeout(Duration::from_millis(200)) {
+        screen.process(&part);
+    }
+    println!("{}", screen.screen().contents());
     Ok(match status.code() {
         Some(code) if good => ExitCode::from(u8::try_from(code)?),
         _ => ExitCode::from(99),

@@ -20,6 +20,7 @@ mod packages;
 mod profile;
 mod selftests;
 mod tools;
+mod typed;
 
 use std::fs;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -52,6 +53,7 @@ use packages::{kernel_packages, packages};
 use profile::{archiso_entry, archiso_profile};
 use selftests::{debug_uml, debug_x86_64, selftests, soak};
 use tools::{hook_uml, tools};
+use typed::typed_uml;
 
 /// Run all tests: the host's, and those of a booted system.
 #[derive(clap::Args)]
@@ -165,6 +167,7 @@ const STEPS: &[(&str, Level, Step)] = &[
         Level::Full,
         libraries,
     ),
+    ("uml: what people type", Level::Full, typed_uml),
     ("uml: lsh", Level::Full, lsh_uml),
     ("uml: llama-mon", Level::Full, monitor),
     ("uml: models that are refused", Level::Full, refusals),
