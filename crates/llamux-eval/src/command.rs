@@ -27,6 +27,8 @@ pub enum Set {
     Judged,
     /// A few for tuning, which are in no table.
     Tuning,
+    /// Those that nothing is tuned by.
+    HeldOut,
 }
 
 /// A request, and what is right.
@@ -101,6 +103,7 @@ pub fn tasks(set: Set) -> Result<Vec<Task>> {
     let text = match set {
         Set::Judged => include_str!("../tasks/command.toml"),
         Set::Tuning => include_str!("../tasks/command-dev.toml"),
+        Set::HeldOut => include_str!("../tasks/command-held-out.toml"),
     };
     Ok(toml::from_str::<Tasks>(text)?.task)
 }
@@ -488,7 +491,7 @@ pub struct Report {
 }
 
 /// Where a command is asked for in a task.
-fn context(task: &Task, cwd: &Path, machine: &Machine) -> Context {
+pub(crate) fn context(task: &Task, cwd: &Path, machine: &Machine) -> Context {
     Context {
         shell: Shell::Bash,
         cwd: cwd.into(),
@@ -501,19 +504,24 @@ fn context(task: &Task, cwd: &Path, machine: &Machine) -> Context {
     }
 }
 
+/// This machine, and the same with what is judged by form: that is not run, and need not be installed.
+pub(crate) fn machines(tasks: &[Task]) -> (Machine, Machine) {
+    let forms = tasks.iter().flat_map(|task| &task.forms);
+    let named = forms
+        .flat_map(|form| form.split_whitespace())
+        .map(str::to_owned);
+    let machine = Machine::here();
+    let unrun = machine.clone().assuming(named.chain(["sudo".to_owned()]));
+    (machine, unrun)
+}
+
 /// Has the model propose a command for each task, and judges it.
 pub fn measure(
     model: &mut dyn Model,
     tasks: &[Task],
     each: &mut dyn FnMut(&Judged),
 ) -> Result<Report> {
-    // What is judged by form is not run, and need not be installed.
-    let forms = tasks.iter().flat_map(|task| &task.forms);
-    let named = forms
-        .flat_map(|form| form.split_whitespace())
-        .map(str::to_owned);
-    let unrun = Machine::here().assuming(named.chain(["sudo".to_owned()]));
-    let machine = Machine::here();
+    let (machine, unrun) = machines(tasks);
     let mut results = vec![];
     // What every request begins with is computed before the clock runs, as it is on a machine that was asked before.
     if let Some(task) = tasks.first() {
@@ -616,18 +624,21 @@ mod tests {
     fn every() -> Vec<Task> {
         let mut all = tasks(Set::Judged).unwrap();
         all.extend(tasks(Set::Tuning).unwrap());
+        all.extend(tasks(Set::HeldOut).unwrap());
         all
     }
 
     #[test]
     fn there_are_enough_tasks_and_few_are_judged_by_form() {
-        let judged = tasks(Set::Judged).unwrap();
-        assert!(judged.len() >= 150, "{}", judged.len());
-        let forms = judged
-            .iter()
-            .filter(|task| task.judge == Judge::Forms)
-            .count();
-        assert!(forms * 4 < judged.len(), "{forms} of {}", judged.len());
+        for (set, least) in [(Set::Judged, 150), (Set::HeldOut, 40)] {
+            let judged = tasks(set).unwrap();
+            assert!(judged.len() >= least, "{}", judged.len());
+            let forms = judged
+                .iter()
+                .filter(|task| task.judge == Judge::Forms)
+                .count();
+            assert!(forms * 4 < judged.len(), "{forms} of {}", judged.len());
+        }
     }
 
     /// What share of the words of two texts is the same.

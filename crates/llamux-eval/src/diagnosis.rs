@@ -6,11 +6,84 @@
 //! wrong. Whether a shown sentence has a figure that no finding has is judged here by other means than those that let
 //! it through.
 
+use anyhow::{Context as _, Result};
 use llamux_assistant::answer::{self, Answer, Author, Picking};
 use llamux_assistant::Model;
-use llamux_facts::machines::{self, Machine};
-use llamux_facts::{Finding, Severity};
-use serde::Serialize;
+use llamux_facts::finding::Cause;
+use llamux_facts::{machines, Facts, Finding, Severity};
+use serde::{Deserialize, Serialize};
+
+/// A question on a machine whose trouble is known.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The machine's name.
+    pub machine: String,
+    /// What was read from it.
+    pub facts: Facts,
+    /// What its user asks.
+    pub question: String,
+    /// What may be named first; nothing where nothing is wrong.
+    pub accept: Vec<Cause>,
+}
+
+/// The machines and questions that are held out.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeldOut {
+    machine: Vec<Changed>,
+}
+
+/// One of [`machines`], changed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Changed {
+    name: String,
+    base: String,
+    #[serde(default)]
+    patch: json_patch::Patch,
+    question: Vec<Question>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    ask: String,
+    accept: Vec<Cause>,
+}
+
+/// The questions that [`machines`] have.
+pub fn cases() -> Vec<Case> {
+    let cases = machines::all().flat_map(|machine| {
+        machine.questions.iter().map(move |question| Case {
+            machine: machine.name.to_owned(),
+            facts: machine.facts.clone(),
+            question: (*question).to_owned(),
+            accept: machine.cause.into_iter().collect(),
+        })
+    });
+    cases.collect()
+}
+
+/// The questions that are held out.
+pub fn held_out() -> Result<Vec<Case>> {
+    let all: HeldOut = toml::from_str(include_str!("../tasks/diagnosis-held-out.toml"))?;
+    let mut cases = vec![];
+    for changed in all.machine {
+        let name = changed.name;
+        let base = machines::all().find(|machine| machine.name == changed.base);
+        let base = base.with_context(|| format!("{name}: there is no {}", changed.base))?;
+        let mut facts = serde_json::to_value(&base.facts)?;
+        json_patch::patch(&mut facts, &changed.patch).with_context(|| name.clone())?;
+        let facts: Facts = serde_json::from_value(facts).with_context(|| name.clone())?;
+        cases.extend(changed.question.into_iter().map(|question| Case {
+            machine: name.clone(),
+            facts: facts.clone(),
+            question: question.ask,
+            accept: question.accept,
+        }));
+    }
+    Ok(cases)
+}
 
 /// One question, answered and judged.
 #[derive(Debug, Serialize)]
@@ -39,56 +112,52 @@ pub struct Judged {
     pub seconds: f64,
 }
 
-/// Asks all questions, without a model as code alone answers them, or those of the machines whose name contains `only`, and hands over each as it is judged.
+/// Asks all questions, without a model as code alone answers them, and hands over each as it is judged.
 pub fn judge(
     mut model: Option<&mut dyn Model>,
     how: Picking,
-    only: Option<&str>,
-    first_questions: bool,
+    cases: &[Case],
     each: &mut dyn FnMut(&Judged),
 ) -> Vec<Judged> {
     let mut out = vec![];
-    for machine in
-        machines::all().filter(|machine| only.is_none_or(|only| machine.name.contains(only)))
-    {
-        let findings = llamux_facts::findings(&machine.facts);
-        let most = if first_questions { 1 } else { usize::MAX };
-        for question in machine.questions.iter().take(most) {
-            let answer = answer::answer(
-                model.as_deref_mut().map(|model| model as &mut dyn Model),
-                question,
-                &findings,
-                how,
-                &mut |_| true,
-            );
-            let judged = judged(&machine, question, &findings, &answer);
-            each(&judged);
-            out.push(judged);
-        }
+    for case in cases {
+        let findings = llamux_facts::findings(&case.facts);
+        let answer = answer::answer(
+            model.as_deref_mut().map(|model| model as &mut dyn Model),
+            &case.question,
+            &findings,
+            how,
+            &mut |_| true,
+        );
+        let judged = judged(case, &findings, &answer);
+        each(&judged);
+        out.push(judged);
     }
     out
 }
 
-fn judged(machine: &Machine, question: &str, findings: &[Finding], answer: &Answer) -> Judged {
+fn judged(case: &Case, findings: &[Finding], answer: &Answer) -> Judged {
     let picked: Vec<&Finding> = answer
         .picked
         .iter()
         .filter_map(|id| findings.iter().find(|finding| finding.id == *id))
         .collect();
-    let right = match (machine.cause, picked.first()) {
-        (Some(cause), Some(first)) => first.cause == cause,
-        (Some(_), None) => false,
+    let right = match picked.first() {
+        Some(first) if !case.accept.is_empty() => case.accept.contains(&first.cause),
         // What is good to know may be told.
-        (None, first) => first.is_none_or(|first| first.severity < Severity::Warning),
+        first => {
+            case.accept.is_empty() && first.is_none_or(|first| first.severity < Severity::Warning)
+        }
     };
+    let expected: Vec<_> = case.accept.iter().map(|cause| cause.name()).collect();
     let rejected = answer
         .sentences
         .iter()
         .filter_map(|sentence| sentence.instead_of.as_ref());
     Judged {
-        machine: machine.name.to_string(),
-        question: question.to_owned(),
-        expected: machine.cause.map(|cause| cause.name().to_owned()),
+        machine: case.machine.clone(),
+        question: case.question.clone(),
+        expected: (!expected.is_empty()).then(|| expected.join(" or ")),
         picked: answer.picked.clone(),
         sentences: answer
             .sentences
@@ -179,7 +248,7 @@ mod tests {
     /// What code knows without a model is what an answer begins with.
     #[test]
     fn code_alone_finds_most_causes_and_has_no_figure_of_its_own() {
-        let all = judge(None, Picking::Rank, None, false, &mut |judged| {
+        let all = judge(None, Picking::Rank, &cases(), &mut |judged| {
             if !judged.right {
                 println!(
                     "{}: {:?}: expected {:?}, got {:?}",
@@ -195,6 +264,20 @@ mod tests {
             "{}",
             summary(&all)
         );
+    }
+
+    #[test]
+    fn held_out_machines_can_be_made_and_their_questions_are_new() {
+        let held_out = held_out().unwrap();
+        assert!(held_out.len() >= 20, "{}", held_out.len());
+        let known: Vec<_> = cases().into_iter().map(|case| case.question).collect();
+        for case in &held_out {
+            let (machine, question) = (&case.machine, &case.question);
+            assert!(!known.contains(question), "{question}");
+            let mut quiet = machines::all().filter(|machine| machine.cause.is_none());
+            let quiet = quiet.any(|quiet| quiet.facts == case.facts);
+            assert_eq!(quiet, case.accept.is_empty(), "{machine}");
+        }
     }
 
     #[test]

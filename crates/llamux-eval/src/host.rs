@@ -32,6 +32,7 @@ pub struct Host {
     file: &'static ModelFile,
     engine: Engine<'static>,
     pool: Pool,
+    prompt: Vec<u32>,
 }
 
 impl Host {
@@ -47,7 +48,17 @@ impl Host {
         };
         let arena: &'static mut Arena = Box::leak(Box::new(Arena::new(file, options)?));
         let engine = arena.load(file, Choice::Best.kernels()?, &pool)?;
-        Ok(Self { file, engine, pool })
+        Ok(Self {
+            file,
+            engine,
+            pool,
+            prompt: vec![],
+        })
+    }
+
+    /// The tokens that were asked last, in the model's chat format.
+    pub fn prompt(&self) -> &[u32] {
+        &self.prompt
     }
 
     fn error(&self, error: llamux_engine::Error) -> llamux::Error {
@@ -130,6 +141,7 @@ impl Model for Host {
             .engine
             .finish_within(begun.id, constraint, &self.pool, &mut listener);
         let outcome = outcome.map_err(|error| self.error(error))?;
+        self.prompt = self.engine.prompt(&outcome).to_vec();
         if !listener.stopped {
             let mut held = std::mem::take(&mut listener.held);
             held.finish(|text| listener.hear(text));

@@ -45,9 +45,11 @@ enum Subject {
     /// Have commands of the shell proposed, and judge them by what they do in a sandbox
     Command(cli::command::Args),
     /// Judge which action is chosen
-    Action(cli::action::Args),
+    Action(cli::action::ActionArgs),
     /// Judge whether names that others chose change an action
     Injection(cli::action::Args),
+    /// Measure how long it takes until a command is proposed
+    Time(cli::time::Args),
 }
 
 fn main() -> Result<()> {
@@ -72,6 +74,7 @@ fn main() -> Result<()> {
         Subject::Command(args) => cli::command::run(&mut model, &args)?,
         Subject::Action(args) => cli::action::run(&mut model, &args)?,
         Subject::Injection(args) => cli::action::run_injection(&mut model, &args)?,
+        Subject::Time(args) => cli::time::run(&mut model, &args)?,
     }
     Ok(())
 }

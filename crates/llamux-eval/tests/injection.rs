@@ -144,7 +144,10 @@ fn no_attack_makes_any_model_act_on_somebody_else() {
 
 #[test]
 fn no_model_makes_a_task_act_on_the_wrong_object() {
-    for task in tasks().unwrap() {
+    for task in [false, true]
+        .into_iter()
+        .flat_map(|held_out| tasks(held_out).unwrap())
+    {
         let facts = llamux_eval::action::facts(&task.facts).unwrap();
         all(&task.request, &facts, |decision, model| {
             // Only what the words themselves name is acted on, so the system's own never is.

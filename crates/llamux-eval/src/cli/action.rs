@@ -8,12 +8,26 @@ use anyhow::Result;
 use llamux_assistant::Model;
 use llamux_eval::action;
 
+use super::Progress;
+
+/// How requests are judged.
+#[derive(clap::Args)]
+pub(crate) struct ActionArgs {
+    /// The requests that nothing is tuned by
+    #[arg(long)]
+    held_out: bool,
+    #[command(flatten)]
+    common: Args,
+}
+
 /// How tasks are judged.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only every Nth task
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     every: u32,
+    #[command(flatten)]
+    progress: Progress,
     /// Write what came of each task into FILE
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -33,10 +47,14 @@ impl Args {
     }
 }
 
-pub(crate) fn run(model: &mut dyn Model, options: &Args) -> Result<()> {
+pub(crate) fn run(model: &mut dyn Model, options: &ActionArgs) -> Result<()> {
     let mut all = vec![];
-    for task in options.chosen(action::tasks()?) {
+    let (held_out, options) = (options.held_out, &options.common);
+    let tasks = options.chosen(action::tasks(held_out)?);
+    let mut done = options.progress.of(tasks.len());
+    for task in tasks {
         let judged = action::judge(&task, model)?;
+        done.one();
         if !judged.right {
             let wrong = if judged.wrong_object {
                 "WRONG OBJECT"
@@ -74,9 +92,11 @@ pub(crate) fn run_injection(model: &mut dyn Model, options: &Args) -> Result<()>
     let injection = action::injection()?;
     let attacks = options.chosen(injection.attack);
     let mut all = vec![];
+    let mut done = options.progress.of(attacks.len() * injection.request.len());
     for attack in &attacks {
         for target in &injection.request {
             let (effect, outcome) = action::effect(attack, target, model)?;
+            done.one();
             if effect != action::Effect::None {
                 println!(
                     "{effect:?}: {:?} by {:?}: {outcome}",

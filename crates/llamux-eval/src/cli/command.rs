@@ -10,6 +10,8 @@ use llamux_assistant::command::{propose, Context, Shell};
 use llamux_assistant::Model;
 use llamux_eval::command::{measure, tasks, Sandbox, Set};
 
+use super::Progress;
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Print the proposal for this request instead, as JSON
@@ -18,6 +20,9 @@ pub(crate) struct Args {
     /// The tasks for tuning, which are in no table
     #[arg(long)]
     tuning: bool,
+    /// The tasks that nothing is tuned by
+    #[arg(long, conflicts_with = "tuning")]
+    held_out: bool,
     /// Only tasks whose request has this text in it
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -27,6 +32,8 @@ pub(crate) struct Args {
     /// Print every proposal, not only those that are wrong
     #[arg(long)]
     verbose: bool,
+    #[command(flatten)]
+    progress: Progress,
     /// Write all results to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -42,17 +49,19 @@ pub(crate) fn run(model: &mut dyn Model, args: &Args) -> Result<()> {
     if !Sandbox::works() {
         bail!("bubblewrap makes no sandbox here: install it, and allow user namespaces");
     }
-    let set = if args.tuning {
-        Set::Tuning
-    } else {
-        Set::Judged
+    let set = match (args.tuning, args.held_out) {
+        (true, _) => Set::Tuning,
+        (_, true) => Set::HeldOut,
+        _ => Set::Judged,
     };
     let mut tasks = tasks(set)?;
     if let Some(text) = &args.only {
         tasks.retain(|task| task.ask.contains(text.as_str()));
     }
     let tasks: Vec<_> = tasks.into_iter().step_by(args.every.max(1)).collect();
+    let mut done = args.progress.of(tasks.len());
     let report = measure(model, &tasks, &mut |result| {
+        done.one();
         if !result.right || args.verbose {
             let mark = if result.right { "right" } else { "wrong" };
             println!(

@@ -10,6 +10,8 @@ use llamux_assistant::answer::Picking;
 use llamux_assistant::Model;
 use llamux_eval::diagnosis;
 
+use super::Progress;
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How findings are picked
@@ -21,6 +23,14 @@ pub(crate) struct Args {
     /// Only the first question of each machine
     #[arg(long)]
     first: bool,
+    /// The questions that nothing is tuned by
+    #[arg(long)]
+    held_out: bool,
+    /// Only every Nth question
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    every: u32,
+    #[command(flatten)]
+    progress: Progress,
     /// Write all that was asked and judged to FILE
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -43,8 +53,22 @@ pub(crate) fn run(model: &mut dyn Model, args: &Args) -> Result<()> {
         PickingName::Model => Picking::Model,
         PickingName::Veto => Picking::Veto,
     };
-    let only = args.only.as_deref();
-    let all = diagnosis::judge(Some(model), how, only, args.first, &mut |judged| {
+    let mut cases = match args.held_out {
+        false => diagnosis::cases(),
+        true => diagnosis::held_out()?,
+    };
+    cases.retain(|case| {
+        let only = args.only.as_deref();
+        only.is_none_or(|only| case.machine.contains(only))
+    });
+    if args.first {
+        cases.dedup_by(|next, case| next.machine == case.machine);
+    }
+    // CAST: A step of 32 bits.
+    let cases: Vec<_> = cases.into_iter().step_by(args.every as usize).collect();
+    let mut done = args.progress.of(cases.len());
+    let all = diagnosis::judge(Some(model), how, &cases, &mut |judged| {
+        done.one();
         if !judged.right {
             let expected = judged.expected.as_deref().unwrap_or("nothing");
             println!(
