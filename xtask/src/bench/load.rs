@@ -38,7 +38,7 @@ fn processors(wait: Duration) -> Result<f64> {
 
 /// Processors that something else uses; refuses a machine on which that is much, unless `anyway`. The
 /// average is of little use for that: it remembers what ended a minute ago.
-pub(super) fn expect_quiet(anyway: bool) -> Result<f64> {
+pub(crate) fn expect_quiet(anyway: bool) -> Result<f64> {
     let used = processors(Duration::from_secs(2))?;
     if used <= QUIET {
         return Ok(used);
@@ -54,7 +54,7 @@ pub(super) fn expect_quiet(anyway: bool) -> Result<f64> {
              same with --loaded"
         );
     }
-    eprintln!("bench: {found}: what is measured now says little");
+    eprintln!("{found}: what is measured now says little");
     Ok(used)
 }
 

@@ -30,8 +30,11 @@ use crate::setup;
 use host::Host;
 use kernel::Kernel;
 use llama_cpp::LlamaCpp;
+pub(crate) use llama_cpp::{answers, prepare, vocabulary, RELEASE};
+pub(crate) use load::expect_quiet;
 use load::Compile;
 use report::{Bandwidth, Figure, Machine, Report, Row};
+pub(crate) use server::{Asked, Times};
 use what::{Contestant, What, GROUPS};
 
 /// Measure the engine against llama.cpp.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! llama.cpp's server: how soon it streams the first token of an answer.
+//! llama.cpp's server: how soon it streams the first token of an answer, and how long one takes.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
@@ -36,6 +36,50 @@ pub(super) fn first_token(
         first = server.ask(question)?;
     }
     Ok(1000.0 * first.as_secs_f64())
+}
+
+/// A question, and how much is to be answered.
+pub(crate) struct Asked {
+    pub(crate) prompt: Vec<u32>,
+    pub(crate) tokens: u32,
+}
+
+/// Milliseconds from a request to the first part of its first answer, and to the end of its last one.
+#[derive(Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) first_ms: f64,
+    pub(crate) whole_ms: f64,
+}
+
+/// The times of requests, one after the other, each of which may ask several times. What they begin with is in the
+/// cache from what was asked `before`.
+pub(super) fn answers(
+    program: &Path,
+    model: &Model,
+    threads: usize,
+    before: &[Asked],
+    requests: &[Vec<Asked>],
+    apply: impl FnOnce(&mut Command),
+) -> Result<Vec<Times>> {
+    let server = Server::start(program, model, threads, apply)?;
+    for asked in before {
+        server.complete(asked)?;
+    }
+    let mut all = Vec::new();
+    for request in requests {
+        let mut first = None;
+        let mut whole = Duration::ZERO;
+        for asked in request {
+            let (soon, end) = server.complete(asked)?;
+            first = first.or(Some(whole + soon));
+            whole += end;
+        }
+        all.push(Times {
+            first_ms: 1000.0 * first.unwrap_or_default().as_secs_f64(),
+            whole_ms: 1000.0 * whole.as_secs_f64(),
+        });
+    }
+    Ok(all)
 }
 
 /// One that runs until this is dropped.
@@ -101,8 +145,34 @@ impl Server {
             "temperature": 0,
             "max_tokens": 8,
         });
+        let (first, _) = self.stream("/v1/chat/completions", &body, is_part)?;
+        Ok(first)
+    }
+
+    /// Has the answer to a prompt of tokens written, as long as it is to be, and says when its first token and its
+    /// end were there.
+    fn complete(&self, asked: &Asked) -> Result<(Duration, Duration)> {
+        let body = json!({
+            "prompt": asked.prompt,
+            "n_predict": asked.tokens,
+            "ignore_eos": true,
+            "stream": true,
+            "cache_prompt": true,
+            "temperature": 0,
+        });
+        self.stream("/completion", &body, is_token)
+    }
+
+    /// Asks, and reads the answer to its end. How long it took until the first line that is a part of it was there,
+    /// and until its end.
+    fn stream(
+        &self,
+        path: &str,
+        body: &Value,
+        is_part: fn(&str) -> bool,
+    ) -> Result<(Duration, Duration)> {
         let begin = Instant::now();
-        let answer = ureq::post(self.url("/v1/chat/completions"))
+        let answer = ureq::post(self.url(path))
             .config()
             .timeout_global(Some(PATIENCE))
             .build()
@@ -114,7 +184,8 @@ impl Server {
                 first = first.or_else(|| Some(begin.elapsed()));
             }
         }
-        first.with_context(|| format!("{PROGRAM} has not answered"))
+        let first = first.with_context(|| format!("{PROGRAM} has not answered"))?;
+        Ok((first, begin.elapsed()))
     }
 }
 
@@ -136,9 +207,30 @@ fn is_part(line: &str) -> bool {
     text.is_some_and(|text| !text.is_empty())
 }
 
+/// Whether a line of the other stream is about a token: it may be half a character, and have no text.
+fn is_token(line: &str) -> bool {
+    let event = line.strip_prefix("data: ");
+    let event: Option<Value> = event.and_then(|event| serde_json::from_str(event).ok());
+    event.is_some_and(|event| event.get("content").is_some_and(Value::is_string))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens_are_told_from_other_events() {
+        assert!(is_token(r#"data: {"index":0,"content":"ls","stop":false}"#));
+        assert!(is_token(r#"data: {"content":"","stop":false}"#));
+        for other in [
+            r#"data: {"error":{"code":400,"message":"too long"}}"#,
+            r#"{"content":"ls"}"#,
+            "data: [DONE]",
+            "",
+        ] {
+            assert!(!is_token(other), "{other}");
+        }
+    }
 
     #[test]
     fn parts_of_the_text_are_told_from_other_events() {
