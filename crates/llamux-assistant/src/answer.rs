@@ -103,28 +103,76 @@ enum Topic {
     Clock,
     Log,
     Hang,
+    Tasks,
+    Files,
+    Hardware,
 }
 
 /// The words of questions about each topic.
 const WORDS: &[(Topic, &str)] = &[
-    (Topic::Memory, "memory ram swap swapping swapped oom leak leaking"),
+    (Topic::Memory, "memory ram swap swapping swapped oom leak leaking gigabytes"),
     (Topic::Processor, "cpu cpus processor processors core cores load busy spinning"),
-    (Topic::Disk, "disk disks drive drives ssd hdd nvme i/o io storage writing reading corrupt corrupted bad"),
-    (Topic::Space, "full space room inodes storage save write written readonly read-only create partition filesystem"),
+    (
+        Topic::Disk,
+        "disk disks drive drives ssd hdd nvme i/o io storage writing reading copy copying corrupt corrupted bad",
+    ),
+    (
+        Topic::Space,
+        "full space room inodes storage save saving saved write written readonly read-only create partition filesystem \
+         upload uploads",
+    ),
     (
         Topic::Network,
-        "network internet wifi wi-fi wlan ethernet connection dns link offline online website websites web page pages ping \
-         download downloads lan packets vpn reachable unreachable browse resolve hostnames names streaming",
+        "network internet wifi wi-fi wlan ethernet connection connections connect connects connected disconnected dns link \
+         offline online website websites web page pages ping download downloads lan packet packets vpn reachable \
+         unreachable browse browsing resolve hostname hostnames host hosts name names streaming router gateway ssh remote \
+         cable signal calls meetings latency",
     ),
-    (Topic::Battery, "battery charger charge unplugged plugged"),
-    (Topic::Heat, "hot warm fan fans loud noisy temperature overheating overheats overheat throttling throttled heat noise"),
-    (Topic::Unit, "service services unit units daemon timer timers failed website site server"),
-    (Topic::Boot, "boot boots booting startup"),
-    (Topic::Update, "update updates reboot outdated upgrade upgrades"),
-    (Topic::Crash, "crash crashed crashes crashing killed died dies die disappeared vanished closed kills oops panic gone segfault"),
-    (Topic::Clock, "clock time date certificate ntp"),
+    (Topic::Battery, "battery charger charge charging unplugged plugged"),
+    (
+        Topic::Heat,
+        "hot warm fan fans loud noisy noise temperature temperatures overheating overheats overheat throttling throttled heat",
+    ),
+    (
+        Topic::Unit,
+        "service services unit units daemon timer timers failed website site server backup backups job jobs start starts started",
+    ),
+    (Topic::Boot, "boot boots booting booted startup login splash"),
+    (Topic::Update, "update updates reboot outdated upgrade upgrades restart"),
+    (
+        Topic::Crash,
+        "crash crashed crashes crashing killed died dies die dying disappeared disappears vanished vanishes closed closes kills \
+         oops panic gone segfault quit quits overnight",
+    ),
+    (Topic::Clock, "clock clocks certificate certificates ntp timezone"),
     (Topic::Log, "journal log logs logging"),
-    (Topic::Hang, "hang hangs hanging hung freeze freezes frozen stuck unresponsive respond"),
+    (
+        Topic::Hang,
+        "hang hangs hanging hung freeze freezes freezing frozen froze stuck unresponsive respond responds responding stalls",
+    ),
+    (
+        Topic::Tasks,
+        "fork forks process processes task tasks thread threads pid pids terminal shell login session",
+    ),
+    (Topic::Files, "files descriptors handles sockets connections"),
+    (Topic::Hardware, "hardware ecc mce defective faulty dimm module modules"),
+];
+
+/// Topics whose words say for certain what a question is about: where nothing was found, nothing else is meant.
+const CERTAIN: &[Topic] = &[Topic::Battery, Topic::Clock, Topic::Update];
+
+/// What is one word in questions, whatever it is written as.
+const ONE_WORD: &[(&str, &str)] = &[
+    ("log in", "login"),
+    ("logs in", "login"),
+    ("logging in", "login"),
+    ("logged in", "login"),
+    ("log on", "login"),
+    ("start up", "startup"),
+    ("wrong time", "clock"),
+    ("time is", "clock"),
+    ("time and date", "clock"),
+    ("date and time", "clock"),
 ];
 
 /// Words of questions that ask why it is slow.
@@ -139,7 +187,9 @@ const WRONG: &str = "wrong problem problems trouble matter issue issues broken e
 fn topics(cause: Cause) -> &'static [Topic] {
     use Topic::*;
     match cause {
-        Cause::MemoryPressure | Cause::MemoryFull | Cause::Swapping => &[Memory, Hang],
+        Cause::MemoryPressure | Cause::MemoryFull => &[Memory, Hang],
+        // The disk is busy with it.
+        Cause::Swapping => &[Memory, Disk, Hang],
         Cause::SwapFull | Cause::MemoryLimit => &[Memory],
         Cause::OomKill => &[Memory, Crash],
         Cause::ThermalThrottling => &[Heat, Processor],
@@ -151,15 +201,14 @@ fn topics(cause: Cause) -> &'static [Topic] {
         Cause::ProcessesStuck => &[Disk, Hang, Processor],
         Cause::DiskErrors | Cause::FileSystemErrors => &[Disk, Space],
         Cause::ReadOnly | Cause::InodesFull | Cause::DiskFull => &[Space, Disk],
-        Cause::KernelOops | Cause::HardwareErrors => &[Crash, Hang],
+        Cause::KernelOops => &[Crash, Hang],
+        Cause::HardwareErrors => &[Hardware, Crash, Hang, Memory, Processor],
+        Cause::TooManyTasks => &[Tasks, Crash],
+        Cause::TooManyFiles => &[Files, Network],
         Cause::KernelHang => &[Hang, Crash],
-        Cause::LinkDown
-        | Cause::NoRoute
-        | Cause::NoDns
-        | Cause::DnsSilent
-        | Cause::PacketLoss
-        | Cause::WeakSignal => &[Network],
-        Cause::UnitRestarting | Cause::UnitFailed => &[Unit],
+        Cause::LinkDown | Cause::NoRoute | Cause::NoDns | Cause::DnsSilent => &[Network],
+        Cause::PacketLoss | Cause::WeakSignal => &[Network, Hang],
+        Cause::UnitRestarting | Cause::UnitFailed => &[Unit, Crash],
         Cause::UnitStarting => &[Unit, Boot],
         Cause::ProgramCrashed => &[Crash],
         Cause::BatteryLow | Cause::BatteryWorn => &[Battery],
@@ -172,34 +221,54 @@ fn topics(cause: Cause) -> &'static [Topic] {
     }
 }
 
-fn words(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.split(|c: char| c.is_whitespace() || c == ',')
-        .map(|word| {
-            word.trim_matches(|c: char| !c.is_alphanumeric() && c != '/')
-                .to_lowercase()
-        })
+fn words(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| c.is_whitespace() || c == ',');
+    let words: Vec<_> = words
+        .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric() && c != '/'))
         .filter(|word| !word.is_empty())
+        .collect();
+    let mut text = format!(" {} ", words.join(" ").to_lowercase());
+    for (written, word) in ONE_WORD {
+        text = text.replace(&format!(" {written} "), &format!(" {word} "));
+    }
+    text.split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+/// Whether a word is what somebody would call a thing of this name: `grafana-server.service` is "grafana".
+fn calls(word: &str, name: &str) -> bool {
+    const KINDS: &str = "server service system daemon manager agent user data home client";
+    let stem = name.split('.').next().unwrap_or(name);
+    word == name
+        || word == stem
+        || word.len() > 3
+            && !among(word, KINDS)
+            && !WORDS.iter().any(|(_, table)| among(word, table))
+            && stem
+                .split(|c: char| !c.is_alphanumeric())
+                .any(|part| part == word || part.strip_suffix('d') == Some(word))
 }
 
 fn among(word: &str, table: &str) -> bool {
     table.split_ascii_whitespace().any(|entry| entry == word)
 }
 
+/// What the words of a question say that it is about.
+fn about(words: &[String]) -> Vec<Topic> {
+    let has = |table| words.iter().any(|word| among(word, table));
+    let topics = WORDS.iter().filter(|(_, table)| has(table));
+    topics.map(|(topic, _)| *topic).collect()
+}
+
 /// The findings that may answer a question, those first that answer it best. All of them are about what the question
 /// is about; there may be none.
 pub fn candidates<'f>(question: &str, findings: &'f [Finding]) -> Vec<&'f Finding> {
-    let asked: Vec<_> = words(question).collect();
-    let about: Vec<Topic> = WORDS
-        .iter()
-        .filter(|(_, table)| asked.iter().any(|word| among(word, table)))
-        .map(|(topic, _)| *topic)
-        .collect();
+    let asked = words(question);
+    let about = about(&asked);
     let slow = asked.iter().any(|word| among(word, SLOW));
     let named = |finding: &Finding| {
         finding.subjects.iter().any(|subject| {
             let name = subject.name().to_lowercase();
-            let stem = name.split('.').next().unwrap_or(&name);
-            name.len() > 1 && asked.iter().any(|word| *word == name || *word == stem)
+            name.len() > 1 && asked.iter().any(|word| calls(word, &name))
         })
     };
     // A question about a program by its name is about nothing else.
@@ -252,7 +321,7 @@ fn says_what(question: &str) -> bool {
     let any = |word: &str| {
         WORDS.iter().any(|(_, table)| among(word, table)) || among(word, SLOW) || among(word, WRONG)
     };
-    words(question).any(|word| any(&word))
+    words(question).iter().any(|word| any(word))
 }
 
 /// The findings that answer the question, the most important first: at most [`MOST`], perhaps none.
@@ -349,9 +418,19 @@ pub fn answer(
 ) -> Answer {
     let begin = Instant::now();
     let mut out = Answer::default();
-    let candidates = candidates(question, findings);
+    let mut candidates = candidates(question, findings);
     let mut picked: Vec<&Finding> = candidates.iter().take(MOST).copied().collect();
     let mut model = model;
+    // Its words say nothing that fits, and something hurts: whether that is what is meant only the model can tell.
+    let unsure = candidates.is_empty()
+        && how == Picking::Veto
+        && !about(&words(question))
+            .iter()
+            .any(|topic| CERTAIN.contains(topic));
+    if unsure {
+        let hurts = |finding: &&Finding| finding.severity >= Severity::Warning;
+        candidates = findings.iter().filter(hurts).collect();
+    }
     if let Some(asked) = model.as_deref_mut().filter(|_| !candidates.is_empty()) {
         match pick(asked, question, &candidates, how) {
             Ok(chosen) => picked = chosen,
@@ -361,7 +440,7 @@ pub fn answer(
             }
         }
     }
-    if how == Picking::Veto && says_what(question) {
+    if how == Picking::Veto && !unsure && says_what(question) {
         // Code knows what it is about, and the model says "none" too easily.
         if let Some(first) = candidates.first() {
             picked.retain(|finding| finding.id != first.id);
@@ -767,6 +846,7 @@ mod tests {
             ),
             ("why is my battery empty", &[]),
             ("why is my clock wrong", &[]),
+            ("I can't log in any more", &[]),
         ] {
             let seen: Vec<_> = candidates(question, &machine)
                 .iter()
@@ -775,6 +855,20 @@ mod tests {
             assert_eq!(seen, expected, "{question}");
         }
         assert!(candidates("why is my system slow?", &[]).is_empty());
+    }
+
+    #[test]
+    fn things_are_called_by_a_part_of_their_names() {
+        for (word, name, is) in [
+            ("nginx", "nginx.service", true),
+            ("grafana", "grafana-server.service", true),
+            ("tailscale", "tailscaled.service", true),
+            ("server", "grafana-server.service", false),
+            ("login", "systemd-logind.service", false),
+            ("graf", "grafana-server.service", false),
+        ] {
+            assert_eq!(calls(word, name), is, "{word} {name}");
+        }
     }
 
     fn answered(
@@ -904,6 +998,12 @@ mod tests {
         assert_eq!(answer.picked, ["memory-pressure"]);
         let (answer, shown) = answered(vec![], "why is my battery empty?");
         assert!(answer.picked.is_empty() && shown.is_empty());
+        // What words do not say the model may know.
+        for (said, picked) in [("none", &[][..]), ("memory-pressure", &["memory-pressure"])] {
+            let words = Ok(("Programs wait for memory.", true));
+            let (answer, _) = answered(vec![Ok((said, true)), words], "I can't log in any more");
+            assert_eq!(answer.picked, picked);
+        }
     }
 
     #[test]
