@@ -70,6 +70,9 @@ const ALIASES: &[(&str, &str)] = &[
     ("printer", "cups"),
     ("wifi", "iwd wpa_supplicant"),
     ("cron", "crond cronie"),
+    ("sound", "pipewire pulseaudio"),
+    ("audio", "pipewire pulseaudio"),
+    ("samba", "smbd smb"),
     ("firewall", "firewalld ufw nftables"),
 ];
 
@@ -118,6 +121,10 @@ fn spellings(word: &str) -> Vec<String> {
     // "tabs" and the like; "chromes" is not said, so that little is lost if a name ends so.
     if let Some(one) = word.strip_suffix('s').filter(|one| one.len() > 3) {
         all.push(one.to_owned());
+    }
+    // A program's daemon: tailscaled.
+    if word.len() > 3 {
+        all.push(format!("{word}d"));
     }
     for (name, others) in ALIASES {
         if *name == word {

@@ -153,11 +153,16 @@ impl Said {
                 .trim_end_matches('.');
             // "don't" is one word, and so is "what's" above.
             let word = word.replace('\'', "");
-            if !word.is_empty() {
+            if word.contains(char::is_alphanumeric) || word == "%" {
                 words.push(word);
             }
         }
-        let text = format!(" {} ", words.join(" "));
+        together(&mut words);
+        let mut text = format!(" {} ", words.join(" "));
+        for (said, plain) in PLAINLY {
+            text = text.replace(&format!(" {said} "), &format!(" {plain} "));
+        }
+        let words = text.split_ascii_whitespace().map(str::to_owned).collect();
         Self { words, text }
     }
 
@@ -170,11 +175,29 @@ impl Said {
 
     /// Whether it says what not to do, or makes an exception: that is left to people.
     pub(crate) fn negated(&self) -> bool {
-        self.has(
+        !self.not_at_boot() && self.has(
             "dont, do not, never, not, without, except, unless, besides, other than, apart from, \
              no longer kill, avoid, instead of, rather than, cannot, cant, shouldnt, mustnt, wont, \
              anything but, everything but, all but, alone",
         )
+    }
+
+    /// Whether it is about what happens at each boot.
+    fn at_boot(&self) -> bool {
+        self.has(
+            "at boot, on boot, at startup, on startup, at every boot, at each boot, every boot, at login, automatically, \
+             autostart, auto-start, when the system boots, when i boot, after a reboot, at boot time, with the system, \
+             with the machine, with the computer, when the machine starts, when the computer starts, when the system starts, \
+             when i turn it on, by itself",
+        )
+    }
+
+    /// Whether it says that something should not start at boot, which is something to do.
+    fn not_at_boot(&self) -> bool {
+        self.at_boot()
+            && self.has("dont, do not, not, never, shouldnt, mustnt, no longer, wont")
+            && self.has("start, starts, starting, started, come up, comes up, coming up, run, runs, launch, launched")
+            && !self.has("except, unless, besides, enable, disable, stop, kill, restart, other than")
     }
 
     /// The numbers that it has, with the places of the words that they are in.
@@ -226,10 +249,7 @@ impl Said {
         let cpu = has("cpu, processor, cpus, processors, core, cores, cpu time")
             || self.measures(|a| matches!(a, Amount::Percent(_) | Amount::Cores(_)));
         let disk = has("io, i/o, disk, disks, ssd, drive, hdd, io priority");
-        let at_boot = has(
-            "at boot, on boot, at startup, on startup, at every boot, at login, automatically, \
-             autostart, auto-start, when the system boots, when i boot, after a reboot, at boot time",
-        );
+        let at_boot = self.at_boot();
 
         if has("profile off, mode off, back to normal, leave gaming mode, leave coding mode")
             || has("off, end, stop, leave, exit, undo, disable, quit")
@@ -325,6 +345,9 @@ impl Said {
             && !has("restart at boot")
         {
             kinds.push(Kind::Restart);
+        }
+        if self.not_at_boot() {
+            return vec![Kind::Disable];
         }
         if has("enable")
             || at_boot
@@ -468,6 +491,49 @@ fn unit_of(word: &str) -> Option<Measure> {
     })
 }
 
+/// What people say, and how it is said plainly. None of it is a name.
+const PLAINLY: &[(&str, &str)] = &[
+    ("half a gig", "512 mb"),
+    ("half a gigabyte", "512 mb"),
+    ("half a gb", "512 mb"),
+    ("a gig of", "1 gb of"),
+    ("a gigabyte of", "1 gb of"),
+    ("one gig", "1 gb"),
+    ("one gigabyte", "1 gb"),
+    ("two gigs", "2 gb"),
+    ("two gigabytes", "2 gb"),
+    ("not use more than", "limited to"),
+    ("not take more than", "limited to"),
+    ("not have more than", "limited to"),
+    ("not get more than", "limited to"),
+    ("not eat more than", "limited to"),
+    ("not more than", "at most"),
+    ("never use more than", "limited to"),
+    ("not exceed", "limited to"),
+    ("not more", "at most"),
+    ("use no more than", "limited to"),
+];
+
+/// Brings together what stands apart: "turn it on" is "turn on it".
+fn together(words: &mut Vec<String>) {
+    const BETWEEN: usize = 4;
+    for at in 0..words.len() {
+        if !matches!(words[at].as_str(), "turn" | "switch" | "shut") {
+            continue;
+        }
+        let behind = words.iter().skip(at + 2).take(BETWEEN);
+        let particle = behind
+            .into_iter()
+            .position(|word| matches!(word.as_str(), "on" | "off" | "down"))
+            .map(|place| at + 2 + place);
+        // "Turn the service on the server off": only where nothing follows it.
+        if let Some(place) = particle.filter(|place| place + 1 == words.len()) {
+            let word = words.remove(place);
+            words.insert(at + 1, word);
+        }
+    }
+}
+
 /// Words that are no names here: verbs of all kinds, politeness, what is used, and generic things.
 const FILLERS: &str = "\
     a an and the this that these those it its my your our their his her me i we you they them is are was were be been \
@@ -495,7 +561,8 @@ const FILLERS: &str = "\
     second seconds minute minutes while aggressive aggressively carefully gently gracefully properly cleanly for- \
     allow allowed let's high low higher highest lowest first last rid away murder axe slay ditch go- carry leave \
     spinning since paused suspended stopped again- completely entirely whole entire anymore longer am im doing \
-    wants seems looks gone mad way bit little lot loads tons full half";
+    wants seems looks gone mad way bit little lot loads tons full half hangs hang freezes freezing acts acting send sends \
+    signal broken dead weird strange stalls crashes crashing responds respond behaves nothing well";
 
 #[cfg(test)]
 mod tests {
@@ -523,6 +590,15 @@ mod tests {
             ("clean the package cache", &[Clean]),
             ("switch to power saver", &[Saver]),
             ("hello there", &[]),
+            (
+                "Firefox must not use more than half a gig of RAM",
+                &[Memory],
+            ),
+            ("redis may have 1 gigabyte of memory, not more", &[Memory]),
+            ("I don't want cups to come up at boot", &[Disable]),
+            ("make cups start with the system", &[Enable]),
+            ("turn the printer service on", &[Start]),
+            ("turn the printer service off", &[End, Stop]),
         ] {
             assert_eq!(Said::new(request).kinds(), expected, "{request}");
         }
@@ -547,6 +623,7 @@ mod tests {
             amounts("kill 1234 and 5"),
             [Amount::Plain(1234), Amount::Plain(5)]
         );
+        assert_eq!(amounts("half a gig"), [Amount::Bytes(512 << 20)]);
         assert_eq!(amounts("nice -5"), [Amount::Plain(-5)]);
         assert_eq!(amounts("python3 1.2.3 x 7z nan inf - ."), []);
     }
@@ -557,6 +634,8 @@ mod tests {
             ("kill all chrome tabs eating my RAM", &["chrome"][..]),
             ("Please limit Firefox's memory to 2 GB!", &["firefox"]),
             ("kill the python script train.py", &["python", "train.py"]),
+            ("firefox hangs - kill it hard", &["firefox"]),
+            ("send SIGSTOP to process 7400", &[]),
             (
                 "restart systemd-resolved.service",
                 &["systemd-resolved.service"],
@@ -566,6 +645,8 @@ mod tests {
         }
         assert!(Said::new("Don\u{2019}t kill firefox").negated());
         assert!(Said::new("end everything except vim").negated());
+        assert!(Said::new("don't disable cups at boot").negated());
+        assert!(!Said::new("cups should not start at boot").negated());
         assert!(!Said::new("kill firefox").negated());
     }
 }

@@ -159,7 +159,7 @@ const WORDS: &[(Topic, &str)] = &[
 ];
 
 /// Topics whose words say for certain what a question is about: where nothing was found, nothing else is meant.
-const CERTAIN: &[Topic] = &[Topic::Battery, Topic::Clock, Topic::Update];
+const CERTAIN: &[Topic] = &[Topic::Battery, Topic::Clock];
 
 /// What is one word in questions, whatever it is written as.
 const ONE_WORD: &[(&str, &str)] = &[
