@@ -52,7 +52,7 @@ pub(crate) fn wheel(cx: &Context, out: &Path) -> Result<PathBuf> {
     let _lock = lock::take(&target_dir.join("lock"))?;
     let mut make = sh::cmd(maturin);
     make.current_dir(cx.root.join("crates/llamux-python"))
-        .env("RUSTFLAGS", tools::anywhere(cx))
+        .env("RUSTFLAGS", tools::anywhere())
         .args(["build", "--release", "--locked", "--quiet"])
         .args(["--config", "profile.release.strip=true", "--target-dir"])
         .arg(&target_dir)

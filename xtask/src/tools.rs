@@ -301,7 +301,7 @@ pub(crate) fn target_dir(cx: &Context) -> Result<PathBuf> {
 }
 
 /// Flags of a compiler whose programs are the same wherever the checkout is.
-pub(crate) fn anywhere(cx: &Context) -> String {
+pub(crate) fn anywhere() -> String {
     let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
@@ -317,7 +317,7 @@ fn build(cx: &Context, target_dir: &Path, what: &[&str]) -> Result<PathBuf> {
     let mut cargo = sh::cmd("cargo");
     cargo
         .current_dir(&cx.root)
-        .env("RUSTFLAGS", anywhere(cx))
+        .env("RUSTFLAGS", anywhere())
         .env("CARGO_TARGET_DIR", target_dir)
         .args(["build", "--release", "--locked", "--quiet"])
         .args(["--config", "profile.release.debug=false"])
