@@ -99,6 +99,8 @@ pub fn facts(name: &str) -> Result<Facts> {
         "server" => include_str!("../tasks/action-server.json"),
         "notebook" => include_str!("../tasks/action-notebook.json"),
         "nas" => include_str!("../tasks/action-nas.json"),
+        "studio" => include_str!("../tasks/action-studio.json"),
+        "mail" => include_str!("../tasks/action-mail.json"),
         other => anyhow::bail!("there are no facts {other:?}"),
     };
     serde_json::from_str(text).with_context(|| format!("the facts {name}"))
