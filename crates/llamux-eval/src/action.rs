@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn data_is_sound() {
         let (judged, held_out) = (tasks(false).unwrap(), tasks(true).unwrap());
-        assert!(judged.len() >= 80 && held_out.len() >= 40);
+        assert!(judged.len() >= 170 && held_out.len() >= 80);
         for task in judged.iter().chain(&held_out) {
             let facts = facts(&task.facts).unwrap();
             assert!(!task.accept.is_empty(), "{}", task.request);

@@ -54,7 +54,7 @@ pub(crate) fn run(model: &mut dyn Model, args: &Args) -> Result<()> {
         PickingName::Veto => Picking::Veto,
     };
     let mut cases = match args.held_out {
-        false => diagnosis::cases(),
+        false => diagnosis::cases()?,
         true => diagnosis::held_out()?,
     };
     cases.retain(|case| {
