@@ -93,17 +93,12 @@ pub fn decide(
         return Ok(unclear(&kinds));
     };
     let decision = act(*kind, &said, scene);
-    // What ends something, or changes the machine as a whole, is not done because a model thinks so.
-    let unnamed = !named.contains(kind);
+    // Nothing is done because a model alone thinks so.
     Ok(match decision {
-        Decision::Act(action)
-            if unnamed && (kind.ends_something() || kind.of_units().is_none()) =>
-        {
-            Decision::Ask {
-                question: "Do you mean this?".to_owned(),
-                choices: vec![action],
-            }
-        }
+        Decision::Act(action) if !named.contains(kind) => Decision::Ask {
+            question: "Do you mean this?".to_owned(),
+            choices: vec![action],
+        },
         Decision::Nothing(why) if kind.of_units() == Some(false) => match model {
             Some(model) if !said.names().is_empty() => {
                 suggest(*kind, &said, request, scene, model, why)?

@@ -93,14 +93,6 @@ impl Kind {
         entry.map_or("", |entry| entry.1)
     }
 
-    /// Whether something is lost, so that it is not done unless a word asks for it.
-    pub(crate) fn ends_something(self) -> bool {
-        matches!(
-            self,
-            Self::End | Self::Kill | Self::Stop | Self::Restart | Self::Disable | Self::Clean
-        )
-    }
-
     /// Whether it is done to units, or to processes; `None` where it is done to neither.
     pub(crate) fn of_units(self) -> Option<bool> {
         match self {
@@ -252,7 +244,7 @@ impl Said {
         let at_boot = self.at_boot();
 
         if has("profile off, mode off, back to normal, leave gaming mode, leave coding mode")
-            || has("off, end, stop, leave, exit, undo, disable, quit")
+            || has("off, end, stop, leave, exit, undo, disable, quit, no more, no longer, enough")
                 && has("profile, gaming mode, game mode, coding mode, battery mode, gaming profile")
         {
             return vec![Kind::ProfileOff];
@@ -526,8 +518,25 @@ fn together(words: &mut Vec<String>) {
             .into_iter()
             .position(|word| matches!(word.as_str(), "on" | "off" | "down"))
             .map(|place| at + 2 + place);
-        // "Turn the service on the server off": only where nothing follows it.
-        if let Some(place) = particle.filter(|place| place + 1 == words.len()) {
+        // "Turn the service on the server off": only where its clause ends.
+        let ends = |place: usize| {
+            words.get(place + 1).is_none_or(|next| {
+                let next = next.as_str();
+                matches!(
+                    next,
+                    "it" | "its"
+                        | "because"
+                        | "since"
+                        | "as"
+                        | "so"
+                        | "until"
+                        | "please"
+                        | "now"
+                        | "again"
+                )
+            })
+        };
+        if let Some(place) = particle.filter(|place| ends(*place)) {
             let word = words.remove(place);
             words.insert(at + 1, word);
         }
@@ -599,6 +608,8 @@ mod tests {
             ("make cups start with the system", &[Enable]),
             ("turn the printer service on", &[Start]),
             ("turn the printer service off", &[End, Stop]),
+            ("turn mongodb off, it eats memory", &[End, Stop]),
+            ("no more coding mode", &[ProfileOff]),
         ] {
             assert_eq!(Said::new(request).kinds(), expected, "{request}");
         }
