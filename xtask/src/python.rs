@@ -54,11 +54,11 @@ pub(crate) fn wheel(cx: &Context, out: &Path) -> Result<PathBuf> {
     make.current_dir(cx.root.join("crates/llamux-python"))
         .env("RUSTFLAGS", tools::anywhere())
         .args(["build", "--release", "--locked", "--quiet"])
-        .args(["--config", "profile.release.strip=true", "--target-dir"])
+        .arg("--target-dir")
         .arg(&target_dir)
         .arg("--out")
         .arg(out);
-    sh::run(&mut make)?;
+    sh::run(tools::stripped(&mut make))?;
     match wheels()?.as_slice() {
         [wheel] => Ok(wheel.clone()),
         wheels => bail!("there are {} wheels in {}", wheels.len(), out.display()),

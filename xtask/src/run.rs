@@ -11,7 +11,6 @@ use std::time::Duration;
 use anyhow::{bail, Context as _, Result};
 use llamux_setup::memory::{self, Place};
 
-use crate::borrowed;
 use crate::context::Context;
 use crate::initramfs::{self, Content};
 use crate::iso::live;
@@ -19,7 +18,7 @@ use crate::kernel::{build, Source, Target, Variant};
 use crate::machine::{self, Console, Machine, Outcome};
 use crate::model::{self, Model};
 use crate::setup::{self, Purpose};
-use crate::{lock, sh};
+use crate::{borrowed, lock, sh, tools};
 
 /// Boot Llamux and ask it a question, or have a shell in it.
 #[derive(clap::Args)]
@@ -373,15 +372,12 @@ fn linked_statically(cx: &Context, what: &[&str]) -> Result<PathBuf> {
     cargo
         .current_dir(&cx.root)
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        // Most of the file otherwise, and nothing there reads it.
-        .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
-        .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
         // Naming the target keeps the flag away from build scripts and procedural macros.
         .args(["build", "--quiet", "--release", "--target", &triple])
         .args(what)
         .arg("--target-dir")
         .arg(&target_dir);
-    sh::run(&mut cargo)?;
+    sh::run(tools::stripped(&mut cargo))?;
     Ok(target_dir.join(triple).join("release"))
 }
 

@@ -8,7 +8,7 @@
 use std::fs;
 use std::os::unix::fs::{symlink, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
@@ -312,6 +312,13 @@ pub(crate) fn anywhere() -> String {
     flags.trim_start().to_owned()
 }
 
+/// Has cargo leave out what debuggers read: most of a program otherwise, and nobody there reads it.
+pub(crate) fn stripped(cargo: &mut Command) -> &mut Command {
+    cargo
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
+        .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
+}
+
 /// Builds some of it, and returns the directory of what was built.
 fn build(cx: &Context, target_dir: &Path, what: &[&str]) -> Result<PathBuf> {
     let mut cargo = sh::cmd("cargo");
@@ -320,10 +327,8 @@ fn build(cx: &Context, target_dir: &Path, what: &[&str]) -> Result<PathBuf> {
         .env("RUSTFLAGS", anywhere())
         .env("CARGO_TARGET_DIR", target_dir)
         .args(["build", "--release", "--locked", "--quiet"])
-        .args(["--config", "profile.release.debug=false"])
-        .args(["--config", "profile.release.strip=true"])
         .args(what);
-    sh::run(&mut cargo)?;
+    sh::run(stripped(&mut cargo))?;
     Ok(target_dir.join("release"))
 }
 
