@@ -144,7 +144,7 @@ fn measure(cx: &Context, args: &Args, kept: &Kept) -> Result<Vec<Entry>> {
             bench::prepare(cx)?;
         }
     }
-    let program = build(cx)?;
+    let program = crate::test::released(cx, "llamux-eval")?;
     let candidates = candidates(cx, args)?;
     let jobs: Vec<(&Candidate, Step)> = candidates
         .iter()
@@ -230,18 +230,6 @@ impl Step {
         }
         arguments
     }
-}
-
-/// `llamux-eval`, built.
-fn build(cx: &Context) -> Result<PathBuf> {
-    sh::run(sh::cmd("cargo").current_dir(&cx.root).args([
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "llamux-eval",
-    ]))?;
-    Ok(cx.target_dir().join("release/llamux-eval"))
 }
 
 /// The names under which the default models' results are kept.

@@ -300,14 +300,16 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
 
 /// `llamux-host`, built.
 pub(crate) fn host_engine(cx: &Context) -> Result<PathBuf> {
-    sh::run(sh::cmd("cargo").current_dir(&cx.root).args([
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "llamux-host",
-    ]))?;
-    Ok(cx.target_dir().join("release/llamux-host"))
+    released(cx, "llamux-host")
+}
+
+/// The program of a package of the same name, built for this machine.
+pub(crate) fn released(cx: &Context, package: &str) -> Result<PathBuf> {
+    let mut cargo = sh::cmd("cargo");
+    cargo.current_dir(&cx.root);
+    cargo.args(["build", "--quiet", "--release", "--package", package]);
+    sh::run(&mut cargo)?;
+    Ok(cx.target_dir().join("release").join(package))
 }
 
 /// A model with the default one's vocabulary and few made-up weights, for an emulated processor.
