@@ -23,8 +23,13 @@ const DEPTH: usize = 3;
 /// Puts what is kept below the target directory, once for each.
 pub(crate) fn seed(cx: &Context) -> Result<()> {
     let key = key(cx)?;
+    if fs::read_to_string(seeded(cx)).is_ok_and(|before| before == key) {
+        return Ok(());
+    }
+    // Another checkout may be about to remove it.
+    let _lock = lock::take(&cx.cache.join("compiled.lock"))?;
     let kept = cx.cache_dir("compiled")?.join(&key);
-    if !kept.exists() || fs::read_to_string(seeded(cx)).is_ok_and(|before| before == key) {
+    if !kept.exists() {
         return Ok(());
     }
     eprintln!("cargo: taking compiled crates from {}", kept.display());
