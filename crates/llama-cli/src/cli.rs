@@ -509,98 +509,98 @@ fn sample(text: &str) -> Result<Duration, String> {
 /// What the help and the manual page say beside the options.
 pub const USAGE: Usage<'static> = Usage {
     examples: &[
-    ("Ask a question:", "llama Why is the sky blue?"),
-    (
-        "Ask about what another command prints:",
-        "dmesg | tail -n 20 | llama \"What do these lines mean?\" -",
-    ),
-    (
-        "Get the same answer every time, for a script:",
-        "llama --temperature 0 --max-tokens 20 --json \"Name a prime number.\"",
-    ),
-    (
-        "Get one of a few answers, as a grammar in a file says, such as root ::= \"yes\" | \"no\":",
-        "llama --grammar yes-or-no.gbnf \"Is 7 a prime number?\"",
-    ),
-    (
-        "Continue a text:",
-        "llama --raw --max-tokens 50 \"Once upon a time\"",
-    ),
-    ("Hold a conversation:", "llama chat"),
-    (
-        "Ask another model than the default one:",
-        "llama --model qwen2.5-coder-1.5b How do I list open files?",
-    ),
-    (
-        "Get the vectors of two texts, to see how near they are:",
-        "llama embed \"The cat sleeps.\" \"A kitten naps.\"",
-    ),
-    (
-        "Ask about this machine:",
-        "llama \"why is my system slow?\"",
-    ),
-    (
-        "Have a command written, and run if you say so:",
-        "llama \"find big files in my home\"",
-    ),
-    ("See why a service failed:", "llama why nginx.service"),
-    (
-        "See what the kernel complains about:",
-        "dmesg | llama explain",
-    ),
-    ("See which model answers, and how fast:", "llama status"),
-    (
-        "See what would be ended, and how much memory it has:",
-        "llama do --dry-run kill all chrome tabs eating my RAM",
-    ),
-    ("Bring back what was before the last action:", "llama undo"),
-    (
-        "Prepare the machine for games:",
-        "llama profile apply gaming",
-    ),
-],
+        ("Ask a question:", "llama Why is the sky blue?"),
+        (
+            "Ask about what another command prints:",
+            "dmesg | tail -n 20 | llama \"What do these lines mean?\" -",
+        ),
+        (
+            "Get the same answer every time, for a script:",
+            "llama --temperature 0 --max-tokens 20 --json \"Name a prime number.\"",
+        ),
+        (
+            "Get one of a few answers, as a grammar in a file says, such as root ::= \"yes\" | \"no\":",
+            "llama --grammar yes-or-no.gbnf \"Is 7 a prime number?\"",
+        ),
+        (
+            "Continue a text:",
+            "llama --raw --max-tokens 50 \"Once upon a time\"",
+        ),
+        ("Hold a conversation:", "llama chat"),
+        (
+            "Ask another model than the default one:",
+            "llama --model qwen2.5-coder-1.5b How do I list open files?",
+        ),
+        (
+            "Get the vectors of two texts, to see how near they are:",
+            "llama embed \"The cat sleeps.\" \"A kitten naps.\"",
+        ),
+        (
+            "Ask about this machine:",
+            "llama \"why is my system slow?\"",
+        ),
+        (
+            "Have a command written, and run if you say so:",
+            "llama \"find big files in my home\"",
+        ),
+        ("See why a service failed:", "llama why nginx.service"),
+        (
+            "See what the kernel complains about:",
+            "dmesg | llama explain",
+        ),
+        ("See which model answers, and how fast:", "llama status"),
+        (
+            "See what would be ended, and how much memory it has:",
+            "llama do --dry-run kill all chrome tabs eating my RAM",
+        ),
+        ("Bring back what was before the last action:", "llama undo"),
+        (
+            "Prepare the machine for games:",
+            "llama profile apply gaming",
+        ),
+    ],
     sections: &[],
     exit_status: &[
-    (0, "The answer is on standard output."),
-    (1, "The kernel refused the question or failed to answer it, or the answer could not be written; for what is to be done: it was not confirmed, not clear, or failed in part; for a command: none was found, or it was not run."),
-    (2, "Wrong usage: an unknown option, a value out of range, a grammar with a mistake, no question, or one that is not UTF-8."),
-    (3, "The running kernel has no Llamux, or a seccomp filter hides it; of a question about this machine, why and explain, standard output has what was found."),
-    (4, "The kernel has no model, or none of this name, or is still loading it (with --no-wait, and for status); standard output as with 3."),
-    (5, "The time was up; standard output has what was generated until then."),
-    (6, "Of doctor: something is wrong with this machine, a warning or worse. Of a command that was printed: part of it could not be verified, as it says."),
-    (130, "Interrupted; standard output has what was generated until then."),
-],
+        (0, "The answer is on standard output."),
+        (1, "The kernel refused the question or failed to answer it, or the answer could not be written; for what is to be done: it was not confirmed, not clear, or failed in part; for a command: none was found, or it was not run."),
+        (2, "Wrong usage: an unknown option, a value out of range, a grammar with a mistake, no question, or one that is not UTF-8."),
+        (3, "The running kernel has no Llamux, or a seccomp filter hides it; of a question about this machine, why and explain, standard output has what was found."),
+        (4, "The kernel has no model, or none of this name, or is still loading it (with --no-wait, and for status); standard output as with 3."),
+        (5, "The time was up; standard output has what was generated until then."),
+        (6, "Of doctor: something is wrong with this machine, a warning or worse. Of a command that was printed: part of it could not be verified, as it says."),
+        (130, "Interrupted; standard output has what was generated until then."),
+    ],
     environment: &[],
     files: &[
-    (
-        "/dev/llama",
-        "Conversations with the kernel's model; see also llama_command(2).",
-    ),
-    (
-        "~/.local/state/llama/history",
-        "The lines of conversations, or in $XDG_STATE_HOME/llama.",
-    ),
-    (
-        "~/.local/state/llamux/history.jsonl",
-        "What was done, one JSON object a line, or in $XDG_STATE_HOME/llamux; root's is in /var/lib/llamux.",
-    ),
-    (
-        "~/.config/llamux/profiles/*.toml",
-        "Profiles, before those of /etc/llamux/profiles and /usr/share/llamux/profiles.",
-    ),
-    (
-        "/proc/llamux/status",
-        "The state of the kernel's model, one key: value a line.",
-    ),
-    (
-        "/sys/kernel/llamux/models",
-        "The models that there are, one a line.",
-    ),
-    (
-        "/lib/firmware/llamux/*.gguf",
-        "In the initramfs: the model that the kernel loads at boot.",
-    ),
-],
+        (
+            "/dev/llama",
+            "Conversations with the kernel's model; see also llama_command(2).",
+        ),
+        (
+            "~/.local/state/llama/history",
+            "The lines of conversations, or in $XDG_STATE_HOME/llama.",
+        ),
+        (
+            "~/.local/state/llamux/history.jsonl",
+            "What was done, one JSON object a line, or in $XDG_STATE_HOME/llamux; root's is in /var/lib/llamux.",
+        ),
+        (
+            "~/.config/llamux/profiles/*.toml",
+            "Profiles, before those of /etc/llamux/profiles and /usr/share/llamux/profiles.",
+        ),
+        (
+            "/proc/llamux/status",
+            "The state of the kernel's model, one key: value a line.",
+        ),
+        (
+            "/sys/kernel/llamux/models",
+            "The models that there are, one a line.",
+        ),
+        (
+            "/lib/firmware/llamux/*.gguf",
+            "In the initramfs: the model that the kernel loads at boot.",
+        ),
+    ],
     see_also: &[("llama_command", 2), ("llamux", 7)],
 };
 

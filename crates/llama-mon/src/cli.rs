@@ -61,63 +61,63 @@ fn seconds(text: &str) -> Result<Duration, String> {
 /// What the help and the manual page say beside the options.
 pub const USAGE: Usage<'static> = Usage {
     examples: &[
-    ("Watch, and be able to change things:", "sudo llama-mon"),
-    ("Have the state in a log:", "llama-mon --once >>llama.log"),
-    (
-        "See how fast answers are written, each ten seconds:",
-        "llama-mon --json --interval 10 --count 0 | jq .decode_tokens_per_second",
-    ),
-    (
-        "Look at files that another system had, kept below /tmp/other:",
-        "llama-mon --root /tmp/other --once",
-    ),
-],
+        ("Watch, and be able to change things:", "sudo llama-mon"),
+        ("Have the state in a log:", "llama-mon --once >>llama.log"),
+        (
+            "See how fast answers are written, each ten seconds:",
+            "llama-mon --json --interval 10 --count 0 | jq .decode_tokens_per_second",
+        ),
+        (
+            "Look at files that another system had, kept below /tmp/other:",
+            "llama-mon --root /tmp/other --once",
+        ),
+    ],
     sections: &[("JSON", &crate::report::KEYS)],
     exit_status: &[
-    (
-        0,
-        "It was ended by a key, or what was asked for is on standard output.",
-    ),
-    (1, "A file could not be read, or the output not be written."),
-    (
-        2,
-        "Wrong usage, or standard output is no terminal and neither --once nor --json was given.",
-    ),
-    (3, "The running kernel has no Llamux."),
-    (
-        4,
-        "With --once: the kernel has no model, or is still loading it; the text says why.",
-    ),
-],
+        (
+            0,
+            "It was ended by a key, or what was asked for is on standard output.",
+        ),
+        (1, "A file could not be read, or the output not be written."),
+        (
+            2,
+            "Wrong usage, or standard output is no terminal and neither --once nor --json was given.",
+        ),
+        (3, "The running kernel has no Llamux."),
+        (
+            4,
+            "With --once: the kernel has no model, or is still loading it; the text says why.",
+        ),
+    ],
     environment: &[
-    (
-        "NO_COLOR",
-        "If it is there and not empty, there are no colours.",
-    ),
-    (
-        "TERM",
-        "With \"dumb\", plain text is printed again and again instead of a screen.",
-    ),
-    (
-        "LC_ALL, LC_CTYPE, LANG",
-        "The first one that is set says whether the terminal has more than ASCII.",
-    ),
-],
+        (
+            "NO_COLOR",
+            "If it is there and not empty, there are no colours.",
+        ),
+        (
+            "TERM",
+            "With \"dumb\", plain text is printed again and again instead of a screen.",
+        ),
+        (
+            "LC_ALL, LC_CTYPE, LANG",
+            "The first one that is set says whether the terminal has more than ASCII.",
+        ),
+    ],
     files: &[
-    (
-        "/proc/llamux/status, stats, latency, usage, sessions",
-        "What is shown; readable by all, the last two only about oneself.",
-    ),
-    (
-        "/sys/kernel/llamux/*",
-        "Models, memory, limits and settings; root writes them.",
-    ),
-    (
-        "/proc/PID/fd",
-        "To end an answer, the file of its conversation is borrowed from the process that has it open \
-         (pidfd_getfd(2)): root may do so, and who may trace the process.",
-    ),
-],
+        (
+            "/proc/llamux/status, stats, latency, usage, sessions",
+            "What is shown; readable by all, the last two only about oneself.",
+        ),
+        (
+            "/sys/kernel/llamux/*",
+            "Models, memory, limits and settings; root writes them.",
+        ),
+        (
+            "/proc/PID/fd",
+            "To end an answer, the file of its conversation is borrowed from the process that has it open \
+             (pidfd_getfd(2)): root may do so, and who may trace the process.",
+        ),
+    ],
     see_also: &[("llama", 1), ("llamux-setup", 8), ("llamux", 7)],
 };
 

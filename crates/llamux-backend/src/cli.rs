@@ -70,28 +70,28 @@ pub const USAGE: Usage<'static> = Usage {
     examples: &[],
     sections: &[],
     exit_status: &[
-    (
-        0,
-        "It was ended by SIGTERM or SIGINT, or an administrator has unloaded the model.",
-    ),
-    (
-        1,
-        "It cannot go on: the key cannot be read, the kernel has no Llamux, it is not run by root, or the name is taken.",
-    ),
-    (2, "The command line is wrong."),
-],
+        (
+            0,
+            "It was ended by SIGTERM or SIGINT, or an administrator has unloaded the model.",
+        ),
+        (
+            1,
+            "It cannot go on: the key cannot be read, the kernel has no Llamux, it is not run by root, or the name is taken.",
+        ),
+        (2, "The command line is wrong."),
+    ],
     environment: &[],
     files: &[
-    ("/dev/llama-backend", "Where the model is registered."),
-    (
-        "/sys/kernel/llamux/default",
-        "The default model, which is set with --default.",
-    ),
-    (
-        "/etc/llamux/backends/NAME.conf",
-        "What the unit llamux-backend@NAME.service runs it with: a line OPTIONS=, as in OPTIONS=\"--url http://127.0.0.1:8080/v1 --default\".",
-    ),
-],
+        ("/dev/llama-backend", "Where the model is registered."),
+        (
+            "/sys/kernel/llamux/default",
+            "The default model, which is set with --default.",
+        ),
+        (
+            "/etc/llamux/backends/NAME.conf",
+            "What the unit llamux-backend@NAME.service runs it with: a line OPTIONS=, as in OPTIONS=\"--url http://127.0.0.1:8080/v1 --default\".",
+        ),
+    ],
     see_also: &[("llama", 1), ("llama_command", 2), ("llamux", 7)],
 };
 

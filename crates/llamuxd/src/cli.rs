@@ -30,36 +30,36 @@ pub struct Cli {
 /// What the help and the manual page say beside the options.
 pub const USAGE: Usage<'static> = Usage {
     examples: &[
-    (
-        "Ask by the unix socket:",
-        "curl --unix-socket /run/llamux/llamuxd.sock http://localhost/v1/chat/completions \
-         --json '{\"model\": \"default\", \"messages\": [{\"role\": \"user\", \"content\": \"Hello!\"}]}'",
-    ),
-    ("Make a key for a client that comes by TCP:", "llamuxd --new-key anna 2>>/etc/llamux/keys"),
-    ("See whether a changed configuration is right:", "llamuxd --check-config"),
-],
+        (
+            "Ask by the unix socket:",
+            "curl --unix-socket /run/llamux/llamuxd.sock http://localhost/v1/chat/completions \
+             --json '{\"model\": \"default\", \"messages\": [{\"role\": \"user\", \"content\": \"Hello!\"}]}'",
+        ),
+        ("Make a key for a client that comes by TCP:", "llamuxd --new-key anna 2>>/etc/llamux/keys"),
+        ("See whether a changed configuration is right:", "llamuxd --check-config"),
+    ],
     sections: &[("SIGNALS", &[
-    ("SIGTERM, SIGINT", "End, when the answers that are under way have come to their end, after 20 seconds at most."),
-    ("SIGHUP", "Read the keys again. A file that is wrong changes nothing."),
-])],
+        ("SIGTERM, SIGINT", "End, when the answers that are under way have come to their end, after 20 seconds at most."),
+        ("SIGHUP", "Read the keys again. A file that is wrong changes nothing."),
+    ])],
     exit_status: &[
-    (0, "It was told to end, or what was asked for was done."),
-    (1, "The configuration or the keys are wrong, or a socket cannot be had; standard error says why."),
-    (2, "The command line is wrong."),
-],
+        (0, "It was told to end, or what was asked for was done."),
+        (1, "The configuration or the keys are wrong, or a socket cannot be had; standard error says why."),
+        (2, "The command line is wrong."),
+    ],
     environment: &[],
     files: &[
-    (
-        "/etc/llamux/llamuxd.toml",
-        "The configuration; without it, all is as by default.",
-    ),
-    (
-        "/etc/llamux/keys",
-        "Keys of clients that come by TCP: a name and the SHA-256 of a key on each line.",
-    ),
-    ("/run/llamux/llamuxd.sock", "The unix socket."),
-    ("/dev/llama", "The kernel's model."),
-],
+        (
+            "/etc/llamux/llamuxd.toml",
+            "The configuration; without it, all is as by default.",
+        ),
+        (
+            "/etc/llamux/keys",
+            "Keys of clients that come by TCP: a name and the SHA-256 of a key on each line.",
+        ),
+        ("/run/llamux/llamuxd.sock", "The unix socket."),
+        ("/dev/llama", "The kernel's model."),
+    ],
     see_also: &[("llamuxd.toml", 5), ("llama", 1), ("llamux", 7)],
 };
 

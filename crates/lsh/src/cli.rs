@@ -91,58 +91,58 @@ fn seconds(text: &str) -> Result<Duration, String> {
 /// What the help and the manual page say beside the options.
 pub const USAGE: Usage<'static> = Usage {
     examples: &[
-    ("Begin:", "lsh"),
-    (
-        "See the command for a request:",
-        "lsh --dry-run show the five largest files here",
-    ),
-    (
-        "Use it in a script, with its danger and description:",
-        "lsh --json \"which process listens on port 8080\" | jq -r .danger",
-    ),
-    (
-        "Know what a command does before it is run:",
-        "lsh --explain \"tar -xzf a.tar.gz -C /tmp\"",
-    ),
-    (
-        "Have the key without lsh, in ~/.bashrc:",
-        "eval \"$(llama shell-init bash)\"",
-    ),
-],
+        ("Begin:", "lsh"),
+        (
+            "See the command for a request:",
+            "lsh --dry-run show the five largest files here",
+        ),
+        (
+            "Use it in a script, with its danger and description:",
+            "lsh --json \"which process listens on port 8080\" | jq -r .danger",
+        ),
+        (
+            "Know what a command does before it is run:",
+            "lsh --explain \"tar -xzf a.tar.gz -C /tmp\"",
+        ),
+        (
+            "Have the key without lsh, in ~/.bashrc:",
+            "eval \"$(llama shell-init bash)\"",
+        ),
+    ],
     sections: &[],
     exit_status: &[
-    (0, "What was asked for is on standard output. As a terminal, lsh ends with the exit status of the shell, whatever it is."),
-    (1, "No command was found for the request, or the answer could not be written."),
-    (2, "Wrong usage: an unknown option, no request, one that is not UTF-8, or no terminal."),
-    (3, "The running kernel has no Llamux, or /dev/llama may not be opened."),
-    (4, "The kernel has no model, or none of this name."),
-    (5, "The time was up."),
-    (6, "A command is on standard output, and part of it could not be verified; standard error says which."),
-    (129, "The terminal went away."),
-],
+        (0, "What was asked for is on standard output. As a terminal, lsh ends with the exit status of the shell, whatever it is."),
+        (1, "No command was found for the request, or the answer could not be written."),
+        (2, "Wrong usage: an unknown option, no request, one that is not UTF-8, or no terminal."),
+        (3, "The running kernel has no Llamux, or /dev/llama may not be opened."),
+        (4, "The kernel has no model, or none of this name."),
+        (5, "The time was up."),
+        (6, "A command is on standard output, and part of it could not be verified; standard error says which."),
+        (129, "The terminal went away."),
+    ],
     environment: &[
-    ("SHELL", "The shell that is run."),
-    (
-        "NO_COLOR",
-        "If it is set and not empty, nothing is coloured.",
-    ),
-    (
-        "LSH",
-        "Set for the shell: the version of the lsh that it runs in.",
-    ),
-    (
-        "TERM",
-        "If it is dumb, the cursor is not moved, and what is shown is not taken away again.",
-    ),
-],
+        ("SHELL", "The shell that is run."),
+        (
+            "NO_COLOR",
+            "If it is set and not empty, nothing is coloured.",
+        ),
+        (
+            "LSH",
+            "Set for the shell: the version of the lsh that it runs in.",
+        ),
+        (
+            "TERM",
+            "If it is dumb, the cursor is not moved, and what is shown is not taken away again.",
+        ),
+    ],
     files: &[
-    ("/dev/llama", "How the model is asked; root and the group of this file may."),
-    ("~/.bashrc, ~/.zshrc, ~/.config/fish", "What the shell reads at its start, as without lsh."),
-    (
-        "$XDG_RUNTIME_DIR/lsh-*",
-        "A directory that only its user may enter, with the pipes by which the shell asks; gone when lsh ends.",
-    ),
-],
+        ("/dev/llama", "How the model is asked; root and the group of this file may."),
+        ("~/.bashrc, ~/.zshrc, ~/.config/fish", "What the shell reads at its start, as without lsh."),
+        (
+            "$XDG_RUNTIME_DIR/lsh-*",
+            "A directory that only its user may enter, with the pipes by which the shell asks; gone when lsh ends.",
+        ),
+    ],
     see_also: &[("llama", 1), ("bash", 1), ("llamux", 7)],
 };
 
