@@ -299,30 +299,33 @@ fn programs(cx: &Context, tree: &Path, whole: bool) -> Result<Vec<(String, PathB
     Ok(programs)
 }
 
-/// The programs that ask and watch, and their packages.
-const ASKING: [(&str, &str); 3] = [
-    ("llama", "llama-cli"),
-    ("llama-mon", "llama-mon"),
-    ("lsh", "lsh"),
+/// The programs that ask and watch.
+const ASKING: [&str; 3] = ["llama", "llama-mon", "lsh"];
+/// All packages of which a program or an example is ever built for systems without libraries.
+const PACKAGES: [&str; 7] = [
+    "llama-cli",
+    "llama-mon",
+    "llamux",
+    "llamux-backend",
+    "llamux-setup",
+    "llamuxd",
+    "lsh",
 ];
 /// The profiles of `llama`.
 const PROFILES: &str = "usr/share/llamux/profiles";
 
 /// All of ours that can be typed, for systems without libraries, and what of this machine's goes with it.
 pub(crate) fn for_people(cx: &Context) -> Result<Vec<(String, PathBuf)>> {
-    let ours = [&ASKING[..], &[("llamuxd", "llamuxd")]].concat();
+    let ours = [&ASKING[..], &["llamuxd"]].concat();
     let mut files = asking(cx, &ours)?;
     files.extend(borrowed::for_people()?);
     Ok(files)
 }
 
 /// Programs of ours for systems without libraries, and what they read, with where they belong.
-fn asking(cx: &Context, programs: &[(&str, &str)]) -> Result<Vec<(String, PathBuf)>> {
-    let packages = programs
-        .iter()
-        .flat_map(|(_, package)| ["--package", package]);
-    let release = linked_statically(cx, &packages.chain(["--bins"]).collect::<Vec<_>>())?;
-    let place = |(name, _): &(&str, &str)| (format!("usr/bin/{name}"), release.join(name));
+fn asking(cx: &Context, programs: &[&str]) -> Result<Vec<(String, PathBuf)>> {
+    let release = linked_statically(cx, "--bin", programs)?;
+    let place = |name: &&str| (format!("usr/bin/{name}"), release.join(name));
     let mut files: Vec<_> = programs.iter().map(place).collect();
     let profiles = cx.root.join("packaging/tools").join(PROFILES);
     for entry in fs::read_dir(profiles)? {
@@ -334,38 +337,22 @@ fn asking(cx: &Context, programs: &[(&str, &str)]) -> Result<Vec<(String, PathBu
     Ok(files)
 }
 
-/// `llama`, likewise.
-pub(crate) fn llama(cx: &Context) -> Result<PathBuf> {
-    let release = linked_statically(cx, &["--package", "llama-cli", "--bins"])?;
-    Ok(release.join("llama"))
-}
-
-/// The program of a crate of the same name, likewise.
+/// A program of ours, likewise.
 pub(crate) fn program(cx: &Context, name: &str) -> Result<PathBuf> {
-    let release = linked_statically(cx, &["--package", name, "--bins"])?;
-    Ok(release.join(name))
+    Ok(linked_statically(cx, "--bin", &[name])?.join(name))
 }
 
-/// Types into a program, for a test; see there.
-pub(crate) fn typed(cx: &Context) -> Result<PathBuf> {
-    let release = linked_statically(cx, &["--package", "llama-mon", "--example", "typed"])?;
-    Ok(release.join("examples/typed"))
-}
-
-/// Has the model asked by many at once, for a test; see there.
-pub(crate) fn soak(cx: &Context) -> Result<PathBuf> {
-    let release = linked_statically(cx, &["--package", "llamux", "--example", "soak"])?;
-    Ok(release.join("examples/soak"))
-}
-
-/// An example of a crate, likewise.
-pub(crate) fn example(cx: &Context, package: &str, name: &str) -> Result<PathBuf> {
-    let release = linked_statically(cx, &["--package", package, "--example", name])?;
+/// An example of one of our packages, likewise.
+pub(crate) fn example(cx: &Context, name: &str) -> Result<PathBuf> {
+    let release = linked_statically(cx, "--example", &[name])?;
     Ok(release.join("examples").join(name))
 }
 
-/// Builds a program of the workspace that needs no libraries. Returns the directory of what was built.
-fn linked_statically(cx: &Context, what: &[&str]) -> Result<PathBuf> {
+/// Builds programs or examples of the workspace that need no libraries. Returns the directory of what was built.
+///
+/// All packages are named each time, and what is to be built of them apart: so what they have in common has the same
+/// features, and is compiled once.
+fn linked_statically(cx: &Context, kind: &str, names: &[&str]) -> Result<PathBuf> {
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let target_dir = cx.target_dir().join("static");
     let mut cargo = sh::cmd("cargo");
@@ -374,7 +361,8 @@ fn linked_statically(cx: &Context, what: &[&str]) -> Result<PathBuf> {
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         // Naming the target keeps the flag away from build scripts and procedural macros.
         .args(["build", "--quiet", "--release", "--target", &triple])
-        .args(what)
+        .args(PACKAGES.iter().flat_map(|package| ["--package", package]))
+        .args(names.iter().flat_map(|name| [kind, name]))
         .arg("--target-dir")
         .arg(&target_dir);
     sh::run(tools::stripped(&mut cargo))?;

@@ -327,7 +327,7 @@ pub(crate) fn exec(
         let _lock = lock::take(&cx.cache.join("kernel.lock"))?;
         (
             build::build(cx, source, Variant::PC)?.image,
-            run::llama(cx)?,
+            run::program(cx, "llama")?,
         )
     };
     let system = dir.join("system.img");

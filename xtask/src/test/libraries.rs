@@ -73,10 +73,7 @@ pub(super) fn libraries(lab: &Lab<'_>) -> Result<Found> {
     let model = model::find(lab.cx, None)?;
     let programs = overlay.join("usr/bin");
     c_program(lab, &overlay, &programs.join("ask-c"))?;
-    fs::copy(
-        run::example(lab.cx, "llamux", "ask")?,
-        programs.join("ask-rust"),
-    )?;
+    fs::copy(run::example(lab.cx, "ask")?, programs.join("ask-rust"))?;
     for dir in ["examples", "tests"] {
         copy_all(
             &package.join(dir),

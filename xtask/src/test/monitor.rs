@@ -39,7 +39,10 @@ su nobody -s /bin/sh -c "typed llama-mon '=[1 Sessions]' '2n' '=(n new)|Not done
 pub(super) fn monitor(lab: &Lab<'_>) -> Result<Found> {
     let overlay = lab.cx.root.join("target/llamux/monitor");
     fs::create_dir_all(overlay.join("usr/bin"))?;
-    fs::copy(run::typed(lab.cx)?, overlay.join("usr/bin/typed"))?;
+    fs::copy(
+        run::example(lab.cx, "typed")?,
+        overlay.join("usr/bin/typed"),
+    )?;
     let model = model::find(lab.cx, None)?;
     let mut boot = Boot::new(Target::Uml, lab.source, SCRIPT);
     boot.model = Some(&model);

@@ -71,7 +71,7 @@ pub(super) fn soak(lab: &Lab<'_>) -> Result<Found> {
     let overlay = lab.cx.root.join("target/llamux/soak");
     made_up(lab, &overlay.join("lib/firmware/llamux/second.gguf"), 1)?;
     fs::create_dir_all(overlay.join("usr/bin"))?;
-    fs::copy(run::soak(lab.cx)?, overlay.join("usr/bin/soak"))?;
+    fs::copy(run::example(lab.cx, "soak")?, overlay.join("usr/bin/soak"))?;
     let command = format!("soak {seconds}");
     let mut boot = Boot::new(Target::Uml, lab.source, &command);
     boot.debug = long;

@@ -259,7 +259,7 @@ pub(super) fn typed_uml(lab: &Lab<'_>) -> Result<Found> {
 fn in_uml(lab: &Lab<'_>, model: &Model) -> Result<Found> {
     let overlay = lab.cx.root.join("target/llamux/typed");
     fs::create_dir_all(overlay.join("usr/bin"))?;
-    fs::copy(run::typed(lab.cx)?, overlay.join("usr/bin/typed"))?;
+    fs::copy(run::example(lab.cx, "typed")?, overlay.join("usr/bin/typed"))?;
     let mut script =
         format!("until grep -q '^state: ready' /proc/llamux/status; do sleep 0.1; done\n{STAGE}");
     for (at, typed) in all(model).enumerate() {
