@@ -46,33 +46,36 @@ pub(crate) fn seed(cx: &Context) -> Result<()> {
     mark(cx, &key)
 }
 
-/// Keeps what was compiled, if nothing is kept yet; what was kept of other versions goes.
+/// Keeps what was compiled and is not kept yet; what was kept of other versions goes.
 pub(crate) fn keep(cx: &Context) -> Result<()> {
     let (cache, key) = (cx.cache_dir("compiled")?, key(cx)?);
     let _lock = lock::take(&cx.cache.join("compiled.lock"))?;
     let kept = cache.join(&key);
-    if kept.exists() {
-        return Ok(());
-    }
+    let making = cache.join("making");
+    // Only a whole one gets its name; what is added to that later may be part of what it will be.
+    let to = if kept.exists() { &kept } else { &making };
     for old in fs::read_dir(&cache)?.flatten() {
-        fs::remove_dir_all(old.path())?;
+        if old.path() != kept {
+            fs::remove_dir_all(old.path())?;
+        }
     }
     let ours = Ours::new(cx)?;
     let target = cx.target_dir();
-    let making = cache.join("making");
     for profile in profiles(&target) {
         for part in [".fingerprint", "build", "deps"] {
             let Ok(entries) = fs::read_dir(target.join(&profile).join(part)) else {
                 continue;
             };
-            let to = making.join(&profile).join(part);
+            let to = to.join(&profile).join(part);
             fs::create_dir_all(&to)?;
             for entry in entries.flatten() {
                 let name = entry.file_name();
-                if ours.has_not(part, &name.to_string_lossy()) {
-                    match link(&entry.path(), &to.join(&name)) {
+                let to = to.join(&name);
+                if ours.has_not(part, &name.to_string_lossy()) && !to.exists() {
+                    match link(&entry.path(), &to) {
                         Err(error) if error.kind() == ErrorKind::CrossesDevices => {
-                            return Ok(fs::remove_dir_all(&making)?);
+                            let _ = fs::remove_dir_all(&making);
+                            return Ok(());
                         }
                         done => done.with_context(|| format!("cannot write {}", to.display()))?,
                     }
@@ -80,7 +83,9 @@ pub(crate) fn keep(cx: &Context) -> Result<()> {
             }
         }
     }
-    fs::rename(&making, &kept)?;
+    if making.exists() {
+        fs::rename(&making, &kept)?;
+    }
     mark(cx, &key)
 }
 
