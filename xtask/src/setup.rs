@@ -259,7 +259,7 @@ const FOR_EVALUATION: &[Need] = &[
     ),
 ];
 
-/// What tests look at files with: they leave out what they have nothing for.
+/// What tests look at files with, and do what people do with.
 const FOR_TESTS: &[Need] = &[
     need("groff", programs!("groff"), &["groff-base"], &["groff"]),
     SHELLCHECK,
@@ -292,6 +292,18 @@ const FOR_TESTS: &[Need] = &[
         programs!("tmux", "less", "vim", "pgrep"),
         &["tmux", "less", "vim", "procps"],
         &["tmux", "less", "vim", "procps-ng"],
+    ),
+    need(
+        "Chromium",
+        |_| browser().is_some(),
+        &["chromium"],
+        &["chromium"],
+    ),
+    need(
+        "Node.js and npm",
+        programs!("node", "npm"),
+        &["nodejs", "npm"],
+        &["nodejs", "npm"],
     ),
 ];
 
@@ -351,6 +363,12 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
 /// Called by whatever builds and boots: installs what is missing, and is silent if nothing is.
 pub(crate) fn ensure(cx: &Context) -> Result<()> {
     ensure_all(cx, &missing(cx, NEEDS.iter().chain(FOR_BOOTS)))
+}
+
+/// The same for what tests.
+pub(crate) fn ensure_tests(cx: &Context) -> Result<()> {
+    let needs = NEEDS.iter().chain(FOR_BOOTS).chain(FOR_TESTS);
+    ensure_all(cx, &missing(cx, needs))
 }
 
 /// The same for what only builds the kernel.
@@ -500,6 +518,12 @@ pub(crate) fn is_arch() -> bool {
 #[cfg(test)]
 pub(crate) fn arch_packages_for_kernel() -> impl Iterator<Item = &'static str> {
     NEEDS.iter().flat_map(|need| need.arch).copied()
+}
+
+/// A browser that can be driven.
+pub(crate) fn browser() -> Option<std::path::PathBuf> {
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    names.into_iter().find_map(sh::find)
 }
 
 /// A busybox that needs no library, for the initramfs.

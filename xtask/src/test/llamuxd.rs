@@ -155,14 +155,7 @@ pub(super) fn llamuxd_host(lab: &Lab<'_>) -> Result<Found> {
 
 /// A browser uses the page of the one that computes.
 fn page(lab: &Lab<'_>, dir: &Path, (port, key): (u16, &str), found: &mut Found) -> Result<()> {
-    let browser = ["chromium", "chromium-browser", "google-chrome"]
-        .into_iter()
-        .find_map(sh::find);
-    let Some(browser) = browser.filter(|_| sh::has("node") && sh::has("npm")) else {
-        let reason = "the page: there is no Chromium, or no Node.js with npm";
-        found.skipped.push(reason.to_owned());
-        return Ok(());
-    };
+    let browser = setup::browser().context("there is no Chromium")?;
     let driver = lab.cx.cache_dir("tools")?.join(DRIVER.replace('@', "-"));
     if !driver.join("node_modules").is_dir() {
         fs::create_dir_all(&driver)?;

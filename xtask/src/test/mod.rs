@@ -218,7 +218,7 @@ const STEPS: &[(&str, Level, Step)] = &[
 
 /// The command.
 pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
-    setup::ensure(cx)?;
+    setup::ensure_tests(cx)?;
     compiled::seed(cx)?;
     let level = match (args.quick, args.all) {
         (true, _) => Level::Quick,

@@ -218,12 +218,7 @@ pub(super) fn tools(lab: &Lab<'_>) -> Result<Found> {
     }
     let program = lab.cx.root.join("target/llamux/sample");
     found.test("a program in C", sample(&dir, &program));
-    match sh::has("pkg-config") {
-        true => found.test("a program with the library", linked(&dir, &program)),
-        false => found
-            .skipped
-            .push("a program with the library: there is no pkg-config".to_owned()),
-    }
+    found.test("a program with the library", linked(&dir, &program));
     mkinitcpio(lab, &dir, &mut found)?;
     match sh::has("dpkg-deb") {
         true => found.test("the package of Debian", debian_package(lab, &dir)),
