@@ -3,7 +3,8 @@
 //! Runs a line of the shell in a terminal of its own and types: for tests where there is no tmux.
 //!
 //! `typed LINE STEP...`: a step `=TEXT` waits until the screen has the text, or one of several with `|` between them,
-//! `!TEXT` until it has it no more, and any other one is typed. At the end the last screen is on standard output. The
+//! `!TEXT` until it has it no more, and any other one is typed. In the environment, PATIENCE says how many seconds a
+//! step may wait. At the end the last screen is on standard output. The
 //! exit status is the line's, or 99 if a step waited in vain or the line did not end.
 
 use std::error::Error;
@@ -18,7 +19,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
-/// How long a step waits.
+/// How long a step waits, if PATIENCE does not say.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What a person takes before each key: some keys are for what is shown, and not for what was before.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -26,6 +27,10 @@ const PAUSE: Duration = Duration::from_millis(300);
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let line = args.next().ok_or("usage: typed LINE STEP...")?;
+    let patience = match std::env::var("PATIENCE") {
+        Ok(seconds) => Duration::from_secs(seconds.parse()?),
+        Err(_) => PATIENCE,
+    };
     let ours = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
     rustix::pty::grantpt(&ours)?;
     rustix::pty::unlockpt(&ours)?;
@@ -78,7 +83,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         while seen(screen.screen().contents()) != there {
             match output.recv_timeout(Duration::from_millis(100)) {
                 Ok(part) => screen.process(&part),
-                Err(RecvTimeoutError::Timeout) if start.elapsed() < PATIENCE => (),
+                Err(RecvTimeoutError::Timeout) if start.elapsed() < patience => (),
                 Err(_) => {
                     eprintln!("typed: waited in vain: {step}");
                     good = false;
@@ -92,7 +97,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     }
     let start = Instant::now();
     while good && child.try_wait()?.is_none() {
-        good = start.elapsed() < PATIENCE;
+        good = start.elapsed() < patience;
         if !good {
             eprintln!("typed: it does not end");
         }

@@ -14,11 +14,10 @@ use std::io::BufWriter;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{bail, Context as _, Result};
 
-use super::guest::{Firmware, Guest, Medium, Pc};
+use super::guest::{Firmware, Medium, Pc};
 use super::profile::{self, Facts, Mistake};
 use super::{image, live};
 use crate::context::Context;
@@ -360,19 +359,12 @@ pub(crate) fn exec(
         firmware,
         medium: Medium::Stick,
         memory_mb: 2048,
+        disk: None,
         dir: &dir,
     };
-    let mut guest = Guest::start(pc.command()?)?;
-    let limit = Duration::from_secs(600);
-    guest.wait_for("serial port", limit)?;
-    guest.send("r")?;
-    guest.wait_for(live::PROMPT, limit)?;
-    guest.send("stty cols 999\n")?;
-    guest.wait_for(live::PROMPT, limit)?;
-    let output = guest.run(command, limit)?;
-    guest.wait_for(live::PROMPT, limit)?;
-    guest.send("poweroff\n")?;
-    guest.wait_until_off(limit)?;
+    let mut guest = live::boot(&pc, "r")?;
+    let output = guest.run(command, live::LIMIT)?;
+    live::end(&mut guest)?;
     fs::remove_dir_all(&dir)?;
     Ok(output)
 }

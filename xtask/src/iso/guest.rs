@@ -44,6 +44,8 @@ pub(crate) struct Pc<'a> {
     pub(crate) firmware: Firmware,
     pub(crate) medium: Medium,
     pub(crate) memory_mb: u64,
+    /// What it finds on a disk of its own.
+    pub(crate) disk: Option<&'a Path>,
     /// For what the machine writes: UEFI's variables.
     pub(crate) dir: &'a Path,
 }
@@ -83,6 +85,11 @@ impl Pc<'_> {
             };
             qemu.arg("-drive").arg(flash(0, ",readonly=on", &code));
             qemu.arg("-drive").arg(flash(1, "", &own));
+        }
+        if let Some(disk) = self.disk {
+            let disk = disk.display();
+            let drive = format!("if=virtio,format=raw,readonly=on,file={disk}");
+            qemu.arg("-drive").arg(drive);
         }
         let image = self.image.display();
         match self.medium {

@@ -26,10 +26,13 @@ const MENU: &str = include_str!("../../assets/live/grub.cfg");
 const IN_PLACE: u64 = 512 << 20;
 
 /// How long a step takes at most where there is no KVM, and all of it is slow.
-const LIMIT: Duration = Duration::from_secs(600);
+pub(crate) const LIMIT: Duration = Duration::from_secs(600);
+
+/// The key of the menu's entry with a shell at the serial line.
+pub(crate) const SERIAL: &str = "s";
 
 /// What the shell asks with, in root's directory.
-pub(crate) const PROMPT: &str = "llamux:/root#";
+const PROMPT: &str = "llamux:/root#";
 
 fn in_place(model: &Model) -> bool {
     model.bytes <= IN_PLACE
@@ -122,6 +125,7 @@ pub(crate) fn run(
         firmware: Firmware::Bios,
         medium: Medium::Disc,
         memory_mb: memory.unwrap_or_else(|| memory_mb(model)),
+        disk: None,
         dir: &dir(cx),
     }
     .command()?;
@@ -140,24 +144,28 @@ pub(crate) struct Said {
     pub(crate) screen: PathBuf,
 }
 
-/// Boots the image by a firmware from a medium, with so many MiB more than it needs, up to the prompt at its serial
-/// line.
-pub(crate) fn start(
-    cx: &Context,
-    (image, model): (&Path, &Model),
+/// The machine for the image of a model, with so many MiB more than that needs.
+pub(crate) fn pc<'a>(
+    dir: &'a Path,
+    (image, model): (&'a Path, &Model),
     (firmware, medium): (Firmware, Medium),
     more_mb: u64,
-) -> Result<Guest> {
-    let pc = Pc {
+) -> Pc<'a> {
+    Pc {
         image,
         firmware,
         medium,
         memory_mb: memory_mb(model) + more_mb,
-        dir: &dir(cx),
-    };
+        disk: None,
+        dir,
+    }
+}
+
+/// Boots a machine by the entry of its menu that has this key, up to the prompt at its serial line.
+pub(crate) fn boot(pc: &Pc<'_>, entry: &str) -> Result<Guest> {
     let mut guest = Guest::start(pc.command()?)?;
     guest.wait_for("serial port", LIMIT)?;
-    guest.send("s")?;
+    guest.send(entry)?;
     guest.wait_for(PROMPT, LIMIT)?;
     // So that what is typed comes back in one line.
     guest.send("stty cols 999\n")?;
@@ -165,8 +173,9 @@ pub(crate) fn start(
     Ok(guest)
 }
 
-/// Has it go off.
+/// Has it go off, when a command has ended.
 pub(crate) fn end(guest: &mut Guest) -> Result<()> {
+    guest.wait_for(PROMPT, LIMIT)?;
     guest.send("poweroff\n")?;
     guest.wait_until_off(LIMIT)
 }
@@ -178,12 +187,12 @@ pub(crate) fn exec(
     (firmware, medium): (Firmware, Medium),
     command: &str,
 ) -> Result<Said> {
-    let mut guest = start(cx, (image, model), (firmware, medium), 0)?;
+    let dir = dir(cx);
+    let mut guest = boot(&pc(&dir, (image, model), (firmware, medium), 0), SERIAL)?;
     let output = guest.run(command, LIMIT)?;
     let name = format!("{firmware:?}-{medium:?}.ppm").to_lowercase();
-    let screen = dir(cx).join(name);
+    let screen = dir.join(name);
     guest.screen(&screen)?;
-    guest.wait_for(PROMPT, LIMIT)?;
     end(&mut guest)?;
     Ok(Said { output, screen })
 }

@@ -53,7 +53,7 @@ use packages::{kernel_packages, packages};
 use profile::{archiso_entry, archiso_profile};
 use selftests::{debug_uml, debug_x86_64, selftests, soak};
 use tools::{hook_uml, tools};
-use typed::typed_uml;
+use typed::{typed_live, typed_uml};
 
 /// Run all tests: the host's, and those of a booted system.
 #[derive(clap::Args)]
@@ -210,6 +210,7 @@ const STEPS: &[(&str, Level, Step)] = &[
         archiso_entry,
     ),
     ("live image", Level::All, live_image),
+    ("live image: what people type", Level::All, typed_live),
     ("packages", Level::Full, packages),
     ("packages of the kernel", Level::All, kernel_packages),
     ("debian package of the kernel", Level::All, debian_kernel),

@@ -3,16 +3,27 @@
 //! What people type at a system of ours, as they would, and what becomes of it.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context as _, Result};
 
 use super::{unclean, Found, Lab, Level};
+use crate::iso::guest::{Firmware, Guest, Medium};
+use crate::iso::live;
 use crate::kernel::Target;
 use crate::model::{self, Model};
+use crate::progress::human_time;
 use crate::run::{self, quoted, Boot};
+use crate::setup::{self, Purpose};
+use crate::sh;
 
 /// The model whose choices are judged, and not only that nothing happens that must not.
 const CLEVER: &str = "qwen2.5-coder-1.5b";
+
+/// What the stage takes, in MiB.
+const STAGE_MB: u64 = 1200;
+/// How long a step may take on the live image where there is no KVM: a question of five hundred tokens is read first.
+const PATIENCE: Duration = Duration::from_secs(1800);
 
 /// Something that is typed.
 struct Typed {
@@ -256,33 +267,44 @@ pub(super) fn typed_uml(lab: &Lab<'_>) -> Result<Found> {
     Ok(found)
 }
 
+/// What the shell is told before the first line.
+fn stage() -> String {
+    format!("until grep -q '^state: ready' /proc/llamux/status; do sleep 0.1; done\n{STAGE}")
+}
+
+/// What types one of the lines, for a shell: says that it is well, or shows the screen.
+fn typing(at: usize, typed: &Typed) -> String {
+    let mut words = format!("typed {}", quoted(typed.line));
+    for (wanted, keys) in typed.keys {
+        for step in [format!("={wanted}"), (*keys).to_owned()] {
+            if !matches!(step.as_str(), "" | "=") {
+                words += &format!(" {}", quoted(&step));
+            }
+        }
+    }
+    format!(
+        "{}\n{words} >/tmp/screen 2>&1; status=$?\n\
+         if {}; then echo 'ok {at}'; else echo \"status $status\"; cat /tmp/screen; echo 'not ok {at}'; fi\n",
+        typed.before, typed.check
+    )
+}
+
 fn in_uml(lab: &Lab<'_>, model: &Model) -> Result<Found> {
     let overlay = lab.cx.root.join("target/llamux/typed");
     fs::create_dir_all(overlay.join("usr/bin"))?;
-    fs::copy(run::example(lab.cx, "typed")?, overlay.join("usr/bin/typed"))?;
-    let mut script =
-        format!("until grep -q '^state: ready' /proc/llamux/status; do sleep 0.1; done\n{STAGE}");
-    for (at, typed) in all(model).enumerate() {
-        let mut words = format!("typed {}", quoted(typed.line));
-        for (wanted, keys) in typed.keys {
-            for step in [format!("={wanted}"), (*keys).to_owned()] {
-                if !matches!(step.as_str(), "" | "=") {
-                    words += &format!(" {}", quoted(&step));
-                }
-            }
-        }
-        script += &format!(
-            "{}\n{words} >/tmp/screen 2>&1; status=$?\n\
-             if {}; then echo 'ok {at}'; else echo \"status $status\"; cat /tmp/screen; echo 'not ok {at}'; fi\n",
-            typed.before, typed.check
-        );
-    }
+    fs::copy(
+        run::example(lab.cx, "typed")?,
+        overlay.join("usr/bin/typed"),
+    )?;
+    let lines = all(model).enumerate();
+    let script: String = lines.map(|(at, typed)| typing(at, typed)).collect();
+    let script = stage() + &script;
     let mut boot = Boot::new(Target::Uml, lab.source, &script);
     boot.model = Some(model);
     boot.overlay = Some(&overlay);
     boot.whole = true;
     let twice = 2 * model.bytes.div_ceil(1 << 20);
-    boot.memory_mb = Some(run::reserved_mb(model, false) + twice + 1200);
+    boot.memory_mb = Some(run::reserved_mb(model, false) + twice + STAGE_MB);
     let outcome = boot.run(lab.cx)?;
     if outcome.status()? != 0 {
         bail!("the script failed: {}", outcome.output);
@@ -290,16 +312,76 @@ fn in_uml(lab: &Lab<'_>, model: &Model) -> Result<Found> {
     let mut found = Found::default();
     let mut rest = outcome.output.as_str();
     for (at, typed) in all(model).enumerate() {
-        let name = format!("{}: {}", model.name, typed.line);
         let end = format!("ok {at}\n");
         let (said, behind) = rest.split_once(&end).with_context(|| rest.to_owned())?;
         rest = behind;
-        let failed = said.strip_suffix("not ").map(str::to_owned);
-        found.test(
-            &name,
-            failed.map_or(Ok(()), |said| Err(anyhow::anyhow!(said))),
-        );
+        found.test(&name(model, typed), well(said));
     }
     found.test("a clean log", unclean(&outcome.log));
+    Ok(found)
+}
+
+fn name(model: &Model, typed: &Typed) -> String {
+    format!("{}: {}", model.name, typed.line)
+}
+
+/// Whether a line was well, by what was said before the `ok`.
+fn well(said: &str) -> Result<()> {
+    match said.strip_suffix("not ") {
+        Some(said) => bail!("{said}"),
+        None => Ok(()),
+    }
+}
+
+/// On the live image, by the shell at its serial line.
+pub(super) fn typed_live(lab: &Lab<'_>) -> Result<Found> {
+    setup::ensure_for(lab.cx, Purpose::Images)?;
+    let model = model::find(lab.cx, None)?;
+    let image = live::make(lab.cx, lab.source, &model, None)?;
+    let dir = lab.cx.root.join("target/llamux/typed-live");
+    fs::create_dir_all(&dir)?;
+    fs::copy(run::example(lab.cx, "typed")?, dir.join("typed"))?;
+    fs::write(dir.join("stage"), stage())?;
+    for (at, typed) in all(&model).enumerate() {
+        fs::write(dir.join(at.to_string()), typing(at, typed))?;
+    }
+    let disk = dir.with_extension("tar");
+    let mut tar = sh::cmd("tar");
+    tar.arg("--create").arg("--file").arg(&disk);
+    sh::run(tar.arg("--directory").arg(&dir).arg("."))?;
+
+    let way = (Firmware::Bios, Medium::Disc);
+    let mut pc = live::pc(&dir, (&image, &model), way, STAGE_MB);
+    pc.disk = Some(&disk);
+    let mut guest = live::boot(&pc, live::SERIAL)?;
+    let run = |guest: &mut Guest, command: &str| {
+        let said = guest.run(command, PATIENCE);
+        // As the line has it.
+        said.map(|said| said.replace('\r', ""))
+    };
+    run(
+        &mut guest,
+        &format!(
+            "mkdir /tmp/typed && tar -xf /dev/vda -C /tmp/typed && PATH=$PATH:/tmp/typed PATIENCE={} && export PATIENCE && \
+             . /tmp/typed/stage",
+            PATIENCE.as_secs()
+        ),
+    )?;
+    let mut found = Found::default();
+    for (at, typed) in all(&model).enumerate() {
+        let begin = Instant::now();
+        let said = run(&mut guest, &format!(". /tmp/typed/{at}"))?;
+        eprintln!("{}: {}", typed.line, human_time(begin.elapsed()));
+        let end = format!("ok {at}\n");
+        let (said, _) = said.split_once(&end).with_context(|| said.clone())?;
+        // In front of it is the command itself.
+        let (_, said) = said.split_once('\n').unwrap_or(("", said));
+        found.test(&name(&model, typed), well(said));
+    }
+    let log = run(&mut guest, "dmesg")?;
+    let log: Vec<_> = log.lines().map(str::to_owned).collect();
+    found.test("a clean log", unclean(&log));
+    live::end(&mut guest)?;
+    fs::remove_file(disk)?;
     Ok(found)
 }
