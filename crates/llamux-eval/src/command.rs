@@ -630,7 +630,7 @@ mod tests {
 
     #[test]
     fn there_are_enough_tasks_and_few_are_judged_by_form() {
-        for (set, least) in [(Set::Judged, 220), (Set::HeldOut, 60)] {
+        for (set, least) in [(Set::Judged, 300), (Set::HeldOut, 80)] {
             let judged = tasks(set).unwrap();
             assert!(judged.len() >= least, "{}", judged.len());
             let forms = judged
