@@ -469,7 +469,7 @@ add_file() { install -Dm"$3" "$1" "$BUILDROOT$2"; }
 _builderrors=0
 KERNELVERSION=7.3.4-llamux1
 _optgenimg=$IMAGE
-[[ -n ${UNIFIED-} ]] && _optuki=unified.efi
+[[ -n ${UNIFIED-} ]] && _optuki=$UNIFIED
 . "$DIR/usr/lib/initcpio/install/llamux"
 build
 printf %s "$REST" >"$IMAGE"
@@ -490,7 +490,8 @@ struct Hooks<'a> {
     conf: &'a str,
     /// `modules.builtin.modinfo` of the kernel.
     modinfo: &'a str,
-    unified: bool,
+    /// Where a unified image shall be, below `work`.
+    unified: Option<&'a str>,
 }
 
 /// What came out.
@@ -544,7 +545,10 @@ impl Hooks<'_> {
             .env("REST", REST)
             .env("BUILDROOT", work.join("build"))
             .env("_d_kmoduledir", &modules)
-            .env("UNIFIED", if self.unified { "1" } else { "" });
+            .env(
+                "UNIFIED",
+                self.unified.map_or(PathBuf::new(), |file| work.join(file)),
+            );
         let output = output(&mut bash)?;
         let name = model.file_name().context("no name")?;
         Ok(Made {
@@ -574,12 +578,12 @@ impl Made {
     }
 }
 
-/// Runs the hooks for a model with `llamux.conf`, the names of what the kernel has, and with a unified image or not.
+/// Runs the hooks for a model with `llamux.conf`, the names of what the kernel has, and where a unified image shall be.
 fn hooks(
     lab: &Lab<'_>,
     dir: &Path,
     model: &Path,
-    (conf, modinfo, unified): (&str, &str, bool),
+    (conf, modinfo, unified): (&str, &str, Option<&str>),
 ) -> Result<Made> {
     let work = lab.cx.root.join("target/llamux/hooks");
     let hooks = Hooks {
@@ -606,49 +610,56 @@ fn mkinitcpio(lab: &Lab<'_>, dir: &Path, found: &mut Found) -> Result<()> {
             "no model",
             chosen("no"),
             LLAMUX,
-            false,
+            None,
             (true, false, false, ""),
         ),
         (
             "in front",
             chosen("head"),
             LLAMUX,
-            false,
+            None,
             (true, true, false, ""),
         ),
         (
             "inside",
             chosen("archive"),
             LLAMUX,
-            false,
+            None,
             (true, false, true, ""),
         ),
         (
             "a unified image",
             chosen("head"),
             LLAMUX,
-            true,
+            Some("unified.efi"),
             (true, false, true, "has the model inside"),
+        ),
+        (
+            "a unified image that cannot be",
+            chosen("archive"),
+            LLAMUX,
+            Some("absent/unified.efi"),
+            (false, false, false, "hooks/absent: "),
         ),
         (
             "another kernel",
             chosen("head"),
             OTHER,
-            false,
+            None,
             (true, false, false, "no Llamux"),
         ),
         (
             "a model that is absent",
             "MODEL=absent\nIN_INITRAMFS=head\n".to_owned(),
             LLAMUX,
-            false,
+            None,
             (false, false, false, "there is no model absent"),
         ),
         (
             "a line that is wrong",
             "MODEL\n".to_owned(),
             LLAMUX,
-            false,
+            None,
             (
                 false,
                 false,
@@ -690,7 +701,7 @@ pub(super) fn hook_uml(lab: &Lab<'_>) -> Result<Found> {
     let dir = laid(lab)?;
     let model = model::find(lab.cx, None)?;
     let conf = format!("MODEL={}\nIN_INITRAMFS=head\n", model.name);
-    let made = hooks(lab, &dir, &model.file, (&conf, LLAMUX, false))?;
+    let made = hooks(lab, &dir, &model.file, (&conf, LLAMUX, None))?;
     made.is(true, true, false, "")?;
     // What follows the model here is an archive of its own.
     let head = made.image.with_extension("head");
