@@ -20,9 +20,12 @@ use crate::{apply, boot_loader, files, head, initramfs};
 
 /// What has mkinitcpio run our hook, whatever else its configuration says.
 const MKINITCPIO: &str = "etc/mkinitcpio.conf.d/llamux.conf";
+///
+/// `HOOKS` of mkinitcpio.conf may still be one text, with blanks in it: a word that was added to that would leave the
+/// images with no hook but ours.
 const MKINITCPIO_TEXT: &str = "\
 # Written by llamux-setup: puts the model of /etc/llamux.conf into the initramfs of kernels with Llamux.
-HOOKS+=(llamux)
+HOOKS=(${HOOKS[*]} llamux)
 ";
 
 /// Says what this machine can run, and configures Llamux
@@ -468,6 +471,20 @@ mod tests {
             words(&dir.0, &conf).unwrap().join(" "),
             "llamux_mem=1024M quiet"
         );
+    }
+
+    #[test]
+    fn our_hook_is_added_to_those_that_there_are() {
+        for hooks in ["(base udev)", "\"base udev\"", "'base udev'"] {
+            let script = format!("HOOKS={hooks}\n{MKINITCPIO_TEXT}printf '%s,' \"${{HOOKS[@]}}\"");
+            let mut bash = std::process::Command::new("bash");
+            let said = bash.args(["-c", &script]).output().unwrap().stdout;
+            assert_eq!(
+                String::from_utf8_lossy(&said),
+                "base,udev,llamux,",
+                "{hooks}"
+            );
+        }
     }
 
     #[test]
