@@ -17,6 +17,18 @@ const GRUB: &str = "etc/default/grub";
 const GRUB_DIR: &str = "etc/default/grub.d";
 const GRUB_FILE: &str = "llamux.cfg";
 const GRUB_KEY: &str = "GRUB_CMDLINE_LINUX";
+/// What GRUB puts in front of each initramfs if it is in /boot, and these files: microcode. mkinitcpio's hook of that
+/// name has the same in the initramfs, but behind the model.
+const GRUB_EARLY_KEY: &str = "GRUB_EARLY_INITRD_LINUX_STOCK";
+const GRUB_EARLY: [&str; 6] = [
+    "intel-uc.img",
+    "intel-ucode.img",
+    "amd-uc.img",
+    "amd-ucode.img",
+    "early_ucode.cpio",
+    "microcode.cpio",
+];
+const MKINITCPIO: &str = "etc/mkinitcpio.conf";
 /// What kernel-install, and mkinitcpio for unified kernel images, read.
 const KERNEL_CMDLINE: &str = "etc/kernel/cmdline";
 /// Where systemd-boot's entries are, and whose entries are ours.
@@ -74,8 +86,29 @@ pub struct Change {
     pub then: Option<&'static str>,
 }
 
-/// What must change in which files, so that the next boot has these words.
-pub fn changes(root: &Path, words: &[String]) -> Result<Vec<Change>> {
+/// Whether GRUB must be told to put nothing in front of the model. Fails if the microcode that it puts there would be
+/// nowhere then.
+fn without_early(root: &Path, place: Place) -> Result<bool> {
+    if place != Place::Head {
+        return Ok(false);
+    }
+    let text = files::read_if_there(&root.join(MKINITCPIO))?.unwrap_or_default();
+    let mut hooks = text.lines().filter(|line| line.starts_with("HOOKS="));
+    let separates = |c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_';
+    if hooks.any(|line| line.split(separates).any(|hook| hook == "microcode")) {
+        return Ok(true);
+    }
+    match GRUB_EARLY.iter().find(|name| root.join("boot").join(name).exists()) {
+        Some(name) => bail!(
+            "GRUB puts /boot/{name} in front of the initramfs, where the model has to be: add the hook microcode to \
+             HOOKS in /{MKINITCPIO}, which brings the same, or give --in-initramfs archive"
+        ),
+        None => Ok(false),
+    }
+}
+
+/// What must change in which files, so that the next boot has these words, and the model where it is looked for.
+pub fn changes(root: &Path, words: &[String], place: Place) -> Result<Vec<Change>> {
     if let Some(word) = words
         .iter()
         .find(|word| word.contains(['"', '\'', '\\', '$', '`']))
@@ -100,10 +133,13 @@ pub fn changes(root: &Path, words: &[String]) -> Result<Vec<Change>> {
     let grub = root.join(GRUB);
     if root.join(GRUB_DIR).is_dir() {
         let path = root.join(GRUB_DIR).join(GRUB_FILE);
-        let new = format!(
+        let mut new = format!(
             "# Written by llamux-setup.\n{GRUB_KEY}=\"${GRUB_KEY} {}\"\n",
             words.join(" ")
         );
+        if without_early(root, place)? {
+            new += &format!("{GRUB_EARLY_KEY}=\"\"\n");
+        }
         change(
             path.clone(),
             files::read_if_there(&path)?.as_deref(),
@@ -111,7 +147,8 @@ pub fn changes(root: &Path, words: &[String]) -> Result<Vec<Change>> {
             Some("update-grub"),
         );
     } else if let Some(old) = files::read_if_there(&grub)? {
-        let new = with_grub(&old, words).with_context(|| grub.display().to_string())?;
+        let early = without_early(root, place)?;
+        let new = with_grub(&old, words, early).with_context(|| grub.display().to_string())?;
         change(
             grub,
             Some(&old),
@@ -136,35 +173,47 @@ pub fn changes(root: &Path, words: &[String]) -> Result<Vec<Change>> {
     Ok(changes)
 }
 
-/// GRUB's settings with our words in `GRUB_CMDLINE_LINUX`.
-fn with_grub(text: &str, words: &[String]) -> Result<String> {
+/// GRUB's settings with our words in `GRUB_CMDLINE_LINUX`, and nothing in front of an initramfs if that is asked for.
+fn with_grub(text: &str, words: &[String], without_early: bool) -> Result<String> {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    let value = |line: &str| {
-        Some(
-            line.strip_prefix(GRUB_KEY)?
-                .strip_prefix('=')?
-                .trim()
-                .to_owned(),
-        )
-    };
-    let found = lines.iter().rposition(|line| value(line).is_some());
-    let old = found.and_then(|at| value(&lines[at])).unwrap_or_default();
+    let old = lines
+        .iter()
+        .rev()
+        .find_map(|line| grub_value(line, GRUB_KEY));
+    let old = old.unwrap_or_default();
     let inner = ['"', '\'']
         .into_iter()
         .find_map(|quote| old.strip_prefix(quote)?.strip_suffix(quote))
-        .unwrap_or(&old);
+        .unwrap_or(old);
     if inner.contains(['"', '\'', '\\', '$', '`', '#']) {
         bail!(
             "{GRUB_KEY}={old} is not plain enough to be changed: add {} by hand",
             words.join(" ")
         );
     }
-    let new = format!("{GRUB_KEY}=\"{}\"", replaced(inner, words));
-    match found {
-        Some(at) => lines[at] = new,
-        None => lines.push(new),
+    let new = replaced(inner, words);
+    set_grub_value(&mut lines, GRUB_KEY, &new);
+    if without_early {
+        set_grub_value(&mut lines, GRUB_EARLY_KEY, "");
     }
     Ok(lines.join("\n") + "\n")
+}
+
+/// What a line of GRUB's settings sets a key to, with its quotes.
+fn grub_value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    Some(line.strip_prefix(key)?.strip_prefix('=')?.trim())
+}
+
+/// Sets a key where it was set last, or at the end.
+fn set_grub_value(lines: &mut Vec<String>, key: &str, value: &str) {
+    let new = format!("{key}=\"{value}\"");
+    let at = lines
+        .iter()
+        .rposition(|line| grub_value(line, key).is_some());
+    match at.and_then(|at| lines.get_mut(at)) {
+        Some(line) => *line = new,
+        None => lines.push(new),
+    }
 }
 
 /// An entry of systemd-boot with our words in its options, if it boots our kernel.
@@ -262,7 +311,7 @@ mod tests {
     fn each_boot_loader_has_its_file() {
         let dir = Dir::new("boot");
         let words = list("llamux_mem=192M llamux.model=b");
-        assert_eq!(changes(&dir.0, &words).unwrap(), []);
+        assert_eq!(changes(&dir.0, &words, Place::Archive).unwrap(), []);
         dir.write("etc/kernel/cmdline", "root=UUID=1 rw\n");
         dir.write(
             "etc/default/grub",
@@ -274,7 +323,7 @@ mod tests {
             "boot/loader/entries/arch.conf",
             "linux /vmlinuz-linux\noptions root=UUID=1\n",
         );
-        let made = changes(&dir.0, &words).unwrap();
+        let made = changes(&dir.0, &words, Place::Archive).unwrap();
         let texts: Vec<_> = made.iter().map(|change| change.text.as_str()).collect();
         assert_eq!(
             texts,
@@ -288,15 +337,44 @@ mod tests {
         for change in &made {
             files::replace_text(&change.path, &change.text, true).unwrap();
         }
-        assert_eq!(changes(&dir.0, &words).unwrap(), []);
+        assert_eq!(changes(&dir.0, &words, Place::Archive).unwrap(), []);
         // Debian's GRUB reads files of others, too.
         fs::create_dir(dir.0.join("etc/default/grub.d")).unwrap();
-        let made = changes(&dir.0, &words).unwrap();
+        let made = changes(&dir.0, &words, Place::Archive).unwrap();
         assert_eq!(made.len(), 1);
         assert!(made[0].path.ends_with("etc/default/grub.d/llamux.cfg"));
         assert!(made[0]
             .text
             .contains("GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX llamux_mem=192M llamux.model=b\""));
+    }
+
+    #[test]
+    fn grub_puts_nothing_in_front_of_a_model() {
+        let dir = Dir::new("early");
+        let words = list("llamux_mem=192M");
+        let path = dir.write("etc/default/grub", "GRUB_TIMEOUT=5\n");
+        let text = |place| changes(&dir.0, &words, place).map(|made| made[0].text.clone());
+        let plain = "GRUB_TIMEOUT=5\nGRUB_CMDLINE_LINUX=\"llamux_mem=192M\"\n";
+        // Nothing would be in front, and nobody brings microcode otherwise.
+        assert_eq!(text(Place::Head).unwrap(), plain);
+        dir.write("boot/amd-ucode.img", "");
+        assert_eq!(text(Place::Archive).unwrap(), plain);
+        let refused = |hooks: &str| {
+            dir.write(MKINITCPIO, hooks);
+            let error = text(Place::Head).unwrap_err().to_string();
+            assert!(error.contains("GRUB puts /boot/amd-ucode.img"), "{error}");
+        };
+        refused("");
+        refused("#HOOKS=(base microcode)\nHOOKS=(base my-microcode)\n");
+        dir.write(MKINITCPIO, "HOOKS=(base microcode)\n");
+        let early = "GRUB_EARLY_INITRD_LINUX_STOCK=\"\"\n";
+        assert_eq!(text(Place::Head).unwrap(), plain.to_owned() + early);
+        fs::write(&path, "GRUB_EARLY_INITRD_LINUX_STOCK=\"amd-ucode.img\"\n").unwrap();
+        let new = early.to_owned() + "GRUB_CMDLINE_LINUX=\"llamux_mem=192M\"\n";
+        assert_eq!(text(Place::Head).unwrap(), new);
+        fs::create_dir(dir.0.join("etc/default/grub.d")).unwrap();
+        assert!(text(Place::Head).unwrap().ends_with(early));
+        assert!(!text(Place::Archive).unwrap().contains("EARLY"));
     }
 
     #[test]
@@ -307,14 +385,14 @@ mod tests {
             "GRUB_CMDLINE_LINUX=a\"b\"",
             "GRUB_CMDLINE_LINUX=\"a\" # b",
         ] {
-            let error = with_grub(line, &words).unwrap_err().to_string();
+            let error = with_grub(line, &words, false).unwrap_err().to_string();
             assert!(error.contains("by hand"), "{error}");
         }
         assert_eq!(
-            with_grub("", &words).unwrap(),
+            with_grub("", &words, false).unwrap(),
             "GRUB_CMDLINE_LINUX=\"llamux_mem=192M\"\n"
         );
         let dir = Dir::new("words");
-        assert!(changes(&dir.0, &list("a=\"b")).is_err());
+        assert!(changes(&dir.0, &list("a=\"b"), Place::Head).is_err());
     }
 }

@@ -240,7 +240,7 @@ fn configure(root: &Path, options: &Options) -> Result<()> {
         )?;
     }
     let changes = match options.boot_loader {
-        true => boot_loader::changes(root, &words)?,
+        true => boot_loader::changes(root, &words, place)?,
         false => Vec::new(),
     };
     for change in &changes {
