@@ -144,17 +144,12 @@ pub fn changes(root: &Path, words: &[String], place: Place) -> Result<Vec<Change
             path.clone(),
             files::read_if_there(&path)?.as_deref(),
             new,
-            Some("update-grub"),
+            Some(make_menu(root)),
         );
     } else if let Some(old) = files::read_if_there(&grub)? {
         let early = without_early(root, place)?;
         let new = with_grub(&old, words, early).with_context(|| grub.display().to_string())?;
-        change(
-            grub,
-            Some(&old),
-            new,
-            Some("grub-mkconfig -o /boot/grub/grub.cfg"),
-        );
+        change(grub, Some(&old), new, Some(make_menu(root)));
     }
     for dir in ENTRIES {
         let Ok(entries) = fs::read_dir(root.join(dir)) else {
@@ -171,6 +166,15 @@ pub fn changes(root: &Path, words: &[String], place: Place) -> Result<Vec<Change
         }
     }
     Ok(changes)
+}
+
+/// What makes GRUB's menu anew. Debian has a command for it; Arch reads the directory of drop-in files, too, and has none.
+fn make_menu(root: &Path) -> &'static str {
+    if root.join("usr/sbin/update-grub").exists() {
+        "update-grub"
+    } else {
+        "grub-mkconfig -o /boot/grub/grub.cfg"
+    }
 }
 
 /// GRUB's settings with our words in `GRUB_CMDLINE_LINUX`, and nothing in front of an initramfs if that is asked for.
@@ -338,11 +342,16 @@ mod tests {
             files::replace_text(&change.path, &change.text, true).unwrap();
         }
         assert_eq!(changes(&dir.0, &words, Place::Archive).unwrap(), []);
-        // Debian's GRUB reads files of others, too.
+        // Debian's GRUB reads files of others, too, and so does Arch's.
         fs::create_dir(dir.0.join("etc/default/grub.d")).unwrap();
         let made = changes(&dir.0, &words, Place::Archive).unwrap();
         assert_eq!(made.len(), 1);
         assert!(made[0].path.ends_with("etc/default/grub.d/llamux.cfg"));
+        let then = Some("grub-mkconfig -o /boot/grub/grub.cfg");
+        assert_eq!(made[0].then, then);
+        dir.write("usr/sbin/update-grub", "");
+        let made = changes(&dir.0, &words, Place::Archive).unwrap();
+        assert_eq!(made[0].then, Some("update-grub"));
         assert!(made[0]
             .text
             .contains("GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX llamux_mem=192M llamux.model=b\""));
