@@ -161,7 +161,9 @@ class Finish(unittest.TestCase):
     CONF = "[options]\nArchitecture = auto\n\n# ours\n[llamux]\nSigLevel = Optional TrustAll\nServer = file:///r\n"
     CORE = "[core]\nInclude = /etc/pacman.d/mirrorlist\n"
 
-    def finish(self, conf: str, files: tuple[str, ...] = (), **more: Any) -> tuple[str, list[str], str]:
+    def finish(
+        self, conf: str, files: tuple[str, ...] = (), fails: str = "", **more: Any
+    ) -> tuple[str, list[str], str]:
         """Runs the commands with programs that note their words; gives pacman.conf, the notes, and complaints."""
         values = {"model": "smollm2-135m", "place": None, "repo": None, "level": SIGNED} | more
         with tempfile.TemporaryDirectory() as directory:
@@ -171,6 +173,7 @@ class Finish(unittest.TestCase):
             for name in ("llamux-setup", "mkinitcpio", "grub-mkconfig"):
                 program = programs / name
                 note = f'#!/bin/sh\necho "{name} $*" >>{root}/notes\n[ "$1" != cmdline ] || echo llamux_mem=192M\n'
+                note += "exit 1\n" if name == fails else ""
                 program.write_text(note, encoding="utf-8")
                 program.chmod(0o755)
             for path, text in (("etc/pacman.conf", conf), *((file, "llamux_mem=192M\n") for file in files)):
@@ -199,6 +202,11 @@ class Finish(unittest.TestCase):
         self.assertIn("llamux-setup --model smollm2-135m --in-initramfs head --boot-loader --yes", notes)
         self.assertIn("grub-mkconfig -o /boot/grub/grub.cfg", notes)
         self.assertEqual(said, "")
+
+    def test_what_an_image_can_do_without_ends_no_installation(self) -> None:
+        _, notes, said = self.finish(self.CORE, files=("boot/grub/grub.cfg",), fails="mkinitcpio")
+        self.assertEqual(notes[-2:], ["grub-mkconfig -o /boot/grub/grub.cfg", "llamux-setup cmdline"])
+        self.assertIn("mkinitcpio has complained", said)
 
     def test_a_boot_loader_that_was_not_told_is_named(self) -> None:
         _, _, said = self.finish(self.CORE)
