@@ -37,7 +37,7 @@ ANSWERS: dict[str, Any] = {
 
 def with_llamux(answers: dict[str, Any], **more: Any) -> dict[str, Any]:
     """The answers for SmolLM2, from the image's own repository."""
-    values = {"model": "smollm2-135m", "place": None, "repo": None, "level": SIGNED} | more
+    values = {"model": "smollm2-135m", "place": None, "repo": None, "level": SIGNED, "uefi": True} | more
     return install.with_llamux(answers, **values)
 
 
@@ -64,6 +64,15 @@ class Answers(unittest.TestCase):
         once = with_llamux(ANSWERS)
         twice = with_llamux(once)
         self.assertEqual((twice["kernels"], twice["packages"]), (once["kernels"], once["packages"]))
+
+    def test_a_boot_loader_is_chosen_where_the_answers_have_none(self) -> None:
+        for uefi, name in ((True, "Systemd-boot"), (False, "Grub")):
+            for answers in ({}, {"bootloader_config": {}}, {"bootloader_config": None}):
+                chosen = with_llamux(answers, uefi=uefi)["bootloader_config"]
+                self.assertEqual(chosen, {"bootloader": name, "uki": False, "removable": False})
+        chosen = with_llamux({"bootloader_config": {"uki": True}})["bootloader_config"]
+        self.assertEqual(chosen, {"bootloader": "Systemd-boot", "uki": True, "removable": False})
+        self.assertNotIn("bootloader_config", with_llamux({"bootloader": "grub"}))
 
     def test_each_answer_that_does_not_fit_is_refused(self) -> None:
         for answers, said in (
