@@ -128,6 +128,7 @@ pub(crate) fn check(dir: &Path, facts: &Facts) -> Result<Vec<Mistake>> {
     check.menus(&definition);
     check.links()?;
     check.units()?;
+    check.hooks_of_pacman();
     check.texts();
     check.scripts(&definition)?;
     Ok(check.mistakes)

@@ -141,6 +141,25 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// pacman's hooks: those of the image would run in each system that is installed from it.
+    pub(super) fn hooks_of_pacman(&mut self) {
+        const DIR: &str = "etc/pacman.d/hooks";
+        for name in self.names(&format!("airootfs/{DIR}")) {
+            let file = format!("airootfs/{DIR}/{name}");
+            let text = self.text(&file);
+            let itself = format!("rm /{DIR}/{name}");
+            // There a comment is a line of its own.
+            let mut commands = text.lines().filter(|line| line.starts_with("Exec"));
+            let gone = commands.any(|line| line.contains(&itself));
+            self.must(
+                gone,
+                &file,
+                "it stays on the image, and pacman takes the hooks of the system that it runs on",
+                format!("have its command end with `&& {itself}`"),
+            );
+        }
+    }
+
     pub(super) fn texts(&mut self) {
         const MOTD: &str = "airootfs/etc/motd";
         let motd = self.text(MOTD);

@@ -59,6 +59,7 @@ const SYSTEM: &str = "airootfs/etc/systemd/system";
 const GRUB: &str = "grub/grub.cfg";
 const SYSLINUX: &str = "syslinux/syslinux.cfg";
 const HOOKS: &str = "airootfs/etc/mkinitcpio.conf.d/archiso.conf";
+const MIRRORS: &str = "airootfs/etc/pacman.d/hooks/llamux-mirrors.hook";
 const PRESET: &str = "airootfs/etc/mkinitcpio.d/linux-llamux.preset";
 
 #[test]
@@ -129,6 +130,7 @@ fn each_word_that_is_wrong_is_found() {
         (SYSLINUX, "LABEL small", "LABEL llamux", "two entries are called llamux"),
         (SYSLINUX, " archisosearchuuid=%ARCHISO_UUID%", "", "the hook archiso finds the image by it"),
         (SYSLINUX, " console=ttyS0,115200", "", "no entry has a console on the serial port"),
+        (MIRRORS, " && rm /etc/pacman.d/hooks/llamux-mirrors.hook", "", "it stays on the image, and pacman takes"),
         ("airootfs/etc/motd", "llamux-install", "the installer", "it does not say `llamux-install`"),
         ("airootfs/etc/hostname", "llamux", "Llamux PC", "is no host name"),
         ("airootfs/etc/locale.conf", "C.UTF-8", "de_DE.UTF-8", "write LANG=C.UTF-8"),
