@@ -96,6 +96,15 @@ impl Check<'_> {
                 continue;
             }
             let text = self.text(&path);
+            for place in lines(&text).filter_map(|line| line.strip_prefix("Where=")) {
+                let unit = format!("{}.mount", place.trim_matches('/').replace('/', "-"));
+                self.must(
+                    below == unit,
+                    &path,
+                    format!("it mounts {place}, and systemd takes that under another name alone"),
+                    format!("call it {unit}"),
+                );
+            }
             for wanted in lines(&text).filter_map(|line| line.strip_prefix("WantedBy=")) {
                 let link = format!("{DIR}/{wanted}.wants/{below}");
                 let there = self.exists(&link);

@@ -244,6 +244,17 @@ fn each_file_that_is_wrong_is_found() {
             "autologin.conf: it changes getty@tty9.service, which nothing brings",
         ),
         (
+            "mount",
+            |dir| {
+                fs::rename(
+                    dir.join(SYSTEM).join("etc-pacman.d-gnupg.mount"),
+                    dir.join(SYSTEM).join("pacman-keys.mount"),
+                )
+                .unwrap()
+            },
+            "pacman-keys.mount: it mounts /etc/pacman.d/gnupg, and systemd takes that under another",
+        ),
+        (
             "autologin",
             |dir| {
                 fs::remove_file(
