@@ -123,9 +123,8 @@ fn build(cx: &Context, repo: &Path, output: Option<&Path>) -> Result<()> {
     }
     let packages = profile::packages_of(repo)?;
     let models = models(cx)?;
-    // So that the installer finds them. Nobody builds modules before there is a system.
-    let needed = PACKAGES.iter().map(|ours| ours.name);
-    for needed in needed.filter(|name| *name != "linux-llamux-headers") {
+    // So that the installer finds them; the headers, too, which archinstall takes with a driver that is built there.
+    for needed in PACKAGES.iter().map(|ours| ours.name) {
         if !packages.iter().any(|(name, _)| name == needed) {
             bail!(
                 "{} has no package {needed}: `cargo xtask package` makes it",
