@@ -118,7 +118,7 @@ class Answers(unittest.TestCase):
                 file = Path(directory, "answers.json")
                 mirrors = {"custom_repositories": []}
                 file.write_text(json.dumps(with_llamux(answers | {"mirror_config": mirrors})), encoding="utf-8")
-                install.check_by_archinstall(file, None)
+                install.check_by_archinstall(file)
                 argv, sys.argv = sys.argv, ["archinstall", "--config", str(file), "--silent"]
                 try:
                     config = ArchConfigHandler().config
