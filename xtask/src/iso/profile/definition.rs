@@ -129,7 +129,8 @@ impl Check<'_> {
             "name the profile's pacman.conf",
         );
         for (path, how) in set.get("file_permissions").into_iter().flatten() {
-            let there = path.starts_with('/') && self.exists(&format!("airootfs{path}"));
+            let inside = path.starts_with('/') && !path.split('/').any(|part| part == "..");
+            let there = inside && self.exists(&format!("airootfs{path}"));
             self.must(
                 there,
                 FILE,

@@ -9,6 +9,18 @@ impl Check<'_> {
     pub(super) fn packages(&mut self) {
         const FILE: &str = "packages.x86_64";
         let text = self.text(FILE);
+        for (number, line) in text.lines().enumerate() {
+            let name = line.split('#').next().unwrap_or_default();
+            self.must(
+                name.trim().is_empty() || name == name.trim(),
+                FILE,
+                format!(
+                    "line {}: `{name}` has blanks, which archiso leaves",
+                    number + 1
+                ),
+                "put a comment on a line of its own: pacman finds no package of such a name",
+            );
+        }
         for name in lines(&text) {
             if !self.packages.insert(name.to_owned()) {
                 self.mistake(FILE, format!("{name} is there twice"), "leave one out");
