@@ -470,15 +470,27 @@ _builderrors=0
 KERNELVERSION=7.3.4-llamux1
 _optgenimg=$IMAGE
 [[ -n ${UNIFIED-} ]] && _optuki=$UNIFIED
+_optnopost=$NOPOST
 . "$DIR/usr/lib/initcpio/install/llamux"
 build
 printf %s "$REST" >"$IMAGE"
-"$DIR/usr/lib/initcpio/post/llamux" /kernel "$IMAGE" || (( ++_builderrors ))
+(( _optnopost )) || "$DIR/usr/lib/initcpio/post/llamux" /kernel "$IMAGE" || (( ++_builderrors ))
 exit $(( !!_builderrors ))
 "#;
 
 /// What mkinitcpio has made when the post hook runs.
 const REST: &str = "an archive";
+
+/// What mkinitcpio makes.
+#[derive(Clone, Copy)]
+enum Image<'a> {
+    /// An initramfs.
+    Plain,
+    /// One that kernel-install asks for, without post hooks.
+    NoPost,
+    /// A unified image, whose path this is, below where the run works.
+    Unified(&'a str),
+}
 
 /// One run of both hooks.
 struct Hooks<'a> {
@@ -490,8 +502,7 @@ struct Hooks<'a> {
     conf: &'a str,
     /// `modules.builtin.modinfo` of the kernel.
     modinfo: &'a str,
-    /// Where a unified image shall be, below `work`.
-    unified: Option<&'a str>,
+    image: Image<'a>,
 }
 
 /// What came out.
@@ -536,6 +547,11 @@ impl Hooks<'_> {
         fs::write(&wrapper, script)?;
         fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
         let image = work.join("initramfs.img");
+        let (unified, nopost) = match self.image {
+            Image::Plain => (PathBuf::new(), "0"),
+            Image::NoPost => (PathBuf::new(), "1"),
+            Image::Unified(file) => (work.join(file), "0"),
+        };
         let path = std::env::var("PATH").unwrap_or_default();
         let mut bash = sh::cmd("bash");
         bash.args(["-c", MKINITCPIO])
@@ -545,10 +561,8 @@ impl Hooks<'_> {
             .env("REST", REST)
             .env("BUILDROOT", work.join("build"))
             .env("_d_kmoduledir", &modules)
-            .env(
-                "UNIFIED",
-                self.unified.map_or(PathBuf::new(), |file| work.join(file)),
-            );
+            .env("UNIFIED", unified)
+            .env("NOPOST", nopost);
         let output = output(&mut bash)?;
         let name = model.file_name().context("no name")?;
         Ok(Made {
@@ -578,12 +592,12 @@ impl Made {
     }
 }
 
-/// Runs the hooks for a model with `llamux.conf`, the names of what the kernel has, and where a unified image shall be.
+/// Runs the hooks for a model with `llamux.conf`, the names of what the kernel has, and what is made.
 fn hooks(
     lab: &Lab<'_>,
     dir: &Path,
     model: &Path,
-    (conf, modinfo, unified): (&str, &str, Option<&str>),
+    (conf, modinfo, image): (&str, &str, Image<'_>),
 ) -> Result<Made> {
     let work = lab.cx.root.join("target/llamux/hooks");
     let hooks = Hooks {
@@ -591,7 +605,7 @@ fn hooks(
         work,
         conf,
         modinfo,
-        unified,
+        image,
     };
     hooks.run(model)
 }
@@ -605,61 +619,68 @@ fn mkinitcpio(lab: &Lab<'_>, dir: &Path, found: &mut Found) -> Result<()> {
     let model = lab.cx.root.join("target/llamux/hook.gguf");
     fs::write(&model, b"GGUF and more")?;
     let chosen = |place: &str| format!("MODEL=hook\nIN_INITRAMFS={place}\n");
-    for (name, conf, modinfo, unified, (good, front, inside, said)) in [
+    for (name, conf, modinfo, image, (good, front, inside, said)) in [
         (
             "no model",
             chosen("no"),
             LLAMUX,
-            None,
+            Image::Plain,
             (true, false, false, ""),
         ),
         (
             "in front",
             chosen("head"),
             LLAMUX,
-            None,
+            Image::Plain,
             (true, true, false, ""),
         ),
         (
             "inside",
             chosen("archive"),
             LLAMUX,
-            None,
+            Image::Plain,
             (true, false, true, ""),
         ),
         (
             "a unified image",
             chosen("head"),
             LLAMUX,
-            Some("unified.efi"),
+            Image::Unified("unified.efi"),
+            (true, false, true, "has the model inside"),
+        ),
+        (
+            "an image without post hooks",
+            chosen("head"),
+            LLAMUX,
+            Image::NoPost,
             (true, false, true, "has the model inside"),
         ),
         (
             "a unified image that cannot be",
             chosen("archive"),
             LLAMUX,
-            Some("absent/unified.efi"),
+            Image::Unified("absent/unified.efi"),
             (false, false, false, "hooks/absent: "),
         ),
         (
             "another kernel",
             chosen("head"),
             OTHER,
-            None,
+            Image::Plain,
             (true, false, false, "no Llamux"),
         ),
         (
             "a model that is absent",
             "MODEL=absent\nIN_INITRAMFS=head\n".to_owned(),
             LLAMUX,
-            None,
+            Image::Plain,
             (false, false, false, "there is no model absent"),
         ),
         (
             "a line that is wrong",
             "MODEL\n".to_owned(),
             LLAMUX,
-            None,
+            Image::Plain,
             (
                 false,
                 false,
@@ -668,7 +689,7 @@ fn mkinitcpio(lab: &Lab<'_>, dir: &Path, found: &mut Found) -> Result<()> {
             ),
         ),
     ] {
-        let made = hooks(lab, dir, &model, (&conf, modinfo, unified))?;
+        let made = hooks(lab, dir, &model, (&conf, modinfo, image))?;
         found.test(
             &format!("mkinitcpio: {name}"),
             made.is(good, front, inside, said),
@@ -701,7 +722,7 @@ pub(super) fn hook_uml(lab: &Lab<'_>) -> Result<Found> {
     let dir = laid(lab)?;
     let model = model::find(lab.cx, None)?;
     let conf = format!("MODEL={}\nIN_INITRAMFS=head\n", model.name);
-    let made = hooks(lab, &dir, &model.file, (&conf, LLAMUX, None))?;
+    let made = hooks(lab, &dir, &model.file, (&conf, LLAMUX, Image::Plain))?;
     made.is(true, true, false, "")?;
     // What follows the model here is an archive of its own.
     let head = made.image.with_extension("head");
