@@ -64,11 +64,13 @@ const TOPICS: &[(&str, &str)] = topics![
     "files",
     "find",
     "git",
+    "json",
     "media",
     "network",
     "pacman",
     "processes",
     "systemd",
+    "tables",
     "text",
     "users",
 ];
