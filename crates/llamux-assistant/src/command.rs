@@ -17,6 +17,7 @@ use crate::Model;
 mod check;
 pub mod danger;
 mod describe;
+mod files;
 mod machine;
 mod missing;
 pub mod pairs;

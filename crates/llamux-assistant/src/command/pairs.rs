@@ -4,11 +4,12 @@
 //!
 //! They are in `data/commands/*.toml`, by topic and danger. Those that are like a request are found by Okapi BM25.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use serde::Deserialize;
 
+use super::files::{Divider, Kind};
 use super::words::words;
 use super::{Danger, System};
 
@@ -105,6 +106,54 @@ pub fn all() -> &'static [Pair] {
     &index().pairs
 }
 
+/// What is where a command is asked for.
+#[derive(Debug, Default)]
+pub(super) struct Around {
+    /// The files that the request is about.
+    pub(super) kinds: Vec<Kind>,
+    /// Whether it is a repository of git.
+    pub(super) repository: bool,
+}
+
+impl Around {
+    /// How much more likely a pair is than without knowing this.
+    fn likely(&self, pair: &Pair) -> f64 {
+        let mut likely: f64 = match (self.repository, pair.topic) {
+            (true, "git") => 1.3,
+            // Most of it needs one.
+            (false, "git") => 0.7,
+            _ => 1.0,
+        };
+        let about = |topics: &[&str]| topics.contains(&pair.topic);
+        for kind in &self.kinds {
+            likely = likely.max(match kind {
+                Kind::Table(divider) if about(&["tables", "text"]) => {
+                    let by = |c: char| {
+                        let told = [format!("-F{c}"), format!("-t{c}"), format!("-d{c}")];
+                        let quoted = format!("'{c}'");
+                        pair.run.contains(&quoted)
+                            || told.iter().any(|told| pair.run.contains(told))
+                    };
+                    let same = match divider {
+                        Divider::One(c) => by(*c),
+                        Divider::Blanks => ![',', ';', ':', '|'].into_iter().any(by),
+                    };
+                    match (same, pair.topic) {
+                        (true, "tables") => 1.8,
+                        (false, "tables") => 1.3,
+                        _ => 1.4,
+                    }
+                }
+                Kind::Json if about(&["json"]) => 1.8,
+                Kind::Json | Kind::Table(_) | Kind::Text if about(&["text", "files"]) => 1.4,
+                Kind::Directory if about(&["files", "find", "archives"]) => 1.2,
+                _ => 1.0,
+            });
+        }
+        likely
+    }
+}
+
 struct Index {
     pairs: Vec<Pair>,
     /// For each word, the pairs that have it, and how often.
@@ -153,7 +202,13 @@ impl Index {
         }
     }
 
-    fn nearest(&self, request: &str, system: System, most: usize) -> Vec<(&Pair, f64)> {
+    fn nearest(
+        &self,
+        request: &str,
+        system: System,
+        around: &Around,
+        most: usize,
+    ) -> Vec<(&Pair, f64)> {
         const K1: f64 = 1.2;
         const B: f64 = 0.6;
         let mut asked = words(request);
@@ -179,6 +234,7 @@ impl Index {
             .pairs
             .iter()
             .zip(scores)
+            .map(|(pair, score)| (pair, score * around.likely(pair)))
             .filter(|(pair, score)| *score > 0.0 && pair.system.is_none_or(|only| only == system))
             .collect();
         order.sort_by(|(_, a), (_, b)| b.total_cmp(a));
@@ -206,9 +262,27 @@ fn programs(run: &str) -> Vec<String> {
     names
 }
 
+/// Whether any pair has a program.
+pub(super) fn uses(program: &str) -> bool {
+    static PROGRAMS: OnceLock<HashSet<String>> = OnceLock::new();
+    PROGRAMS
+        .get_or_init(|| all().iter().flat_map(|pair| programs(&pair.run)).collect())
+        .contains(program)
+}
+
 /// The pairs that are most like a request, with how like they are; the best first.
 pub fn nearest(request: &str, system: System, most: usize) -> Vec<(&'static Pair, f64)> {
-    index().nearest(request, system, most)
+    nearest_in(request, system, &Around::default(), most)
+}
+
+/// The same, among what there is around.
+pub(super) fn nearest_in(
+    request: &str,
+    system: System,
+    around: &Around,
+    most: usize,
+) -> Vec<(&'static Pair, f64)> {
+    index().nearest(request, system, around, most)
 }
 
 #[cfg(test)]

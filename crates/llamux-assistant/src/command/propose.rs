@@ -2,15 +2,14 @@
 
 //! Has the model write a command, and keeps what holds.
 
-use std::fs;
-use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::pairs::{self, Pair};
+use super::files::{kinds, listed, mentioned, names, one_line};
+use super::pairs::{self, Around, Pair};
 use super::{
-    check, danger, describe, missing, syntax, Context, Cost, Fix, Problem, ProblemKind, Proposal,
-    ProposeError, Shell, System,
+    check, danger, describe, missing, syntax, Context, Cost, Fix, Problem, ProblemKind,
+    Proposal, ProposeError, Shell, System,
 };
 use crate::{Model, Reply, Request};
 
@@ -26,12 +25,6 @@ const TOKENS: u32 = 160;
 const TIME: Duration = Duration::from_secs(30);
 /// How much of a manual it is told, in characters.
 const MANUAL: usize = 240;
-/// Most files of the directory that the model is told of.
-const FILES: usize = 5;
-/// Of how many files it is told how they begin.
-const GLIMPSES: usize = 2;
-/// How much of such a file it is told, in characters.
-const GLIMPSE: usize = 56;
 
 /// A question behind what every question begins with, which does not change and is computed once, and behind the pairs
 /// that are like it, as if they had been asked before.
@@ -87,6 +80,22 @@ const FIXED: &[(&str, &str)] = &[
     (
         "Files:\n'my notes.md'\nchange teh to the everywhere in my notes.md",
         "sed -i 's/teh/the/g' 'my notes.md'",
+    ),
+    (
+        "Files:\nplayer.ini has: volume = 40\nset the volume in player.ini to 70",
+        "sed -i 's/^volume = .*/volume = 70/' player.ini",
+    ),
+    (
+        "Files:\nboats.txt is like: wanda red 12\nnames of all the red boats in boats.txt",
+        "awk '$2==\"red\" {print $1}' boats.txt",
+    ),
+    (
+        "Files:\nplans/\nwhich files in plans mention the harbour",
+        "grep -ril 'harbour' plans",
+    ),
+    (
+        "Files:\nparts.csv is like: part;shelf;price / bolt;A7;0.2\nthe dearest part, only its name",
+        "tail -n +2 parts.csv | sort -t';' -k3,3nr | head -n 1 | cut -d';' -f1",
     ),
     (
         "put the reports of 2023 into a folder of their own",
@@ -154,9 +163,10 @@ impl<'a> Asker<'a> {
         accept: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(String, Vec<Problem>), ProposeError> {
         let accept = |said: &str, complete: bool| accept(said).filter(|_| complete);
+        let problems = |command: &str| check::check(context, command);
         let (said, complete) = self.ask(&request)?;
         let first = accept(&said, complete).map(|command| {
-            let problems = check::check(context, &command);
+            let problems = problems(&command);
             (command, problems)
         });
         let problem = match &first {
@@ -178,7 +188,7 @@ impl<'a> Asker<'a> {
         let request = request.example(question, answer);
         let (said, complete) = self.ask(&request)?;
         let second = accept(&said, complete).map(|command| {
-            let problems = check::check(context, &command);
+            let problems = problems(&command);
             (command, problems)
         });
         match (first, second) {
@@ -331,8 +341,8 @@ pub(super) fn propose(
     if asked.is_empty() {
         return Err(ProposeError::Empty);
     }
-    let files = mentioned_files(&context.cwd, &asked);
-    let similar = similar(context, &asked);
+    let files = mentioned(&context.cwd, &asked);
+    let similar = similar(context, &asked, &files);
     let question = question(context, &asked, &files);
     let mut asker = Asker::new(model, each);
     let found = asker.command(
@@ -363,11 +373,11 @@ pub(super) fn complete(
         let problems = check::check(context, line);
         return proposal(context, line.to_owned(), problems, Cost::default());
     }
-    let files = mentioned_files(&context.cwd, typed);
-    let similar = similar(context, typed);
+    let files = mentioned(&context.cwd, typed);
+    let similar = similar(context, typed, &files);
     let question = format!(
         "{}complete this half-typed command: {typed}",
-        listed(&context.cwd, &files)
+        listed(&context.cwd, &files, typed)
     );
     let mut asker = Asker::new(model, each);
     let typed_words = typed.trim_end();
@@ -417,7 +427,7 @@ pub(super) fn fix(
     }
     let error = one_line(last_lines(error), REQUEST);
     let command = one_line(&last.command, REQUEST);
-    let files = mentioned_files(&context.cwd, &command);
+    let files = mentioned(&context.cwd, &command);
     let said = if error.is_empty() {
         format!("Failed with status {}: `{command}`", last.status)
     } else {
@@ -425,14 +435,14 @@ pub(super) fn fix(
     };
     let question = format!(
         "{said}\n{}correct this command",
-        listed(&context.cwd, &files)
+        listed(&context.cwd, &files, &command)
     );
     let mut asker = Asker::new(model, each);
     let found = asker.command(
         context,
         &command,
         request(context, &[], question),
-        &|said| command_of(said).map(|command| mended(context, &command, &files)),
+        &|said| command_of(said).map(|better| mended(context, &better, &files)),
     );
     let proposal = match found {
         // The same again would fail again.
@@ -624,20 +634,25 @@ fn mend_known(context: &Context, command: &str, status: i32, error: &str) -> Opt
 /// What is asked, behind what is known about it.
 fn question(context: &Context, asked: &str, files: &[String]) -> String {
     let manual = manual_of(context, asked);
-    format!("{manual}{}{asked}", listed(&context.cwd, files))
+    format!("{manual}{}{asked}", listed(&context.cwd, files, asked))
 }
 
-/// What the manual says of a program that the request names and no pair shows, in a line.
+/// What the manual says of a program that the request names and no pair has, in a line.
 fn manual_of(context: &Context, asked: &str) -> String {
-    let shown = pairs::nearest(asked, context.system, SHOWN);
-    let named = asked.split(|c: char| !(c.is_alphanumeric() || "-_.+".contains(c)));
-    let unusual = |name: &&str| {
+    // Many programs are called by a word that is used without thinking of them, as in "make it so".
+    const BEFORE: &[&str] = &[
+        "with", "using", "use", "by", "via", "through", "run", "program", "command", "tool", "of",
+    ];
+    let words = || asked.split(|c: char| !(c.is_alphanumeric() || "-_.+".contains(c)));
+    let named = words().zip(std::iter::once("").chain(words()));
+    let unusual = |(name, before): &(&str, &str)| {
         name.len() > 2
+            && BEFORE.contains(&before.to_lowercase().as_str())
             && !danger::known(name)
             && !check::builtin(name)
-            && !shown.iter().any(|(pair, _)| pair.run.contains(*name))
+            && !pairs::uses(name)
     };
-    let Some((name, manual)) = named.filter(unusual).find_map(|name| {
+    let Some((name, manual)) = named.filter(unusual).find_map(|(name, _)| {
         context.machine.program(name)?;
         Some((name, context.machine.manual(name)?))
     }) else {
@@ -656,10 +671,17 @@ fn manual_of(context: &Context, asked: &str) -> String {
 }
 
 /// The pairs that the model is shown, the most similar last.
-fn similar(context: &Context, asked: &str) -> Vec<&'static Pair> {
+fn similar(context: &Context, asked: &str, files: &[String]) -> Vec<&'static Pair> {
+    let around = Around {
+        kinds: kinds(&context.cwd, files),
+        repository: context
+            .cwd
+            .ancestors()
+            .any(|above| above.join(".git").exists()),
+    };
     let mut room = SHOWN_BYTES;
     let mut shown: Vec<&Pair> = vec![];
-    for (pair, _) in pairs::nearest(asked, context.system, SHOWN * 2) {
+    for (pair, _) in pairs::nearest_in(asked, context.system, &around, SHOWN * 2) {
         let bytes = pair.ask.len() + pair.run.len();
         let again = shown.iter().any(|other| other.run == pair.run);
         if shown.len() < SHOWN && bytes <= room && !again {
@@ -669,140 +691,6 @@ fn similar(context: &Context, asked: &str) -> Vec<&'static Pair> {
     }
     shown.reverse();
     shown
-}
-
-/// The files that a request is about, with what the first of them are like.
-fn listed(directory: &Path, files: &[String]) -> String {
-    if files.is_empty() {
-        return String::new();
-    }
-    let mut out = String::from("Files:\n");
-    for (at, file) in files.iter().enumerate() {
-        out.push_str(&quoted(file));
-        if let Some(begin) = (at < GLIMPSES)
-            .then(|| glimpse(&directory.join(file)))
-            .flatten()
-        {
-            out.push_str(" is like: ");
-            out.push_str(&begin);
-        }
-        out.push('\n');
-    }
-    out
-}
-
-/// How a table or a file of JSON begins, which tells its columns or keys; of any other file it would only mislead.
-fn glimpse(path: &Path) -> Option<String> {
-    // A pipe or a device would wait, or do something.
-    if !fs::metadata(path).ok()?.is_file() {
-        return None;
-    }
-    let mut bytes = vec![];
-    let file = fs::File::open(path).ok()?;
-    file.take(512).read_to_end(&mut bytes).ok()?;
-    let text = match std::str::from_utf8(&bytes) {
-        Ok(text) => text,
-        // The last character may be cut.
-        Err(error) if error.error_len().is_none() => {
-            std::str::from_utf8(bytes.get(..error.valid_up_to())?).ok()?
-        }
-        Err(_) => return None,
-    };
-    if text.contains(|c: char| c.is_control() && !c.is_whitespace()) {
-        return None;
-    }
-    let begin = if text.trim_start().starts_with(['{', '[']) {
-        text
-    } else {
-        let mut lines = text.lines().filter(|line| !line.trim().is_empty());
-        let (first, second) = (lines.next()?, lines.next()?);
-        let fields = |line: &str, by: char| line.split(by).count();
-        let table = [',', '\t', ';', '|', ':']
-            .iter()
-            .any(|by| fields(first, *by) > 1 && fields(first, *by) == fields(second, *by));
-        let words = |line: &str| line.split_whitespace().count();
-        let aligned = words(first) > 1 && words(first) == words(second);
-        if !table && !aligned {
-            return None;
-        }
-        // What has no digits names the columns; how they are written, the line behind it shows.
-        if table && !first.contains(|c: char| c.is_ascii_digit()) {
-            let (first, second) = (one_line(first, GLIMPSE), one_line(second, GLIMPSE / 2));
-            return Some(format!("{first} / {second}").replace('`', "'"));
-        }
-        first
-    };
-    let begin = one_line(begin, GLIMPSE).replace('`', "'");
-    (!begin.is_empty()).then_some(begin)
-}
-
-/// The names in a directory, those of hidden files left out.
-fn names(directory: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(directory)
-        .into_iter()
-        .flatten()
-        .take(2000)
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| {
-            !name.starts_with('.') && !name.contains(char::is_control) && name.len() < 80
-        })
-        .collect();
-    names.sort();
-    names
-}
-
-/// The files of a directory that a request is about: by name, by a part of it, or by kind.
-fn mentioned_files(directory: &Path, asked: &str) -> Vec<String> {
-    let lower = asked.to_lowercase();
-    let words: Vec<_> = lower
-        .split(|c: char| !(c.is_alphanumeric() || "._-".contains(c)))
-        .map(|word| word.trim_matches('.'))
-        .filter(|word| word.len() > 2)
-        .collect();
-    let mut found: Vec<(usize, String)> = names(directory)
-        .into_iter()
-        .filter_map(|name| {
-            let small = name.to_lowercase();
-            let stem = small.split('.').next().unwrap_or_default();
-            let kinds: Vec<_> = small.split('.').skip(1).collect();
-            let whole = lower.contains(&small) && small.len() > 1;
-            let stemmed = words.contains(&stem);
-            let archive = ["archive", "tarball"]
-                .iter()
-                .any(|word| words.contains(word))
-                && kinds.iter().any(|kind| {
-                    ["tar", "tgz", "zip", "gz", "xz", "zst", "bz2", "7z"].contains(kind)
-                });
-            let kind = kinds
-                .iter()
-                .any(|kind| kind.len() > 1 && words.contains(kind));
-            let rank = match () {
-                () if whole => 0,
-                () if stemmed => 1,
-                () if archive => 2,
-                () if kind => 3,
-                () => return None,
-            };
-            Some((rank, name))
-        })
-        .collect();
-    found.sort();
-    // Those of a kind are many; a pattern is what is wanted then.
-    let of_kind = found.iter().filter(|(rank, _)| *rank >= 2).count();
-    if of_kind > 2 {
-        found.retain(|(rank, _)| *rank < 2);
-    }
-    found.truncate(FILES);
-    found.into_iter().map(|(_, name)| name).collect()
-}
-
-fn one_line(text: &str, most: usize) -> String {
-    let text: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(most)
-        .collect();
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The command in an answer: what is in its fence, or the answer if it has none.
@@ -910,6 +798,7 @@ fn bare(command: &str, file: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::PathBuf;
 
@@ -1292,28 +1181,6 @@ mod tests {
             let error = fix(&mut Fake::new(&[]), &context, &mut |_| true).unwrap_err();
             assert!(matches!(error, ProposeError::NothingFailed), "{error}");
         }
-    }
-
-    #[test]
-    fn files_that_are_no_text_are_not_shown() {
-        let place = Place::new("glimpse");
-        for (name, bytes, expected) in [
-            ("a", &b"name,age\nida,3\n"[..], Some("name,age / ida,3")),
-            ("b", b"{\n  \"a\": 1\n}", Some("{ \"a\": 1 }")),
-            ("g", b"ida sales 3\n\njan it 4\n", Some("ida sales 3")),
-            ("h", b"one\ntwo\n", None),
-            ("i", b"a sentence\nand a longer one\n", None),
-            ("c", b"\0\x01", None),
-            ("d", b"\xff\xfe", None),
-            ("e", b"", None),
-            ("f", b"\x1b[2Jx", None),
-        ] {
-            let path = place.0.join("work").join(name);
-            fs::write(&path, bytes).unwrap();
-            assert_eq!(glimpse(&path).as_deref(), expected, "{name}");
-        }
-        assert_eq!(glimpse(Path::new("/dev/zero")), None);
-        assert_eq!(glimpse(&place.0), None);
     }
 
     #[test]
