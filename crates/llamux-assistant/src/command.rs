@@ -20,6 +20,7 @@ mod describe;
 mod files;
 mod machine;
 mod missing;
+mod misuse;
 pub mod pairs;
 mod propose;
 mod syntax;
@@ -192,6 +193,11 @@ pub enum ProblemKind {
         /// The name.
         text: String,
     },
+    /// Something that cannot do what it is there for, like a file that is not there.
+    Misuse {
+        /// What, and what there is instead.
+        message: String,
+    },
 }
 
 /// What a proposal took.
@@ -321,7 +327,7 @@ impl fmt::Display for Problem {
 impl fmt::Display for ProblemKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Syntax { message } => f.write_str(message),
+            Self::Syntax { message } | Self::Misuse { message } => f.write_str(message),
             Self::NotInstalled {
                 program,
                 install: Some(install),

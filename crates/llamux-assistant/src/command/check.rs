@@ -5,7 +5,7 @@
 
 use super::machine::mentions;
 use super::syntax::{self, Call, Script};
-use super::{missing, Context, Problem, ProblemKind};
+use super::{missing, misuse, Context, Problem, ProblemKind};
 
 /// What bash itself can do.
 #[rustfmt::skip]
@@ -48,6 +48,7 @@ pub(super) fn check(context: &Context, command: &str) -> Vec<Problem> {
         }
         placeholders(call, &mut problems);
     }
+    problems.extend(misuse::problems(context, &script));
     problems
 }
 
@@ -168,12 +169,17 @@ fn placeholders(call: &Call, problems: &mut Vec<Problem>) {
     for word in call.words.iter().chain(targets) {
         let text = word.text.as_str();
         let upper = text.to_ascii_uppercase();
+        let value = upper
+            .rsplit_once('=')
+            .map_or(upper.as_str(), |(_, value)| value);
         let angle = text.starts_with('<') && text.ends_with('>') && text.len() > 2 && word.quoted;
         if text.contains("path/to")
             || text.contains("/your/")
             || angle
-            || upper.starts_with("YOUR_")
-            || upper.starts_with("YOUR-")
+            || ["YOUR_", "YOUR-"]
+                .iter()
+                .any(|your| value.starts_with(your))
+            || ["YOUR NAME", "YOUR EMAIL", "YOUR MESSAGE"].contains(&value)
         {
             problems.push(Problem {
                 span: word.span.clone(),
@@ -251,6 +257,7 @@ mod tests {
             "cat '<file>'",
             "ls > path/to/x",
             "cat YOUR_FILE",
+            "git log --author='Your Name'",
         ] {
             let problems = check(&context, command);
             let found = |problem: &Problem| matches!(problem.kind, ProblemKind::Placeholder { .. });

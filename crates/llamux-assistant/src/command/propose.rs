@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::files::{kinds, listed, mentioned, names, one_line};
 use super::pairs::{self, Around, Pair};
 use super::{
-    check, danger, describe, missing, syntax, Context, Cost, Fix, Problem, ProblemKind,
+    check, danger, describe, missing, misuse, syntax, Context, Cost, Fix, Problem, ProblemKind,
     Proposal, ProposeError, Shell, System,
 };
 use crate::{Model, Reply, Request};
@@ -163,7 +163,11 @@ impl<'a> Asker<'a> {
         accept: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(String, Vec<Problem>), ProposeError> {
         let accept = |said: &str, complete: bool| accept(said).filter(|_| complete);
-        let problems = |command: &str| check::check(context, command);
+        let problems = |command: &str| {
+            let mut problems = check::check(context, command);
+            problems.extend(misuse::not_there(context, command, asked));
+            problems
+        };
         let (said, complete) = self.ask(&request)?;
         let first = accept(&said, complete).map(|command| {
             let problems = problems(&command);
@@ -254,6 +258,7 @@ fn weight(problems: &[Problem]) -> usize {
             ProblemKind::NotInstalled { .. } => 10,
             ProblemKind::UnknownOption { .. } => 10,
             ProblemKind::Placeholder { .. } => 5,
+            ProblemKind::Misuse { .. } => 5,
         })
         .sum()
 }
@@ -349,7 +354,7 @@ pub(super) fn propose(
         context,
         &asked,
         request(context, &similar, question),
-        &|said| command_of(said).map(|command| mended(context, &command, &files)),
+        &|said| command_of(said).map(|command| mended(context, &command, &files, &asked)),
     )?;
     asker.proposal(context, found)
 }
@@ -442,7 +447,7 @@ pub(super) fn fix(
         context,
         &command,
         request(context, &[], question),
-        &|said| command_of(said).map(|better| mended(context, &better, &files)),
+        &|said| command_of(said).map(|better| mended(context, &better, &files, &command)),
     );
     let proposal = match found {
         // The same again would fail again.
@@ -728,7 +733,7 @@ fn command_of(said: &str) -> Option<String> {
 }
 
 /// Puts right what can be told to be wrong.
-fn mended(context: &Context, command: &str, files: &[String]) -> String {
+fn mended(context: &Context, command: &str, files: &[String], asked: &str) -> String {
     let mut command = command.to_owned();
     // Names with spaces that were written without quotes.
     for file in files.iter().filter(|file| file.contains(' ')) {
@@ -748,7 +753,7 @@ fn mended(context: &Context, command: &str, files: &[String]) -> String {
             }
         }
     }
-    command
+    misuse::mended(context, &command, files, asked)
 }
 
 /// The sizes that find is told in KiB, the largest unit that busybox has.
@@ -1058,7 +1063,8 @@ mod tests {
         .unwrap();
         assert_eq!(proposal.command, "ls | wc -l");
         let says = "```\nfor f in *; do cat \"$f\"; done > all\n```";
-        let proposal = propose(&mut Fake::new(&[says]), &context, "x", &mut |_| true).unwrap();
+        let asked = "save them all";
+        let proposal = propose(&mut Fake::new(&[says]), &context, asked, &mut |_| true).unwrap();
         assert_eq!(
             proposal.command,
             "bash -c 'for f in *; do cat \"$f\"; done > all'"
