@@ -34,7 +34,7 @@ pub enum Error {
     Busy,
     /// The prompt is empty.
     EmptyPrompt,
-    /// `EMSGSIZE`: the prompt is longer than any that the kernel takes.
+    /// `EMSGSIZE`: the prompt is longer than any that the kernel takes, or a conversation has too much to hold.
     PromptTooLong {
         /// Its bytes.
         bytes: usize,
@@ -195,9 +195,15 @@ impl fmt::Display for Error {
                 "the conversation has an answer under way, or has begun with another model",
             ),
             Self::EmptyPrompt => f.write_str("the question is empty"),
-            Self::PromptTooLong { bytes } => write!(
+            Self::PromptTooLong { bytes } if *bytes > crate::PROMPT_MAX => write!(
                 f,
                 "the question has {bytes} bytes, and the kernel takes {} at most: shorten it",
+                crate::PROMPT_MAX
+            ),
+            Self::PromptTooLong { .. } => write!(
+                f,
+                "what was said since the last answer has more than {} turns or {} bytes: say less at once",
+                crate::HELD_MAX,
                 crate::PROMPT_MAX
             ),
             Self::PromptOverContext { context } => {
@@ -336,6 +342,13 @@ mod tests {
         }
         let other = Error::from_errno(libc::EXDEV, &Command::new("x"));
         assert!(matches!(other, Error::Other(_)), "{other:?}");
+    }
+
+    #[test]
+    fn what_is_too_long_is_told_from_what_is_too_much() {
+        let said = |bytes| Error::PromptTooLong { bytes }.to_string();
+        assert!(said(crate::PROMPT_MAX + 1).contains("1048577 bytes"));
+        assert!(said(12).contains("32 turns"), "{}", said(12));
     }
 
     #[test]

@@ -35,3 +35,5 @@ pub use tables::{Between, Histogram, Limits, ListedModel, OpenSession, Owner, Us
 
 /// Most bytes of a prompt that the kernel takes.
 pub const PROMPT_MAX: usize = llamux_sys::LLAMA_PROMPT_MAX as usize;
+/// Most turns that a conversation holds for the next answer.
+pub const HELD_MAX: usize = llamux_sys::LLAMA_HELD_MAX as usize;

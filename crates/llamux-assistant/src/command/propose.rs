@@ -90,10 +90,6 @@ const FIXED: &[(&str, &str)] = &[
         "awk '$2==\"red\" {print $1}' boats.txt",
     ),
     (
-        "Files:\nplans/\nwhich files in plans mention the harbour",
-        "grep -ril 'harbour' plans",
-    ),
-    (
         "Files:\nparts.csv is like: part;shelf;price / bolt;A7;0.2\nthe dearest part, only its name",
         "tail -n +2 parts.csv | sort -t';' -k3,3nr | head -n 1 | cut -d';' -f1",
     ),
@@ -102,6 +98,10 @@ const FIXED: &[(&str, &str)] = &[
         "mkdir reports-2023 && mv report*2023* reports-2023/",
     ),
 ];
+
+// What the kernel holds before a second question: the system's words, tasks with their commands, and the first question with
+// its answer.
+const _: () = assert!(2 * (FIXED.len() + SHOWN + 1) < llamux::HELD_MAX);
 
 fn fenced(command: &str) -> String {
     format!("```bash\n{command}\n```")
