@@ -17,6 +17,8 @@ use serde_json::Value;
 use crate::context::Context;
 use crate::{download, lock, sh};
 
+/// Where cargo says of each crate what it was compiled of.
+const FINGERPRINTS: &str = ".fingerprint";
 /// Directories below cargo's one in which it builds, at most.
 const DEPTH: usize = 3;
 
@@ -33,9 +35,11 @@ pub(crate) fn seed(cx: &Context) -> Result<()> {
         return Ok(());
     }
     eprintln!("cargo: taking compiled crates from {}", kept.display());
+    let ours = Ours::new(cx)?;
     let target = cx.target_dir();
     for profile in profiles(&kept) {
-        match link(&kept.join(&profile), &target.join(&profile)) {
+        let to = target.join(&profile);
+        match link(&kept.join(&profile), &to).and_then(|()| ours.leave(&to)) {
             Err(error) if error.kind() == ErrorKind::CrossesDevices => {
                 eprintln!("cargo: not done, since the checkout is on another file system");
                 return Ok(());
@@ -62,7 +66,7 @@ pub(crate) fn keep(cx: &Context) -> Result<()> {
     let ours = Ours::new(cx)?;
     let target = cx.target_dir();
     for profile in profiles(&target) {
-        for part in [".fingerprint", "build", "deps"] {
+        for part in [FINGERPRINTS, "build", "deps"] {
             let Ok(entries) = fs::read_dir(target.join(&profile).join(part)) else {
                 continue;
             };
@@ -71,7 +75,7 @@ pub(crate) fn keep(cx: &Context) -> Result<()> {
             for entry in entries.flatten() {
                 let name = entry.file_name();
                 let to = to.join(&name);
-                if ours.has_not(part, &name.to_string_lossy()) && !to.exists() {
+                if ours.has(part, &name.to_string_lossy()) == Some(false) && !to.exists() {
                     match link(&entry.path(), &to) {
                         Err(error) if error.kind() == ErrorKind::CrossesDevices => {
                             let _ = fs::remove_dir_all(&making);
@@ -151,14 +155,27 @@ impl Ours {
         }
     }
 
-    /// Whether a file or directory in this one of cargo's, which is named after a crate and a hash, is of no crate
-    /// of ours.
-    fn has_not(&self, directory: &str, file: &str) -> bool {
-        file.rsplit_once('-')
-            .is_some_and(|(name, _)| match directory {
-                "deps" => !self.files.contains(name),
-                _ => !self.packages.contains(name),
-            })
+    /// Whether a file or directory in this one of cargo's, which is named after a crate and a hash, is of a crate of
+    /// ours. Nothing is known of other names.
+    fn has(&self, directory: &str, file: &str) -> Option<bool> {
+        let (name, _) = file.rsplit_once('-')?;
+        Some(match directory {
+            "deps" => self.files.contains(name),
+            _ => self.packages.contains(name),
+        })
+    }
+
+    /// Has cargo compile again what it has compiled of ours in the directory of a profile. The compiler takes a crate
+    /// only with those that it was compiled with, and some have the directory that they were compiled in inside.
+    fn leave(&self, profile: &Path) -> std::io::Result<()> {
+        for entry in fs::read_dir(profile.join(FINGERPRINTS))? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if self.has(FINGERPRINTS, &name.to_string_lossy()) == Some(true) {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -167,7 +184,7 @@ fn profiles(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut left = vec![(PathBuf::new(), 0)];
     while let Some((below, depth)) = left.pop() {
-        if dir.join(&below).join(".fingerprint").is_dir() {
+        if dir.join(&below).join(FINGERPRINTS).is_dir() {
             found.push(below);
         } else if depth < DEPTH {
             for entry in fs::read_dir(dir.join(&below))
@@ -216,37 +233,42 @@ mod tests {
                 {"name": "build-script-build", "kind": ["custom-build"]},
             ],
         }));
-        for (directory, file, others) in [
-            (".fingerprint", "llamux-engine-0123456789abcdef", false),
-            ("build", "llamux-engine-0123456789abcdef", false),
-            ("deps", "libllamux_engine-0123456789abcdef.rlib", false),
-            ("deps", "llamux_engine-0123456789abcdef.d", false),
-            ("deps", "c-0123456789abcdef", false),
-            (".fingerprint", "libc-0123456789abcdef", true),
-            ("deps", "libc-0123456789abcdef.d", true),
-            ("deps", "liblibc-0123456789abcdef.rmeta", true),
-            ("deps", "libserde_derive-0123456789abcdef.so", true),
-            ("build", "serde-json-0123456789abcdef", true),
-            ("deps", "CACHEDIR.TAG", false),
+        for (directory, file, expected) in [
+            (FINGERPRINTS, "llamux-engine-0123456789abcdef", Some(true)),
+            ("build", "llamux-engine-0123456789abcdef", Some(true)),
+            ("deps", "libllamux_engine-0123456789abcdef.rlib", Some(true)),
+            ("deps", "llamux_engine-0123456789abcdef.d", Some(true)),
+            ("deps", "c-0123456789abcdef", Some(true)),
+            (FINGERPRINTS, "libc-0123456789abcdef", Some(false)),
+            ("deps", "libc-0123456789abcdef.d", Some(false)),
+            ("deps", "liblibc-0123456789abcdef.rmeta", Some(false)),
+            ("deps", "libserde_derive-0123456789abcdef.so", Some(false)),
+            ("build", "serde-json-0123456789abcdef", Some(false)),
+            ("deps", "CACHEDIR.TAG", None),
         ] {
-            assert_eq!(ours.has_not(directory, file), others, "{file}");
+            assert_eq!(ours.has(directory, file), expected, "{file}");
         }
     }
 
     #[test]
-    fn links_replace_what_is_there() {
+    fn links_replace_what_is_there_and_ours_is_compiled_again() {
         let dir = std::env::temp_dir().join(format!("xtask-compiled-{}", std::process::id()));
         for (file, text) in [
-            ("a/x/.fingerprint/f", "kept"),
-            ("b/x/.fingerprint/f", "newer"),
+            ("a/x/.fingerprint/serde-01/f", "kept"),
+            ("b/x/.fingerprint/serde-01/f", "newer"),
+            ("b/x/.fingerprint/llamux-abi-02/f", "of the newer one"),
         ] {
             fs::create_dir_all(dir.join(file).parent().unwrap()).unwrap();
             fs::write(dir.join(file), text).unwrap();
         }
         assert_eq!(profiles(&dir.join("a")), [PathBuf::from("x")]);
         link(&dir.join("a"), &dir.join("b")).unwrap();
-        let text = fs::read_to_string(dir.join("b/x/.fingerprint/f")).unwrap();
+        let mut ours = Ours::default();
+        ours.add(&serde_json::json!({"name": "llamux-abi", "targets": []}));
+        ours.leave(&dir.join("b/x")).unwrap();
+        let text = fs::read_to_string(dir.join("b/x/.fingerprint/serde-01/f")).unwrap();
+        let left = dir.join("b/x/.fingerprint/llamux-abi-02").exists();
         fs::remove_dir_all(&dir).unwrap();
-        assert_eq!(text, "kept");
+        assert_eq!((text.as_str(), left), ("kept", false));
     }
 }
