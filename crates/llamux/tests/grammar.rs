@@ -490,6 +490,16 @@ fn going_through_the_tokens_can_be_stopped() {
 }
 
 #[test]
+fn rules_within_rules_are_not_gone_down_too_far() {
+    let (open, close) = ("(".repeat(64), "){1}{1}{1}{1}".repeat(64));
+    let mut text = String::from("root ::= r20\nr0 ::= \"x\" | \"y\"\n");
+    for rule in 1..=20 {
+        text += &format!("r{rule} ::= {open}r{}{close}\n", rule - 1);
+    }
+    check(&text, &["x", "y"], &["", "z", "xx"]);
+}
+
+#[test]
 fn what_can_not_be_compiled_is_refused_with_its_place() {
     for (gbnf, expected) in [
         (

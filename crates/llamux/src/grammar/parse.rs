@@ -17,6 +17,8 @@ const MAX_RULES: usize = 4096;
 const MAX_NESTING: usize = 64;
 /// Most times that something is repeated.
 const MAX_REPEAT: u32 = 2000;
+/// Most repetitions of one another, as `"a"+?` has two: each is a level more, as parentheses are.
+const MAX_STACKED: usize = 4;
 
 /// Characters, as ranges in ascending order that do not touch. Surrogates are not characters.
 pub(super) type Set = Vec<RangeInclusive<u32>>;
@@ -233,8 +235,17 @@ impl<'t> Parser<'t> {
 
     fn sequence(&mut self) -> Result<Expr, GrammarError> {
         let mut parts: Vec<Expr> = vec![];
+        let mut stacked = 0;
         loop {
             let at = self.at;
+            stacked = match self.peek() {
+                Some('*' | '+' | '?' | '{') => stacked + 1,
+                _ => 0,
+            };
+            if stacked > MAX_STACKED {
+                let message = format!("more than {MAX_STACKED} of * + ? {{}} behind one another");
+                return Err(GrammarError::at(at, message));
+            }
             let part = match self.peek() {
                 Some('"') => self.literal()?,
                 Some('[') => Expr::Set(self.set()?),
@@ -602,6 +613,11 @@ mod tests {
         }
         let deep = format!("root ::= {}\"a\"{}", "(".repeat(65), ")".repeat(65));
         assert!(refusal(&deep).contains("nested more than 64 deep"));
+        let stacked = format!("root ::= \"a\"{} \"b\"*?{{1}}+", "+".repeat(100_000));
+        assert_eq!(
+            refusal(&stacked),
+            "line 1, column 17: more than 4 of * + ? {} behind one another"
+        );
         let many: String = (0..=4096).map(|i| format!("r{i} ::= \"a\"\n")).collect();
         assert!(refusal(&many).contains("more than 4096 rules"));
         let long = format!("root ::= <{}>", "a".repeat(254));
