@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Networks.
+
+use crate::command::syntax::Word;
+
+use super::super::{ChangesFiles, ChangesSystem, Effect, NeedsCare, Told, Unknown};
+use super::READS;
+
+pub(super) fn network(name: &str, told: Told<'_>) -> Option<Effect> {
+    let verb = told.verb();
+    Some(match name {
+        "ip" | "bridge" => {
+            let words: Vec<_> = told
+                .operands()
+                .skip(1)
+                .map(|word| word.text.as_str())
+                .collect();
+            let action = words.first().copied().unwrap_or_default();
+            // `ip` takes any word that is shortened.
+            let is = |texts: &[&str], least: usize| {
+                texts
+                    .iter()
+                    .any(|text| action.len() >= least && text.starts_with(action))
+            };
+            if matches!(action, "exec") {
+                (Unknown, "runs a program in another network")
+            } else if is(&["flush", "delete"], 1) || words.contains(&"down") {
+                (NeedsCare, "takes addresses, routes or a network away")
+            } else if is(
+                &[
+                    "add", "set", "change", "replace", "append", "prepend", "attach", "detach",
+                ],
+                1,
+            ) {
+                (ChangesSystem, "changes the network")
+            } else {
+                READS
+            }
+        }
+        "ifconfig" => {
+            if told.says(&["down"]) {
+                (NeedsCare, "takes a network down")
+            } else if told.operands().count() > 1 {
+                (ChangesSystem, "changes the network")
+            } else {
+                READS
+            }
+        }
+        "route" | "arp" | "brctl" => {
+            if told.says(&["del", "flush", "-d", "delbr"]) {
+                (NeedsCare, "takes addresses, routes or a network away")
+            } else if told.says(&["add", "-s", "addbr", "addif"]) {
+                (ChangesSystem, "changes the network")
+            } else {
+                READS
+            }
+        }
+        "nmcli" => {
+            if told.says(&["delete", "del", "down", "off", "disconnect"]) {
+                (NeedsCare, "takes a network down or deletes it")
+            } else if told.says(&[
+                "up", "connect", "add", "modify", "on", "set", "reload", "import", "hotspot",
+                "edit", "clone",
+            ]) {
+                (ChangesSystem, "changes the network")
+            } else {
+                READS
+            }
+        }
+        "iptables" | "ip6tables" | "ebtables" | "arptables" => {
+            let flush = told.options().any(|option| {
+                matches!(
+                    option,
+                    "--flush" | "--delete-chain" | "--delete" | "--policy" | "--zero" | "--replace"
+                ) || (option.starts_with('-')
+                    && !option.starts_with("--")
+                    && option.starts_with(['-'])
+                    && option.chars().nth(1).is_some_and(|c| "FXDPZR".contains(c)))
+            });
+            if flush {
+                (NeedsCare, "takes rules of the firewall away")
+            } else if told.short('A')
+                || told.short('I')
+                || told.short('N')
+                || told.long("append")
+                || told.long("insert")
+            {
+                (ChangesSystem, "changes the firewall")
+            } else {
+                READS
+            }
+        }
+        "iptables-save" => READS,
+        "nft" => {
+            if told.says(&["flush", "delete", "destroy", "reset"]) || told.computed() {
+                (NeedsCare, "takes rules of the firewall away")
+            } else if verb == "list" || told.0.iter().any(|word| word.text.starts_with("list ")) {
+                READS
+            } else {
+                (ChangesSystem, "changes the firewall")
+            }
+        }
+        "ufw" => match verb {
+            "status" | "show" | "version" => READS,
+            "disable" | "reset" | "delete" => (NeedsCare, "takes the firewall or its rules away"),
+            _ => (ChangesSystem, "changes the firewall"),
+        },
+        "firewall-cmd" => {
+            let looks = |option: &str| {
+                [
+                    "--list",
+                    "--get",
+                    "--state",
+                    "--query",
+                    "--info",
+                    "--zone",
+                    "--permanent",
+                ]
+                .iter()
+                .any(|prefix| option.starts_with(prefix))
+            };
+            if told.says(&["--panic-on", "--complete-reload"])
+                || told.options().any(|option| option.starts_with("--remove"))
+            {
+                (NeedsCare, "takes the network or rules of the firewall away")
+            } else if told.options().all(looks) {
+                READS
+            } else {
+                (ChangesSystem, "changes the firewall")
+            }
+        }
+        "wg" if matches!(verb, "" | "show" | "genkey" | "pubkey" | "genpsk") => READS,
+        "tc" if told.says(&["show", "list", "ls"]) => READS,
+        "iw" if told.says(&["info", "link", "list", "scan", "dump"]) => READS,
+        "iwconfig" | "ethtool"
+            if told.operands().count() < 2 && !told.short('s') && !told.short('K') =>
+        {
+            READS
+        }
+        "curl" => {
+            if told.computed()
+                && told
+                    .0
+                    .iter()
+                    .any(|word| !word.known && word.text.starts_with("$("))
+            {
+                (
+                    Unknown,
+                    "asks another machine for what is only known when it runs",
+                )
+            } else if (told.short('o') || told.long("output")) && !told.says(&["/dev/null", "-"])
+                || told.short('O')
+                || told.long("remote-name")
+                || told.long("remote-name-all")
+            {
+                (ChangesFiles, "downloads to a file")
+            } else if told.short('T')
+                || told.short('d')
+                || told.short('F')
+                || told.options().any(|option| {
+                    ["--data", "--form", "--upload-file", "--json"]
+                        .iter()
+                        .any(|prefix| option.starts_with(prefix))
+                })
+                || told.says(&[
+                    "POST", "PUT", "DELETE", "PATCH", "-XPOST", "-XPUT", "-XDELETE",
+                ])
+            {
+                (ChangesFiles, "sends data to another machine")
+            } else {
+                READS
+            }
+        }
+        "wget" => {
+            let prints = told.0.windows(2).any(|pair| {
+                let option = pair[0].text.as_str();
+                (option == "-O"
+                    || (option.starts_with('-')
+                        && !option.starts_with("--")
+                        && option.ends_with('O')))
+                    && pair[1].text == "-"
+            }) || told.options().any(|option| {
+                option.starts_with('-') && option.ends_with("O-") || option == "--output-document=-"
+            });
+            if prints || told.long("spider") {
+                READS
+            } else {
+                (ChangesFiles, "downloads to a file")
+            }
+        }
+        "nc" | "ncat" | "netcat" | "socat" => {
+            let runs = |word: &Word| {
+                let text = word.text.to_ascii_uppercase();
+                text.starts_with("EXEC:") || text.starts_with("SYSTEM:")
+            };
+            if told.short('e')
+                || (name != "socat" && told.short('c'))
+                || told.long("exec")
+                || told.long("sh-exec")
+                || told.0.iter().any(runs)
+            {
+                (NeedsCare, "lets another machine run a program")
+            } else if told.short('z') {
+                READS
+            } else {
+                (Unknown, "talks with another machine")
+            }
+        }
+        "ping" if told.short('f') => (NeedsCare, "floods another machine"),
+        "nmap" if told.long("script") => (Unknown, "runs scripts against another machine"),
+        "tcpdump" | "tshark" | "dumpcap" => {
+            if told.short('z') {
+                (NeedsCare, "runs a program")
+            } else if told.short('w') {
+                (ChangesFiles, "writes what it hears to a file")
+            } else {
+                READS
+            }
+        }
+        "ngrep" | "wireshark" | "iwlist" | "ifstat" | "vnstat" | "speedtest-cli" | "speedtest"
+        | "drill" | "delv" | "avahi-browse" | "arping" | "arp-scan" | "networkctl" => READS,
+        _ => return None,
+    })
+}

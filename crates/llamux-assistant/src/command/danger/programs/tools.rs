@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Other programs for which it matters what they are told.
+
+use crate::command::syntax::Word;
+
+use super::super::{
+    critical, place, ChangesFiles, ChangesSystem, Effect, NeedsCare, Place, Told, Unknown,
+};
+use super::{FILES, READS};
+
+pub(super) fn tools(name: &str, told: Told<'_>, many: bool) -> Option<Effect> {
+    let verb = told.verb();
+    Some(match name {
+        "chmod" | "chown" | "chgrp" | "setfacl" => {
+            let mode = verb;
+            let system = |word: &Word| {
+                critical(&word.text) || matches!(place(&word.text), Place::System | Place::Device)
+            };
+            let open = |mode: &str| {
+                let octal = mode.len() >= 3 && mode.chars().all(|c| c.is_digit(8));
+                (octal && mode.ends_with(['2', '3', '6', '7']))
+                    || (octal && mode.len() == 4 && !mode.starts_with('0'))
+                    || mode.split(',').any(|part| {
+                        let (who, what) =
+                            part.split_at(part.find(['+', '=']).unwrap_or(part.len()));
+                        (what.contains('w') && (who.contains('o') || who.contains('a')))
+                            || what.contains('s')
+                    })
+            };
+            if told.short('R') || told.long("recursive") {
+                (NeedsCare, "changes rights of all that is in a directory")
+            } else if name == "chmod" && open(mode) {
+                (NeedsCare, "lets everyone write, or run it as its owner")
+            } else if told.operands().skip(1).any(system) {
+                (ChangesSystem, "changes rights of the system's files")
+            } else {
+                (ChangesFiles, "changes rights of files")
+            }
+        }
+        "perl" => return None,
+        "mysql" | "mariadb" | "psql" | "sqlite3" | "redis-cli" | "mongosh" | "mongo" => {
+            let harmful = |word: &Word| {
+                let text = word.text.to_ascii_lowercase();
+                [
+                    "drop ",
+                    "delete ",
+                    "truncate ",
+                    "update ",
+                    "alter ",
+                    "flushall",
+                    "flushdb",
+                    "dropdatabase",
+                    ".shell",
+                    ".system",
+                    "\\!",
+                ]
+                .iter()
+                .any(|part| text.contains(part))
+            };
+            let looks = |word: &Word| {
+                let text = word.text.trim_start().to_ascii_lowercase();
+                [
+                    "select ",
+                    ".tables",
+                    ".schema",
+                    "show ",
+                    "explain ",
+                    "describe ",
+                    "\\dt",
+                    "\\l",
+                ]
+                .iter()
+                .any(|begin| text.starts_with(begin))
+                    && !text.contains(" into ")
+            };
+            if told.0.iter().any(harmful) {
+                (NeedsCare, "changes or deletes what is in a database")
+            } else if told.0.iter().any(looks) && !told.computed() {
+                READS
+            } else {
+                (Unknown, "does something with a database")
+            }
+        }
+        "make" | "ninja" | "cmake" | "meson" | "just" | "rake" | "gradle" | "mvn" | "ant"
+        | "scons" | "bazel" => {
+            if name == "make" && told.has('n', "just-print") {
+                READS
+            } else {
+                (Unknown, "runs what a project says")
+            }
+        }
+        "cargo" | "go" | "rustup" | "dotnet" => match verb {
+            "tree" | "metadata" | "search" | "version" | "env" | "list" | "doc" | "show"
+            | "vet" => READS,
+            "fmt" | "new" | "init" | "clean" | "add" | "mod" | "update" | "fetch" => FILES,
+            "install" | "uninstall" | "publish" | "default" | "toolchain" | "target"
+            | "component" => (ChangesSystem, "changes what is installed"),
+            _ => (Unknown, "runs what a project says"),
+        },
+        "gpg" | "gpg2" => {
+            if told.options().any(|option| option.starts_with("--delete")) {
+                (NeedsCare, "deletes keys")
+            } else if told.options().any(|option| {
+                option.starts_with("--list")
+                    || option.starts_with("--fingerprint")
+                    || option == "-k"
+                    || option == "-K"
+                    || option.starts_with("--verify")
+                    || option == "--print-md"
+                    || option.starts_with("--show")
+            }) {
+                READS
+            } else {
+                FILES
+            }
+        }
+        "openssl" => {
+            if told.says(&["-out", "-keyout"]) {
+                FILES
+            } else {
+                READS
+            }
+        }
+        "ssh-keygen" if told.short('l') || told.short('y') || told.short('F') => READS,
+        "ssh-add" if told.short('l') || told.short('L') => READS,
+        "exiftool"
+            if !told.options().any(|option| option.contains('=')) && !told.says(&["-all="]) =>
+        {
+            READS
+        }
+        "ffmpeg" if told.short('y') && told.says(&["-y"]) => {
+            (NeedsCare, "overwrites files without asking")
+        }
+        "mogrify" => (NeedsCare, "changes pictures in place"),
+        "rename" | "prename" | "perl-rename" => {
+            if told.short('n') || told.long("no-act") || told.long("nono") {
+                READS
+            } else {
+                (ChangesFiles, "renames files")
+            }
+        }
+        "mktemp" | "mkdir" | "touch" | "mkfifo" => (ChangesFiles, "makes files or directories"),
+        "history" => {
+            if told.short('c') || told.short('d') || told.short('w') {
+                (ChangesFiles, "changes the history")
+            } else {
+                READS
+            }
+        }
+        "xargs" | "parallel" if told.operands().next().is_none() || !many => READS,
+        "tmux" | "screen" | "zellij" => match verb {
+            "ls" | "list-sessions" | "" | "attach" | "a" | "new" | "new-session" => READS,
+            "kill-server" | "kill-session" => (NeedsCare, "ends all that runs in a session"),
+            _ if told.short('l') => READS,
+            _ => (Unknown, "does something in another terminal"),
+        },
+        "wakeonlan" | "ydotool" | "xdotool" => (ChangesFiles, "acts elsewhere"),
+        "chattr" if told.short('R') => (
+            NeedsCare,
+            "changes attributes of all that is in a directory",
+        ),
+        _ => return None,
+    })
+}
