@@ -4,9 +4,8 @@
 
 use crate::command::syntax::Word;
 
-use super::super::{
-    critical, place, ChangesFiles, ChangesSystem, Effect, NeedsCare, Place, Told, Unknown,
-};
+use super::super::places::{critical, place, Place};
+use super::super::{ChangesFiles, ChangesSystem, Effect, NeedsCare, Told, Unknown};
 use super::{FILES, READS};
 
 pub(super) fn tools(name: &str, told: Told<'_>, many: bool) -> Option<Effect> {
