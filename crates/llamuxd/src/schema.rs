@@ -9,7 +9,7 @@
 mod pattern;
 mod range;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use indexmap::IndexMap;
@@ -21,6 +21,8 @@ use crate::json::Json;
 const MAX_RULES: usize = 8192;
 /// Most that `minItems`, `maxItems`, `minLength` and `maxLength` may be.
 const MAX_COUNT: u64 = 1000;
+/// How deep schemas are within one another, and behind references. No text of JSON is nested deeper.
+const MAX_DEPTH: usize = 128;
 
 /// Keywords that say nothing about what is valid.
 const DESCRIPTIONS: &[&str] = &[
@@ -64,6 +66,8 @@ pub struct Rules<'s> {
     rules: IndexMap<String, String>,
     /// The rule of a reference.
     refs: HashMap<String, String>,
+    /// How deep the schema is that is looked at.
+    depth: usize,
 }
 
 /// The grammar of any JSON object.
@@ -87,6 +91,7 @@ impl<'s> Rules<'s> {
             root,
             rules: IndexMap::new(),
             refs: HashMap::new(),
+            depth: 0,
         }
     }
 
@@ -173,7 +178,13 @@ impl<'s> Rules<'s> {
             path,
             used: vec![],
         };
+        if self.depth == MAX_DEPTH {
+            let reason = format!("schemas and references are nested more than {MAX_DEPTH} deep");
+            return refuse(path, reason);
+        }
+        self.depth += 1;
         let rule = self.keywords(&mut keywords)?;
+        self.depth -= 1;
         keywords.all_used()?;
         Ok(rule)
     }
@@ -287,7 +298,8 @@ impl<'s> Rules<'s> {
 
     /// What another place of the schema says.
     fn reference(&mut self, to: &Json, path: &str) -> Result<String, Refused> {
-        let Some(pointer) = to.as_str().and_then(|to| to.strip_prefix('#')) else {
+        let pointer = to.as_str().and_then(|to| to.strip_prefix('#'));
+        let Some(pointer) = pointer.filter(|to| to.is_empty() || to.starts_with('/')) else {
             return refuse(
                 path,
                 "\"$ref\" must point into the schema, as in \"#/$defs/name\"",
@@ -492,7 +504,7 @@ impl<'s> Rules<'s> {
                 )
             }
         };
-        let mut required = Vec::new();
+        let mut required = HashSet::new();
         match keywords.take("required") {
             None => (),
             Some(Json::Array(names)) => {
@@ -504,7 +516,7 @@ impl<'s> Rules<'s> {
                             format!("\"required\" names {name}, which \"properties\" has not"),
                         );
                     };
-                    required.push(name);
+                    required.insert(name);
                 }
             }
             Some(_) => return refuse(&keywords.at("required"), "\"required\" must be an array"),
@@ -540,7 +552,7 @@ impl<'s> Rules<'s> {
             let value = self.of(schema, &at)?;
             let key = literal(&Json::String(name.clone()).to_string());
             let member = self.add(format!(r#"{key} ":" space {value}"#));
-            members.push((member, required.contains(&name.as_str())));
+            members.push((member, required.contains(name.as_str())));
         }
         // From the last one: what may follow where members have been written, and where none have.
         let (mut behind, mut first) = (String::new(), Some(String::new()));

@@ -5,6 +5,8 @@
 #[path = "../../llamux-engine/tests/common/mod.rs"]
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::{small_vocabulary, Meta};
 use llamux::Grammar;
 use llamux_engine::arena::Arena;
@@ -487,6 +489,7 @@ fn what_is_not_kept_to_is_refused_by_name_and_place() {
         ),
         (r##"{"$ref": "#/$defs/a"}"##, "/$ref", "not there"),
         (r#"{"$ref": "https://example.org/a"}"#, "/$ref", "$ref"),
+        (r##"{"$ref": "#node"}"##, "/$ref", "must point into"),
         (r#"{"enum": []}"#, "/enum", "enum"),
         ("false", "", "a boolean"),
     ] {
@@ -495,6 +498,40 @@ fn what_is_not_kept_to_is_refused_by_name_and_place() {
         assert_eq!(refused.path, path, "{schema}: {refused}");
         assert!(refused.to_string().contains(word), "{schema}: {refused}");
     }
+}
+
+#[test]
+fn references_are_followed_so_deep_and_no_deeper() {
+    let chain = |links: usize| {
+        let of = |link: usize| format!(r##"{{"$ref": "#/$defs/d{link}"}}"##);
+        let mut definitions: Vec<String> = (0..links)
+            .map(|link| format!(r#""d{link}": {}"#, of(link + 1)))
+            .collect();
+        definitions.push(format!(r#""d{links}": {{"type": "null"}}"#));
+        let definitions = definitions.join(",");
+        let schema = format!(r##"{{"$ref": "#/$defs/d0", "$defs": {{{definitions}}}}}"##);
+        schema::grammar(&serde_json::from_str::<Json>(&schema).unwrap())
+    };
+    assert_eq!(accepts(&chain(10).unwrap(), &["null", "1"]), [true, false]);
+    for links in [200, 8000] {
+        let refused = chain(links).unwrap_err().to_string();
+        assert!(refused.contains("more than 128 deep"), "{refused}");
+    }
+}
+
+#[test]
+fn many_required_members_take_no_time() {
+    let names: Vec<String> = (0..4000).map(|n| format!("\"m{n}\"")).collect();
+    let properties: Vec<String> = names.iter().map(|name| format!("{name}: true")).collect();
+    let schema = format!(
+        r#"{{"properties": {{{}}}, "required": [{}]}}"#,
+        properties.join(","),
+        vec![names[0].as_str(); 500_000].join(",")
+    );
+    let schema: Json = serde_json::from_str(&schema).unwrap();
+    let begin = Instant::now();
+    schema::grammar(&schema).unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
