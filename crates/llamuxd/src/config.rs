@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{bail, Context as _, Result};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 /// Where it is.
 pub const PATH: &str = "/etc/llamux/llamuxd.toml";
@@ -248,6 +249,8 @@ impl Config {
                 bail!("limits.{name} is 0: nothing would be answered");
             }
         }
+        at_most("limits.concurrent", self.limits.concurrent)?;
+        at_most("limits.connections", self.limits.connections)?;
         if self.limits.timeout_seconds == 0 || self.limits.choices == 0 {
             bail!("limits.timeout_seconds and limits.choices are at least 1");
         }
@@ -276,7 +279,7 @@ impl UpstreamConfig {
     fn check(&self) -> Result<()> {
         let name = &self.name;
         if name.is_empty() || name.chars().any(char::is_control) {
-            bail!("an upstream's name may not be empty");
+            bail!("upstream {name:?}: a name has characters, and none that control a terminal");
         }
         let url = reqwest::Url::parse(&self.url)
             .with_context(|| format!("upstream {name:?}: url {:?}", self.url))?;
@@ -294,8 +297,20 @@ impl UpstreamConfig {
                 "upstream {name:?}: timeout_seconds, max_concurrent and health_seconds are at least 1"
             );
         }
-        Ok(())
+        at_most(
+            &format!("upstream {name:?}: max_concurrent"),
+            self.max_concurrent,
+        )
     }
+}
+
+/// What is counted by a semaphore has an end.
+fn at_most(what: &str, value: usize) -> Result<()> {
+    let most = Semaphore::MAX_PERMITS;
+    if value > most {
+        bail!("{what} is {value}: it is at most {most}");
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -336,6 +351,22 @@ mod tests {
                 "tcp.listen",
             ),
             ("[limits]\nconcurrent = 0\n", "limits.concurrent"),
+            (
+                "[limits]\nconcurrent = 9223372036854775807\n",
+                "limits.concurrent is 9223372036854775807: it is at most 2305843009213693951",
+            ),
+            (
+                "[limits]\nconnections = 9223372036854775807\n",
+                "limits.connections is",
+            ),
+            (
+                &upstream(&format!("{good}max_concurrent = 9223372036854775807\n")),
+                "upstream \"a\": max_concurrent is",
+            ),
+            (
+                "[[upstream]]\nname = \"a\\u001b\"\nurl = \"http://a/v1\"\nmodels = [\"m\"]\n",
+                "control a terminal",
+            ),
             ("[cors]\norigins = [\"example.org\"]\n", "cors.origins"),
             ("[cors]\norigins = [\"http://a/\"]\n", "cors.origins"),
             ("[kernel]\nenabled = false\n", "nobody would answer"),
