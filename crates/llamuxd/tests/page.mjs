@@ -85,6 +85,23 @@ await test("stops", async () => {
   assert.ok(await page.isEnabled("#send"));
 });
 
+await test("begins_anew_in_the_middle_of_an_answer", async () => {
+  await page.click("summary");
+  await ask("Write a very long story about the sky.");
+  await page.waitForFunction(() => document.querySelector("article:last-of-type.assistant p")?.textContent.length > 10, null, { timeout: 90000 });
+  await page.click("#clear");
+  await page.waitForFunction(() => document.getElementById("stop").disabled);
+  assert.equal(await page.locator("article").count(), 0);
+  assert.equal(await status(), "");
+  await page.fill("#tokens", "3");
+  await page.click("summary");
+  const asked = page.waitForRequest((request) => request.method() === "POST");
+  await ask("Name a colour.");
+  const { messages } = (await asked).postDataJSON();
+  assert.deepEqual(messages.map(({ role }) => role), ["system", "user"]);
+  await page.waitForFunction(() => document.getElementById("stop").disabled, null, { timeout: 90000 });
+});
+
 await test("shows_counters", async () => {
   await page.click("#show-metrics");
   await page.waitForFunction(() => document.querySelectorAll("#figures div").length > 0);

@@ -3,7 +3,7 @@
 "use strict";
 
 const at = (id) => document.getElementById(id);
-const conversation = [];
+let conversation = [];
 let under_way = null;
 
 function headers() {
@@ -94,7 +94,9 @@ function request() {
 }
 
 async function ask(question) {
-  conversation.push({ role: "user", content: question });
+  // An answer that is under way when a new conversation begins belongs to the old one.
+  const said = conversation;
+  said.push({ role: "user", content: question });
   say("user", question);
   under_way = new AbortController();
   set_busy(true);
@@ -134,12 +136,13 @@ async function ask(question) {
   set_busy(false);
   under_way = null;
   if (text) {
-    conversation.push({ role: "assistant", content: text });
+    said.push({ role: "assistant", content: text });
   } else {
     // It was not asked, and may be asked again.
-    conversation.pop();
+    said.pop();
     article.remove();
   }
+  if (said !== conversation) return;
   if (problem) say("error", problem);
   const seconds = first === null ? 0 : (performance.now() - first) / 1000;
   const figures = [];
@@ -230,7 +233,7 @@ at("question").addEventListener("keydown", (event) => {
 at("stop").addEventListener("click", () => under_way?.abort());
 at("clear").addEventListener("click", () => {
   under_way?.abort();
-  conversation.length = 0;
+  conversation = [];
   at("log").replaceChildren();
   at("status").textContent = "";
   at("question").focus();
