@@ -34,14 +34,25 @@ pub fn anonymise(facts: &mut Facts) {
         names.put(&mut process.command);
         names.put(&mut process.user);
         names.put(&mut process.cgroup);
-        if let Some(path) = &mut process.executable {
-            names.put(path);
-        }
+        names.put(&mut process.group);
+        names.put_if_there(&mut process.executable);
+        names.put_if_there(&mut process.unit);
     }
     for group in &mut facts.groups {
-        if let Some(user) = &mut group.user {
-            names.put(user);
-        }
+        names.put(&mut group.id);
+        names.put_if_there(&mut group.user);
+        names.put_if_there(&mut group.unit);
+        names.put_if_there(&mut group.cgroup);
+    }
+    for cgroup in &mut facts.cgroups {
+        names.put(&mut cgroup.path);
+        names.put_if_there(&mut cgroup.group);
+    }
+    for kill in &mut facts.oom_kills {
+        names.put_if_there(&mut kill.cgroup);
+    }
+    for device in &mut facts.swap.devices {
+        names.put(&mut device.name);
     }
     for fs in &mut facts.file_systems {
         names.put(&mut fs.mount);
@@ -69,16 +80,35 @@ pub fn anonymise(facts: &mut Facts) {
         names.put(&mut missing.what);
         names.put(&mut missing.why);
     }
-    for unit in facts.units.iter_mut().flat_map(|units| &mut units.all) {
-        names.put(&mut unit.description);
+    if let Some(units) = &mut facts.units {
+        for unit in &mut units.all {
+            names.put(&mut unit.name);
+            names.put(&mut unit.description);
+            names.put_if_there(&mut unit.file);
+        }
+        for timer in &mut units.timers {
+            names.put(&mut timer.name);
+            names.put(&mut timer.unit);
+        }
+        for (unit, _) in units.boot.iter_mut().flat_map(|boot| &mut boot.slowest) {
+            names.put(unit);
+        }
     }
-    for errors in facts
-        .journal
-        .iter_mut()
-        .flat_map(|journal| &mut journal.errors)
-    {
-        errors.last.clear();
+    if let Some(journal) = &mut facts.journal {
+        for errors in &mut journal.errors {
+            names.put(&mut errors.unit);
+            errors.last.clear();
+        }
+        for (unit, _) in &mut journal.loudest {
+            names.put(unit);
+        }
     }
+}
+
+/// Whether this is the number of a person, and not of a service, of one that systemd makes up (61184 to 65519) or of
+/// nobody (65534). Directories of a network and namespaces count on from there.
+fn is_person(uid: u32) -> bool {
+    (1000..61_184).contains(&uid) || uid > 65_535
 }
 
 /// What each name and address becomes.
@@ -97,7 +127,7 @@ impl Names {
         let people = facts
             .processes
             .iter()
-            .filter(|p| (1000..60_000).contains(&p.uid));
+            .filter(|p| is_person(p.uid) && !p.user.bytes().all(|byte| byte.is_ascii_digit()));
         let mut people: Vec<_> = people.map(|process| (process.uid, &process.user)).collect();
         people.sort_unstable();
         people.dedup();
@@ -107,6 +137,12 @@ impl Names {
         Self {
             words,
             addresses: BTreeMap::new(),
+        }
+    }
+
+    fn put_if_there(&mut self, text: &mut Option<String>) {
+        if let Some(text) = text {
+            self.put(text);
         }
     }
 
@@ -185,7 +221,10 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{FileSystem, KernelMessage, Link, Process};
+    use crate::facts::{
+        Cgroup, FileSystem, Group, Journal, JournalErrors, KernelMessage, Link, OomKill, Process,
+        SwapDevice, Timer, Unit, Units,
+    };
 
     #[test]
     fn who_it_is_cannot_be_told_from_what_is_left() {
@@ -244,6 +283,85 @@ mod tests {
             "\"root ip quiet\"",
             "eth0: from 192.0.2.1,",
         ] {
+            assert!(text.contains(kept), "{kept}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_taken_out_wherever_it_is() {
+        // Of a directory of the network, and in a namespace without names.
+        let process = |uid: u32, user: &str| Process {
+            uid,
+            user: user.into(),
+            ..Process::default()
+        };
+        let unit = || "sync@bea.service".to_owned();
+        let cgroup = || "/system.slice/system-sync.slice/sync@bea.service".to_owned();
+        let group = || "service:sync@bea.service".to_owned();
+        let mut facts = Facts {
+            processes: vec![
+                Process {
+                    cgroup: cgroup(),
+                    unit: Some(unit()),
+                    group: group(),
+                    ..process(1_600_001, "bea")
+                },
+                process(100_033, "100033"),
+                process(61_200, "dynamic"),
+            ],
+            groups: vec![Group {
+                id: group(),
+                user: Some("bea".into()),
+                unit: Some(unit()),
+                cgroup: Some(cgroup()),
+                ..Group::default()
+            }],
+            cgroups: vec![Cgroup {
+                path: cgroup(),
+                group: Some(group()),
+                memory: 100_033,
+                ..Cgroup::default()
+            }],
+            oom_kills: vec![OomKill {
+                cgroup: Some(cgroup()),
+                ..OomKill::default()
+            }],
+            units: Some(Units {
+                all: vec![Unit {
+                    name: "home-bea.mount".into(),
+                    description: "/home/bea".into(),
+                    file: Some("/home/bea/.config/systemd/user/x.service".into()),
+                    ..Unit::default()
+                }],
+                timers: vec![Timer {
+                    name: "sync@bea.timer".into(),
+                    unit: unit(),
+                    ..Timer::default()
+                }],
+                ..Units::default()
+            }),
+            journal: Some(Journal {
+                errors: vec![JournalErrors {
+                    unit: unit(),
+                    ..JournalErrors::default()
+                }],
+                loudest: vec![(unit(), 7)],
+                ..Journal::default()
+            }),
+            ..Facts::default()
+        };
+        facts.swap.devices.push(SwapDevice {
+            name: "/home/bea/swap".into(),
+            ..SwapDevice::default()
+        });
+        anonymise(&mut facts);
+        let text = serde_json::to_string(&facts).unwrap();
+        assert!(!text.contains("bea"), "{text}");
+        // What belongs together still does.
+        assert_eq!(facts.processes[0].group, facts.groups[0].id);
+        assert_eq!(facts.processes[0].unit, facts.groups[0].unit);
+        assert_eq!(facts.processes[0].group, "service:sync@user1.service");
+        for kept in ["\"100033\"", "\"dynamic\"", "home-user1.mount"] {
             assert!(text.contains(kept), "{kept}: {text}");
         }
     }
