@@ -136,10 +136,9 @@ fn inodes(fs: &FileSystem, out: &mut Vec<Finding>) {
 }
 
 fn read_only(facts: &Facts, fs: &FileSystem, out: &mut Vec<Finding>) {
-    let name = fs.device.rsplit('/').next().unwrap_or(&fs.device);
     let remounted = facts.kernel_log.iter().any(|line| {
-        line.text.contains("emounting filesystem read-only") && line.text.contains(name)
-            || line.text.contains("forced readonly") && line.text.contains(name)
+        let says = ["emounting filesystem read-only", "forced readonly"];
+        says.iter().any(|part| line.text.contains(part)) && says_name(&line.text, "", fs)
     });
     if !fs.read_only || !(fs.meant_writable == Some(true) || remounted) {
         return;
@@ -212,19 +211,29 @@ fn is_damage(line: &str) -> bool {
     let says = DAMAGE.iter().any(|part| line.contains(part));
     // XFS and FAT say everything that way.
     let vague = line.contains("XFS (") || line.contains("FAT-fs (");
-    let bad = ["orruption", "rror", "shut", "not properly unmounted"];
-    says && (!vague || bad.iter().take(3).any(|part| line.contains(part)))
+    let bad = ["orruption", "rror", "shut"];
+    says && (!vague || bad.iter().any(|part| line.contains(part)))
+}
+
+/// Whether a line has, behind these words, the name of the device that a file system is on: a whole one, as sda1 is
+/// another disk's than sda12. What comes from a server has none.
+fn says_name(line: &str, before: &str, fs: &FileSystem) -> bool {
+    let name = fs.device.rsplit('/').next().unwrap_or_default();
+    let part = |c: char| c.is_alphanumeric();
+    let whole = |at: usize| {
+        let end = at + before.len() + name.len();
+        let begins = !before.is_empty() || !line[..at].ends_with(part);
+        begins && !line[end..].starts_with(part)
+    };
+    !name.is_empty()
+        && line
+            .match_indices(&format!("{before}{name}"))
+            .any(|(at, _)| whole(at))
 }
 
 fn file_system_errors(facts: &Facts, out: &mut Vec<Finding>) {
     for fs in &facts.file_systems {
-        let name = fs.device.rsplit('/').next().unwrap_or(&fs.device);
-        let bracketed = [
-            format!("({name})"),
-            format!("device {name}"),
-            format!("({name} "),
-        ];
-        let about = |line: &str| bracketed.iter().any(|name| line.contains(name));
+        let about = |line: &str| says_name(line, "(", fs) || says_name(line, "device ", fs);
         let lines = facts
             .kernel_log
             .iter()
@@ -379,6 +388,31 @@ mod tests {
                     ("file-system-errors:/", Critical),
                     ("read-only:/", Critical),
                 ],
+            ),
+            (
+                "another one damaged and remounted",
+                |f| {
+                    f.file_systems[0].read_only = true;
+                    log(f, "EXT4-fs error (device sda12): ext4_lookup:1: bad");
+                    log(f, "EXT4-fs (sda12): Remounting filesystem read-only");
+                },
+                &[],
+            ),
+            (
+                "a server's, while a disk is damaged",
+                |f| {
+                    f.file_systems[0].device = "server:/".into();
+                    f.file_systems[0].kind = "nfs4".into();
+                    f.file_systems[0].read_only = true;
+                    log(f, "BTRFS error (device sdb1): bad tree block");
+                    log(f, "BTRFS info (device sdb1): forced readonly");
+                },
+                &[],
+            ),
+            (
+                "damaged with a state",
+                |f| log(f, "BTRFS error (device sda1: state EA): bad tree block"),
+                &[("file-system-errors:/", Critical)],
             ),
             (
                 "damaged before",
