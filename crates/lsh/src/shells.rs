@@ -181,6 +181,8 @@ pub(crate) enum Message {
     Prompt(i32),
     /// Nothing but to be heard: this is where it looks for programs.
     Path(String),
+    /// What is too long to be served, or no message at all. The shell waits for an answer all the same.
+    Unknown,
 }
 
 impl Message {
@@ -237,7 +239,8 @@ impl Answer {
     }
 }
 
-/// Most bytes of a message: no line is longer that is a request.
+/// Most bytes of a message that is served: no line is longer that is a request. Of a command, which may have whole
+/// files in it, so much is kept.
 const MOST: usize = 1 << 16;
 
 /// The pipes, and the files that the shell reads at its start.
@@ -246,6 +249,7 @@ pub(crate) struct Channel {
     dir: TempDir,
     ask: File,
     answer: File,
+    /// What has come of a message, cut where it would be longer than is looked at.
     got: Vec<u8>,
 }
 
@@ -340,17 +344,20 @@ impl Channel {
     /// What the shell has asked since.
     pub(crate) fn messages(&mut self) -> Vec<Message> {
         let mut buffer = [0; 4096];
-        while let Ok(read @ 1..) = self.ask.read(&mut buffer) {
-            self.got.extend_from_slice(&buffer[..read]);
-        }
         let mut messages = Vec::new();
-        while let Some(end) = self.got.iter().position(|&byte| byte == 0) {
-            let bytes: Vec<u8> = self.got.drain(..=end).collect();
-            let text = String::from_utf8_lossy(&bytes[..end]);
-            messages.extend(Message::new(&text));
-        }
-        if self.got.len() > MOST {
-            self.got.clear();
+        while let Ok(read @ 1..) = self.ask.read(&mut buffer) {
+            for piece in buffer[..read].split_inclusive(|&byte| byte == 0) {
+                let (piece, ended) = match piece.split_last() {
+                    Some((0, before)) => (before, true),
+                    _ => (piece, false),
+                };
+                // One byte too many tells that it was cut.
+                let room = (MOST + 1).saturating_sub(self.got.len());
+                self.got.extend_from_slice(&piece[..room.min(piece.len())]);
+                if ended {
+                    messages.push(received(&std::mem::take(&mut self.got)));
+                }
+            }
         }
         messages
     }
@@ -366,6 +373,16 @@ impl Channel {
         text.push('\0');
         // It fits, as the pipe is empty.
         drop(self.answer.write_all(text.as_bytes()));
+    }
+}
+
+/// The message of these bytes, which are one more than [`MOST`] if they were cut.
+fn received(bytes: &[u8]) -> Message {
+    let cut = bytes.len() > MOST;
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MOST)]);
+    match Message::new(&text) {
+        Some(message) if !cut || matches!(message, Message::Runs(_)) => message,
+        _ => Message::Unknown,
     }
 }
 
@@ -452,7 +469,9 @@ mod tests {
             [
                 Message::Prompt(0),
                 Message::Sentence("show it".into()),
-                Message::Request("show it".into())
+                Message::Request("show it".into()),
+                Message::Unknown,
+                Message::Unknown,
             ]
         );
         shell.write_all(b"ished\0").unwrap();
@@ -465,5 +484,31 @@ mod tests {
         let kept = channel.dir.path().to_owned();
         drop(channel);
         assert!(!kept.exists());
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_is_one_message() {
+        let mut channel = Channel::new().unwrap();
+        let path = channel.dir.path().join("ask");
+        let mut shell = fs::OpenOptions::new().write(true).open(path).unwrap();
+        let mut told = |messages: &[u8], count: usize| {
+            let mut got = Vec::new();
+            for part in messages.chunks(4096) {
+                shell.write_all(part).unwrap();
+                got.extend(channel.messages());
+            }
+            assert_eq!(got.len(), count, "{got:?}");
+            got
+        };
+        // What is behind the cut would be a request to fix the last command.
+        let long = "f".repeat(3 * MOST);
+        let got = told(format!("r{long}\0p1\0").as_bytes(), 2);
+        assert_eq!(got[0], Message::Runs("f".repeat(MOST - 1)));
+        assert_eq!(got[1], Message::Prompt(1));
+        let got = told(format!("s{long}\0a{long}\0f\0").as_bytes(), 3);
+        assert_eq!(got, [Message::Unknown, Message::Unknown, Message::Fix]);
+        let most = "x".repeat(MOST - 1);
+        let got = told(format!("a{most}\0").as_bytes(), 1);
+        assert_eq!(got, [Message::Request(most)]);
     }
 }

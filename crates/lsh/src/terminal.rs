@@ -311,6 +311,7 @@ impl Terminal<'_> {
             Message::Request(request) => self.hold(Task::Propose(request)),
             Message::Complete(typed) => self.hold(Task::Complete(typed)),
             Message::Fix => self.hold(Task::Fix),
+            Message::Unknown => self.channel.answer(&Answer::Back),
         }
     }
 
