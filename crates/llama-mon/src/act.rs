@@ -14,6 +14,9 @@ use rustix::process::{pidfd_getfd, pidfd_open, Pid, PidfdFlags, PidfdGetfdFlags}
 
 use crate::snapshot::{Allowed, SETTINGS, SYS};
 
+/// The sessions that are open.
+const SESSIONS: &str = "/proc/llamux/sessions";
+
 /// A change that was asked for, and confirmed where it has to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
@@ -159,12 +162,19 @@ fn cancel(session: &OpenSession) -> Result<(), String> {
         errno => format!("process {}: {}", session.pid, io::Error::from(errno)),
     })?;
     let mut those = answering(Path::new("/proc"), session.pid, device.rdev())?;
-    if those.len() > 1 {
-        // Several conversations of one process are told apart by what they have said.
-        those.retain(|&(_, tokens)| tokens == session.tokens);
-    }
+    // It was chosen a while ago, and what its process answers now may be another session's.
+    let sessions = fs::read_to_string(SESSIONS).map_err(|error| format!("{SESSIONS}: {error}"))?;
+    let now = still_answering(&sessions, session)
+        .ok_or_else(|| format!("session {number} is not answering any more"))?;
+    // Several conversations of one process are told apart by what they have said.
+    those.retain(|&(_, tokens)| tokens == now.tokens);
     let fd = match those[..] {
-        [] => return Err(format!("session {number} is not answering any more")),
+        [] => {
+            return Err(format!(
+                "process {} does not answer session {number} any more",
+                session.pid
+            ))
+        }
         [(fd, _)] => fd,
         _ => {
             return Err(format!(
@@ -188,6 +198,13 @@ fn cancel(session: &OpenSession) -> Result<(), String> {
     Session::from(taken)
         .cancel()
         .map_err(|error| error.to_string())
+}
+
+/// A session as it is now, if its answer is still under way.
+fn still_answering(sessions: &str, then: &OpenSession) -> Option<OpenSession> {
+    OpenSession::parse(sessions).into_iter().find(|now| {
+        (now.number, now.pid, now.state.as_str()) == (then.number, then.pid, "answering")
+    })
 }
 
 /// The descriptors of a process that are of this device and have an answer under way, with the tokens of the
@@ -416,6 +433,26 @@ mod tests {
         let pid = std::process::id() as i32;
         assert_eq!(answering(Path::new("/proc"), pid, 1 << 40), Ok(Vec::new()));
         assert!(answering(Path::new("/proc"), -1, 0).is_err());
+    }
+
+    #[test]
+    fn another_answer_of_the_same_process_is_not_the_chosen_one() {
+        let table = |number: u64, pid: i32, state: &str| {
+            format!(
+                "session={number} user=1000 pid={pid} comm=llamuxd state={state} tokens=7 held=0 unread=0 idle=1 model=m\n"
+            )
+        };
+        let then = OpenSession::parse(&table(5, 812, "answering")).remove(0);
+        let both = table(4, 812, "answering") + &table(5, 812, "answering");
+        assert_eq!(still_answering(&both, &then), Some(then.clone()));
+        for now in [
+            table(6, 812, "answering"),
+            table(5, 813, "answering"),
+            table(5, 812, "answered"),
+            String::new(),
+        ] {
+            assert_eq!(still_answering(&now, &then), None, "{now}");
+        }
     }
 
     #[test]
