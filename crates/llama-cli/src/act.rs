@@ -9,6 +9,7 @@ use std::time::Duration;
 use llamux_actions::history::{Done, History};
 use llamux_actions::{Action, Danger, Error, Outcome, Plan, Preview, System};
 use llamux_assistant::action::{decide, Decision, Scene};
+use llamux_assistant::command::quoted;
 use llamux_assistant::Kernel;
 use llamux_facts::Facts;
 use serde::Serialize;
@@ -114,7 +115,7 @@ pub(crate) fn again(command: &str, request: &str) -> String {
     if request.chars().all(plain) {
         format!("sudo llama {command} {request}")
     } else {
-        format!("sudo llama {command} '{}'", request.replace('\'', "'\\''"))
+        format!("sudo llama {command} {}", quoted(request))
     }
 }
 

@@ -28,6 +28,7 @@ mod words;
 
 pub use danger::Danger;
 pub use machine::Machine;
+pub use propose::quoted;
 
 /// Where a command is asked for.
 #[derive(Clone, Debug)]

@@ -87,7 +87,7 @@ fn fish_understands(command: &str) -> bool {
 }
 
 /// A text as one word of a shell.
-pub(super) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./+,:@%=".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.into();

@@ -14,6 +14,7 @@ use llamux_facts::{text, Quantity};
 use rustix::fs::{access, getxattr_query, ioctl_getflags, statvfs, Access, IFlags};
 
 use super::{group, output, size, user, Error, Notes};
+use crate::command::quoted;
 
 /// Longest time for adding up a directory.
 const TIME: Duration = Duration::from_secs(3);
@@ -199,16 +200,7 @@ fn writable(notes: &mut Notes, path: &Path, meta: &Metadata) {
             .and_then(|file| ioctl_getflags(file).ok()),
         false => None,
     };
-    let flags = flags.unwrap_or(IFlags::empty());
-    if flags.contains(IFlags::IMMUTABLE) {
-        notes.fact(
-            "It is immutable: nobody, not even root, can change or remove it before chattr -i.",
-        );
-        notes.advise(&format!("chattr -i {}", path.display()));
-    }
-    if flags.contains(IFlags::APPEND) {
-        notes.fact("It is append-only: it can be made longer, and nothing else, before chattr -a.");
-    }
+    flagged(notes, path, flags.unwrap_or(IFlags::empty()));
     if getxattr_query(path, "system.posix_acl_access").is_ok_and(|length| length > 0) {
         notes.fact("It has an access control list, which getfacl shows.");
     }
@@ -233,6 +225,22 @@ fn writable(notes: &mut Notes, path: &Path, meta: &Metadata) {
                 parent.display()
             ));
         }
+    }
+}
+
+/// Says what the file system was told to keep from it.
+fn flagged(notes: &mut Notes, path: &Path, flags: IFlags) {
+    if flags.contains(IFlags::IMMUTABLE) {
+        notes.fact(
+            "It is immutable: nobody, not even root, can change or remove it before chattr -i.",
+        );
+        // Whoever made the name chose it, and what is advised is typed.
+        if let Some(path) = path.to_str() {
+            notes.advise(&format!("chattr -i {}", quoted(path)));
+        }
+    }
+    if flags.contains(IFlags::APPEND) {
+        notes.fact("It is append-only: it can be made longer, and nothing else, before chattr -a.");
     }
 }
 
@@ -567,6 +575,26 @@ mod tests {
         fs::write(dir.0.join("file"), "").unwrap();
         let seen = all(&dir.0.join("file/below"));
         assert!(seen.contains("Not a directory"), "{seen}");
+    }
+
+    #[test]
+    fn what_is_advised_can_be_typed() {
+        use std::ffi::OsStr;
+        for (path, advice) in [
+            ("/srv/data", &["chattr -i /srv/data"][..]),
+            (
+                "/tmp/a b; rm -r $HOME",
+                &["chattr -i '/tmp/a b; rm -r $HOME'"],
+            ),
+        ] {
+            let mut notes = Notes::default();
+            flagged(&mut notes, Path::new(path), IFlags::IMMUTABLE);
+            assert_eq!(notes.advice, advice);
+        }
+        let mut notes = Notes::default();
+        let path = Path::new(OsStr::from_bytes(b"/tmp/\xff"));
+        flagged(&mut notes, path, IFlags::IMMUTABLE | IFlags::APPEND);
+        assert!(notes.advice.is_empty() && notes.facts.len() == 2);
     }
 
     #[test]
