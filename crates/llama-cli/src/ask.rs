@@ -9,6 +9,7 @@ use std::io::IsTerminal as _;
 
 use llamux::{Answer, Command, Error, Grammar, Session, StopReason};
 use llamux_assistant::route::Intent;
+use llamux_usage::complain;
 use serde::Serialize;
 
 use crate::cli::{Ask, Choice};
@@ -60,7 +61,7 @@ pub(crate) fn run(options: &Ask) -> Result<Exit, Failure> {
         output::print(&answer.text)?;
     }
     if let Some(note) = note(&answer, &options.choice) {
-        eprintln!("llama: {note}");
+        complain!("llama: {note}");
     }
     Ok(exit(&answer))
 }

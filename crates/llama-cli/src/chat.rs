@@ -6,6 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use llamux::{Error, Role, Session, StopReason};
+use llamux_usage::complain;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::Editor;
@@ -78,12 +79,12 @@ fn converse(
             Ok(answer) if answer.stop_reason == StopReason::Cancelled => (),
             Ok(answer) => {
                 if let Some(note) = ask::note(&answer, &options.choice) {
-                    eprintln!("llama: {note}");
+                    complain!("llama: {note}");
                 }
             }
             Err(failure) if failure.exit == Exit::Interrupted => (),
             // The conversation goes on without this question.
-            Err(failure) if failure.exit == Exit::Failure => eprintln!("llama: {failure}"),
+            Err(failure) if failure.exit == Exit::Failure => complain!("llama: {failure}"),
             Err(failure) => return Err(failure),
         }
     }

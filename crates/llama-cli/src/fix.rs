@@ -8,6 +8,7 @@ use std::path::Path;
 
 use llamux_assistant::command::{self, Context, Fix, Last, ProposeError};
 use llamux_assistant::Kernel;
+use llamux_usage::complain;
 
 use crate::cli::FixOptions;
 use crate::{output, Exit, Failure};
@@ -88,7 +89,7 @@ fn end_of(path: &Path) -> Result<String, Failure> {
         end.drain(..over);
     }
     if cut {
-        eprintln!("llama: of {name}, only the last {OUTPUT} bytes are looked at");
+        complain!("llama: of {name}, only the last {OUTPUT} bytes are looked at");
     }
     Ok(String::from_utf8_lossy(&end).into_owned())
 }

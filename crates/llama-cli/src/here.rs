@@ -8,6 +8,7 @@ use llamux_assistant::answer::{self, Answer, Author, Picking, Sentence};
 use llamux_assistant::route::{self, Intent};
 use llamux_assistant::Kernel;
 use llamux_facts::{text, Facts, Finding};
+use llamux_usage::complain;
 
 use crate::cli::Ask;
 use crate::{interrupt, output, Exit, Failure};
@@ -139,7 +140,7 @@ pub(crate) fn finished(answer: Answer) -> Exit {
     let Some(error) = answer.without_model else {
         return Exit::Success;
     };
-    eprintln!("llama: what was found is worded by no model: {error}");
+    complain!("llama: what was found is worded by no model: {error}");
     Failure::from(error).exit
 }
 

@@ -5,6 +5,7 @@
 use llamux_actions::history::{boot, now, Done, Entries, Entry, History};
 use llamux_actions::{printable, restore, Danger, Restore, Restored, System};
 use llamux_facts::Quantity;
+use llamux_usage::complain;
 
 use crate::act::{confirmed, failed, journal, rustix_root, unwritten, How};
 use crate::cli::{HistoryOptions, UndoOptions};
@@ -24,7 +25,7 @@ pub(crate) fn run(options: &HistoryOptions) -> Result<Exit, Failure> {
     }
     if entries.skipped > 0 {
         let path = history.path().display();
-        eprintln!(
+        complain!(
             "llama: {} lines of {path} could not be understood",
             entries.skipped
         );

@@ -25,6 +25,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use llamux_usage::complain;
 
 use crate::cli::{Action, Cli};
 
@@ -118,7 +119,7 @@ pub fn main() -> ExitCode {
         None => ask::run(&cli.ask),
     };
     let exit = result.unwrap_or_else(|failure| {
-        eprintln!("llama: {failure}");
+        complain!("llama: {failure}");
         failure.exit
     });
     // CAST: `Exit` is represented by a `u8`.

@@ -3,6 +3,8 @@
 //! What `llama` prints and how it exits where the kernel is not asked, or has no Llamux.
 
 use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -27,6 +29,17 @@ fn check(output: &Output, code: i32, stderr: &str) {
     assert_eq!(output.status.code(), Some(code), "{seen}");
     assert!(seen.contains(stderr), "{seen}");
     assert!(output.stdout.is_empty() || code == 0);
+}
+
+#[test]
+fn nobody_who_reads_complaints_is_no_reason_to_end_otherwise() {
+    let (complaints, _) = UnixStream::pair().expect("there are sockets");
+    let output = Command::new(env!("CARGO_BIN_EXE_llama"))
+        .stdin(Stdio::null())
+        .stderr(OwnedFd::from(complaints))
+        .output()
+        .expect("llama starts");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
 #[test]

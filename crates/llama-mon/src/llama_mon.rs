@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 use llamux::State;
+use llamux_usage::complain;
 use ratatui::crossterm::event::{self, Event};
 
 use crate::act::{Access, Change};
@@ -81,7 +82,7 @@ impl From<llamux::Error> for Failure {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let exit = run(&cli).unwrap_or_else(|failure| {
-        eprintln!("llama-mon: {failure}");
+        complain!("llama-mon: {failure}");
         failure.exit
     });
     ExitCode::from(exit)

@@ -19,6 +19,7 @@ use anyhow::{bail, Context as _, Result};
 use clap::Parser as _;
 use llamux::backend::{Abilities, End, Failure, Message, Request, Usage};
 use llamux::{Backend, BackendError};
+use llamux_usage::complain;
 use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
 use tokio::signal::unix::{signal, SignalKind};
@@ -54,7 +55,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("llamux-backend: {error:#}");
+            complain!("llamux-backend: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -100,17 +101,19 @@ async fn answer_for_ever(cli: &Cli, client: reqwest::Client, key: Option<String>
         if cli.default {
             fs::write(DEFAULT, &cli.name).with_context(|| format!("cannot write {DEFAULT}"))?;
         }
-        eprintln!(
+        complain!(
             "llamux-backend: {} answers for the model {}, {} tokens of context",
-            cli.url, cli.name, abilities.context
+            cli.url,
+            cli.name,
+            abilities.context
         );
         match serve(backend, upstream, abilities.timeout).await? {
-            Over::Server => eprintln!(
+            Over::Server => complain!(
                 "llamux-backend: {} does not answer any more: the model {} is taken back until it does",
                 cli.url, cli.name
             ),
             Over::Unloaded => {
-                eprintln!("llamux-backend: an administrator has unloaded {}", cli.name);
+                complain!("llamux-backend: an administrator has unloaded {}", cli.name);
                 return Ok(());
             }
         }
@@ -126,7 +129,7 @@ async fn find(cli: &Cli, client: &reqwest::Client, key: &Option<String>) -> (Ups
             Err(failure) => {
                 let why = failure.to_string();
                 if why != said {
-                    eprintln!("llamux-backend: waiting for {}: {why}", cli.url);
+                    complain!("llamux-backend: waiting for {}: {why}", cli.url);
                     said = why;
                 }
             }
@@ -255,12 +258,12 @@ async fn answer(
     let failure = match failed {
         Failed::Kernel(BackendError::Cancelled | BackendError::Unloaded) => return true,
         Failed::Kernel(error) => {
-            eprintln!("llamux-backend: request {id}: {error}");
+            complain!("llamux-backend: request {id}: {error}");
             Failure::Failed
         }
         Failed::Server(upstream::Failure::TooLong) => Failure::TooLong,
         Failed::Server(failure) => {
-            eprintln!("llamux-backend: request {id}: {failure}");
+            complain!("llamux-backend: request {id}: {failure}");
             Failure::Failed
         }
     };

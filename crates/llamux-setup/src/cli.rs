@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::{bail, Context as _, Result};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use llamux_usage::complain;
 
 use crate::choice::{self, Fit};
 use crate::conf::{self, Conf};
@@ -121,7 +122,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("llamux-setup: {error:#}");
+            complain!("llamux-setup: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -140,7 +141,7 @@ fn print(text: &str) -> Result<()> {
 fn plan(root: &Path, image: &Path) -> Result<()> {
     let conf = Conf::read(root)?;
     let machine = Machine::read(root).ok();
-    let mut warn = |warning| eprintln!("llamux-setup: {warning}");
+    let mut warn = |warning| complain!("llamux-setup: {warning}");
     let plan = initramfs::plan(root, &conf, image, machine.as_ref(), &mut warn)?;
     let Some(plan) = plan else { return Ok(()) };
     let mut text = String::new();
@@ -158,7 +159,7 @@ fn cmdline(root: &Path) -> Result<()> {
 /// The words for a configuration, whose models are looked up.
 fn words(root: &Path, conf: &Conf) -> Result<Vec<String>> {
     let place = initramfs::place(root, conf)?;
-    let mut warn = |warning| eprintln!("llamux-setup: {warning}");
+    let mut warn = |warning| complain!("llamux-setup: {warning}");
     let model = match (&conf.model, place) {
         // What llamux.service loads has a name.
         (None, Place::Disk) => None,
@@ -183,7 +184,7 @@ fn configure(root: &Path, options: &Options) -> Result<()> {
     };
     let (installed, complaints) = models::installed(root);
     for complaint in complaints {
-        eprintln!("llamux-setup: {complaint}");
+        complain!("llamux-setup: {complaint}");
     }
     print(&report(&machine, &installed, place))?;
 
@@ -219,7 +220,7 @@ fn configure(root: &Path, options: &Options) -> Result<()> {
     let words = words(root, &new)?;
     let needed = reserved_mb(model.bytes, place);
     if let Some(memory_mb) = new.memory_mb.filter(|&memory_mb| memory_mb < needed) {
-        eprintln!(
+        complain!(
             "llamux-setup: MEMORY={memory_mb}M is less than the {needed} MiB that {} needs",
             model.name
         );

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What the help and the manual page of a program say beside its options.
+//! How the programs complain, and what their help and manual pages say beside their options.
 //!
 //! Each program has one [`Usage`], next to its command line. Its help ends with what [`Usage::after_help`] makes of
-//! it, and `llamux-pages` makes the sections of the manual page.
+//! it, and `llamux-pages` makes the sections of the manual page. What goes wrong it says by [`complain!`].
+
+use std::fmt;
+use std::io::{self, Write as _};
 
 /// Names, each with what it means.
 pub type Entries<'a> = &'a [(&'a str, &'a str)];
@@ -42,6 +45,21 @@ impl Usage<'_> {
         }
         text
     }
+}
+
+/// Says a line on standard error, formatted as by `format!`. Where nobody reads there any more it is lost, and the
+/// program goes on; `eprintln!` would panic.
+#[macro_export]
+macro_rules! complain {
+    ($($line:tt)*) => {
+        $crate::complain(::std::format_args!($($line)*))
+    };
+}
+
+/// What [`complain!`] does.
+pub fn complain(line: fmt::Arguments<'_>) {
+    // In one piece: others write there too.
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 #[cfg(test)]

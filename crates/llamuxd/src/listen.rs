@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use llamux_usage::complain;
 use rustix::net::AddressFamily;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
@@ -190,7 +191,7 @@ pub async fn serve(
             .await
             .is_err()
         {
-            eprintln!("<4>answers that are under way are cut off");
+            complain!("<4>answers that are under way are cut off");
         }
     }
     Ok(())
@@ -209,7 +210,7 @@ impl Accept {
             match listener.accept().await {
                 Ok((stream, _)) => match stream.peer_cred() {
                     Ok(peer) => self.begin(stream, Peer::User(peer.uid())).await,
-                    Err(error) => eprintln!("<4>a connection without a user: {error}"),
+                    Err(error) => complain!("<4>a connection without a user: {error}"),
                 },
                 Err(error) => wait_after(&error).await,
             }
@@ -258,6 +259,6 @@ impl Accept {
 
 /// Without descriptors there is no connection until one is closed.
 async fn wait_after(error: &std::io::Error) {
-    eprintln!("<4>cannot take a connection: {error}");
+    complain!("<4>cannot take a connection: {error}");
     tokio::time::sleep(Duration::from_millis(200)).await;
 }

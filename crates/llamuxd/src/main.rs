@@ -2,11 +2,13 @@
 
 //! `llamuxd`; see docs/llamuxd.md.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{bail, Context as _, Result};
 use clap::Parser as _;
+use llamux_usage::complain;
 use llamuxd::cli::Cli;
 use llamuxd::config::Config;
 use llamuxd::kernel::Kernel;
@@ -21,7 +23,7 @@ fn main() -> ExitCode {
     match run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("llamuxd: {error:#}");
+            complain!("llamuxd: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -30,17 +32,16 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<()> {
     if let Some(name) = &cli.new_key {
         let (key, line) = keys::make(name)?;
-        eprintln!("{line}");
-        println!("{key}");
-        return Ok(());
+        // Not a complaint but what was asked for: without this line the key is of no use.
+        writeln!(io::stderr(), "{line}").context("standard error")?;
+        return writeln!(io::stdout(), "{key}").context("standard output");
     }
     let config = Config::read(cli.config.as_deref())?;
     if cli.check_config {
         if !config.tcp.listen.is_empty() {
             keys_of(&config)?;
         }
-        println!("the configuration is right");
-        return Ok(());
+        return writeln!(io::stdout(), "the configuration is right").context("standard output");
     }
     let listeners = listen::listeners(&config)?;
     let keys = keys_for(&config, &listeners)?;
@@ -89,14 +90,14 @@ fn keys_of(config: &Config) -> Result<Option<Keys>> {
 async fn serve(config: Config, listeners: Vec<Listener>, keys: Option<Keys>) -> Result<()> {
     let opener = Opener::start()?;
     if config.kernel.enabled && !opener.charges_callers() {
-        eprintln!("<5>without CAP_SETUID all requests are on the account of this program's user");
+        complain!("<5>without CAP_SETUID all requests are on the account of this program's user");
     }
     let connections = config.limits.connections;
     let has_keys = keys.is_some();
     let server = Server::new(config, Arc::new(Kernel::new(opener)), keys)?;
     server.upstreams.watch();
     for listener in &listeners {
-        eprintln!("<5>listening on {}", listener.shown());
+        complain!("<5>listening on {}", listener.shown());
     }
     let mut again = signal(SignalKind::hangup())?;
     let reloaded = server.clone();
@@ -106,9 +107,9 @@ async fn serve(config: Config, listeners: Vec<Listener>, keys: Option<Keys>) -> 
                 Ok(keys) => {
                     let count = keys.as_ref().map_or(0, Keys::len);
                     reloaded.set_keys(keys);
-                    eprintln!("<5>{count} keys");
+                    complain!("<5>{count} keys");
                 }
-                Err(error) => eprintln!("<3>the keys stay as they were: {error:#}"),
+                Err(error) => complain!("<3>the keys stay as they were: {error:#}"),
             }
         }
     });

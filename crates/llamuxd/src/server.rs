@@ -13,6 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use bytes::Bytes;
+use llamux_usage::complain;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::api::models::Target;
@@ -280,7 +281,7 @@ impl Drop for Ended {
                 ..
             } = self;
             let code = status.as_u16();
-            eprintln!(
+            complain!(
                 "<6>{method} {route} {code} {} ms, {who}",
                 elapsed.as_millis()
             );

@@ -17,6 +17,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{stream, StreamExt as _};
+use llamux_usage::complain;
 use reqwest::Client;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -303,8 +304,8 @@ impl Upstream {
             .set(healthy.into());
         let name = &self.config.name;
         match (before, healthy) {
-            (true, false) => eprintln!("<4>upstream {name} does not answer: {why}"),
-            (false, true) => eprintln!("<5>upstream {name} answers again"),
+            (true, false) => complain!("<4>upstream {name} does not answer: {why}"),
+            (false, true) => complain!("<5>upstream {name} answers again"),
             _ => (),
         }
     }

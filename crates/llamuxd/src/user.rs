@@ -12,6 +12,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result};
 use llamux::{Error, Session};
+use llamux_usage::complain;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use tokio::sync::oneshot;
 
@@ -97,7 +98,7 @@ fn open_as(user: u32) -> Result<Session, Error> {
     let back = set_effective(own).is_ok() && rustix::process::geteuid().as_raw() == own;
     let back = back && rustix::thread::set_capabilities(None, before).is_ok();
     if !back {
-        eprintln!("<2>cannot come back from user {user}");
+        complain!("<2>cannot come back from user {user}");
         std::process::abort();
     }
     opened

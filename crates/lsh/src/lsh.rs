@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use llamux_assistant::command;
 use llamux_assistant::Kernel;
+use llamux_usage::complain;
 
 use crate::cli::Cli;
 pub use crate::offer::{Chosen, Offer};
@@ -107,7 +108,7 @@ pub fn main_with(make: impl FnOnce(Option<&str>) -> MakeModel) -> ExitCode {
     let cli = Cli::parse();
     let make = make(cli.model.as_deref());
     let code = run(&cli, make).unwrap_or_else(|failure| {
-        eprintln!("lsh: {}", failure.message);
+        complain!("lsh: {}", failure.message);
         failure.exit
     });
     ExitCode::from(code)

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
 
 use llamux_assistant::command::{self, danger, Context, Part, Problem, Proposal, Reason};
+use llamux_usage::complain;
 use serde::Serialize;
 
 use crate::shells::Shell;
@@ -49,7 +50,7 @@ pub(crate) fn request(words: &[OsString]) -> Result<String, Failure> {
             end -= 1;
         }
         text.truncate(end);
-        eprintln!("lsh: the request is cut after {MOST} bytes");
+        complain!("lsh: the request is cut after {MOST} bytes");
     }
     Ok(text)
 }
@@ -91,10 +92,10 @@ pub(crate) fn propose(
 /// What should be known about a command that is on standard output.
 fn tell(proposal: &Proposal) {
     for problem in &proposal.unverified {
-        eprintln!("lsh: not verified: {problem}");
+        complain!("lsh: not verified: {problem}");
     }
     for note in &proposal.notes {
-        eprintln!("lsh: {note}");
+        complain!("lsh: {note}");
     }
 }
 
