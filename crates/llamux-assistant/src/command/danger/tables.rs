@@ -12,7 +12,7 @@ pub(super) const LOOKING: &[&str] = &[
     "dir", "dircolors", "dirname", "dirs", "disown", "dmidecode", "do", "done", "dpkg-query", "du", "duf",
     "dust", "echo", "egrep", "emulate", "enable", "expac", "exa", "exit", "expand", "export", "expr", "eza", "factor",
     "false", "fastfetch", "fc", "fd", "fdfind", "fg", "fgrep", "ffprobe", "file", "filefrag", "find", "findmnt",
-    "fmt", "fold", "free", "fuser", "fzf", "getconf", "getent", "getfacl", "getfattr", "getopts", 
+    "fmt", "fold", "free", "fuser", "fzf", "getconf", "getent", "getfacl", "getfattr", "getopts",
     "glances", "glow", "grep", "groups", "hash", "head", "help", "hexdump", "hexyl", "host",
     "hostid", "htop", "iconv", "id", "identify", "iftop", "info", "ionice", "iostat",
     "iotop", "ipcalc", "ipcs", "iperf3", "jobs", "join", "jq", "last", "lastb", "lastlog", "ldd",
@@ -34,7 +34,7 @@ pub(super) const LOOKING: &[&str] = &[
     "xxd", "xzcat", "xzgrep", "yes", "yq", "zcat", "zdiff", "zgrep", "zless", "zmore", "zstdcat", "zstdgrep",
     "glxinfo", "inxi", "nvtop", "nvidia-smi", "lsscsi", "smartctl", "tldr", "vainfo",
     "xdpyinfo", "numactl", "cpuid", "x86info", "pv", "nmap", "tokei", "hyperfine", "alias",
-    "xargs", "watch", "sudo", "env", "nice", "nohup", "setsid", "stdbuf", "timeout", 
+    "xargs", "watch", "sudo", "env", "nice", "nohup", "setsid", "stdbuf", "timeout",
     "flock", "command", "builtin", "exec", "coproc", "trap", "parallel", "dbus-run-session", "zipinfo",
     "xdg-open", "open", "wl-paste", "cowsay", "figlet", "lolcat", "qalc", "toilet", "fortune", "banner",
 ];

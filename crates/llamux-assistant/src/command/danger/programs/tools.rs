@@ -37,7 +37,6 @@ pub(super) fn tools(name: &str, told: Told<'_>, many: bool) -> Option<Effect> {
                 (ChangesFiles, "changes rights of files")
             }
         }
-        "perl" => return None,
         "mysql" | "mariadb" | "psql" | "sqlite3" | "redis-cli" | "mongosh" | "mongo" => {
             let harmful = |word: &Word| {
                 let text = word.text.to_ascii_lowercase();
