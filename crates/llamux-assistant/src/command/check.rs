@@ -20,7 +20,7 @@ const BUILTINS: &[&str] = &[
 
 /// Programs whose first operands are subcommands with options of their own.
 #[rustfmt::skip]
-const WITH_VERBS: &[&str] = &[
+pub(super) const WITH_VERBS: &[&str] = &[
     "git", "docker", "podman", "cargo", "npm", "ip", "kubectl", "btrfs", "apt", "apt-get", "systemctl", "nmcli",
     "flatpak", "snap", "dnf", "pip", "pip3", "go", "rustup", "gh", "zfs", "zpool", "virsh", "udisksctl", "loginctl",
     "timedatectl", "hostnamectl", "localectl", "apt-mark", "apt-cache", "cryptsetup", "journalctl", "resolvectl",

@@ -9,10 +9,11 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::check::WITH_VERBS;
 use super::syntax::{self, By, Call};
 use super::{Context, Reason};
 use places::in_system_path;
-use running::{language, shell};
+use running::{by_option, language, shell};
 use tables::{CHANGING_FILES, CHANGING_SYSTEM, LANGUAGES, LOOKING, NEEDING_CARE};
 use told::Told;
 use writing::deleting;
@@ -199,7 +200,7 @@ impl<'j> Judge<'j> {
     fn program(&mut self, name: &str, call: &Call, script: &syntax::Script) -> Effect {
         let told = Told(call.operands());
         let many = call.by == By::Many;
-        if told.says(&["--help", "--version"]) && known(name) {
+        if told.only_help(WITH_VERBS.contains(&name)) && known(name) {
             return (ReadOnly, "");
         }
         if name == "eval" {
@@ -213,6 +214,9 @@ impl<'j> Judge<'j> {
         }
         if let Some(effect) = deleting(name, told, call) {
             return effect;
+        }
+        if by_option(name, told) {
+            return (NeedsCare, "has another program run by an option");
         }
         if let Some(effect) = self.writing(name, told, call) {
             return effect;
@@ -319,6 +323,17 @@ sysctl -a
 sqlite3 a.db 'select * from t'
 date +%F
 rm --help
+git commit --help
+systemctl reboot --help
+split --help
+man ls
+man -k copy
+git grep -n a
+less +G a
+rg --pretty a
+sort --check a
+fzf --multi
+dc -e '1 2 + p'
 pacman -Sp vim
 iptables -L
 iptables -L -n -v
@@ -328,7 +343,6 @@ timeout 5 cat f
 python3 -m json.tool a.json
 true
 lsof -i :80
-sed -i --help
 "###;
     const CHANGES_FILES: &str = r###"
 touch a
@@ -427,6 +441,23 @@ nc host 80
 psql -f a.sql
 "###;
     const NEEDS_CARE: &str = r###"
+awk 'BEGIN { system("rm -rf x") }' --help
+kill -9 -1 --help
+bash -c 'rm -rf x' --help
+man -P 'rm -rf x' ls
+man --pager='rm -rf x' ls
+git grep -O'rm -rf x' a
+git grep --open-files-in-pager=rm a
+git ls-remote --upload-pack='rm -rf x' .
+git fetch --upload-pack 'rm -rf x' origin
+less '+!rm -rf x' a
+sort --compress-program='rm -rf' a
+sort --compress-prog rm a
+split --filter='rm -rf x' a
+rg --pre rm a
+fzf --preview 'rm -rf {}'
+compgen -C 'rm -rf x'
+dc -e '!rm -rf x'
 rm -rf /
 rm -rf /*
 rm -rf ~

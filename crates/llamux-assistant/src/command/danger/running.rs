@@ -8,6 +8,50 @@ use super::tables::VIOLENT;
 use super::told::Told;
 use super::{ChangesFiles, ChangesSystem, Effect, NeedsCare, ReadOnly, Unknown};
 
+/// Options by which programs that are harmless else run another one. What begins with one letter and a hyphen may have
+/// its value behind it in the same word.
+#[rustfmt::skip]
+const BY_OPTION: &[(&str, &[&str])] = &[
+    ("bat", &["--pager"]),
+    ("compgen", &["-C", "-F"]),
+    ("fzf", &["--preview", "--bind"]),
+    ("git", &["--extcmd", "--open-files-in-pager", "--receive-pack", "--upload-pack"]),
+    ("less", &["+!", "+|"]),
+    ("man", &["--html", "--pager", "--preprocessor", "-H", "-P"]),
+    ("more", &["+!"]),
+    ("rg", &["--hostname-bin", "--pre"]),
+    ("scp", &["-S"]),
+    ("sort", &["--compress-program"]),
+    ("split", &["--filter"]),
+    ("tcpdump", &["-z"]),
+];
+
+/// Whether a program is told by an option to run another one.
+pub(super) fn by_option(name: &str, told: Told<'_>) -> bool {
+    let options = BY_OPTION.iter().filter(|(of, _)| *of == name);
+    let is = |word: &Word| {
+        // That of `dc` is in its program, and that of `git grep` is a letter for something else elsewhere.
+        match name {
+            "dc" => return word.text.contains('!') && told.has('e', "expression"),
+            "git" if told.verb() == "grep" && word.text.starts_with("-O") => return true,
+            _ => (),
+        }
+        options.clone().any(|(_, options)| {
+            options
+                .iter()
+                .any(|option| match option.strip_prefix("--") {
+                    // It may be shortened, to what no other option is called.
+                    Some(long) => word.text.strip_prefix("--").is_some_and(|said| {
+                        let said = said.split('=').next().unwrap_or_default();
+                        said.len() > 2 && long.starts_with(said)
+                    }),
+                    None => word.text.starts_with(option),
+                })
+        })
+    };
+    told.0.iter().any(is)
+}
+
 /// A shell that is started.
 pub(super) fn shell(name: &str, told: Told<'_>, call: &Call, script: &Script) -> Effect {
     if call.starts_others {

@@ -48,6 +48,17 @@ impl<'t> Told<'t> {
         self.short(short) || self.long(long)
     }
 
+    /// Whether it is told nothing but to say what it can do. What stands in front of that would be done, but for the
+    /// verb of a program that has such.
+    pub(super) fn only_help(self, has_verbs: bool) -> bool {
+        let asks = |at: usize| {
+            let word = self.0.get(at).map_or("", |word| word.text.as_str());
+            matches!(word, "--help" | "--version")
+        };
+        let verb = |word: &Word| word.text.starts_with(|c: char| c.is_ascii_alphabetic());
+        asks(0) || (has_verbs && self.0.first().is_some_and(verb) && asks(1))
+    }
+
     /// Whether a word is among them.
     pub(super) fn says(self, texts: &[&str]) -> bool {
         self.0
