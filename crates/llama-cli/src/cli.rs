@@ -509,7 +509,7 @@ fn sample(text: &str) -> Result<Duration, String> {
 /// What the help and the manual page say beside the options.
 pub const USAGE: Usage<'static> = Usage {
     examples: &[
-        ("Ask a question:", "llama Why is the sky blue?"),
+        ("Ask a question:", "llama \"Why is the sky blue?\""),
         (
             "Ask about what another command prints:",
             "dmesg | tail -n 20 | llama \"What do these lines mean?\" -",
@@ -529,7 +529,7 @@ pub const USAGE: Usage<'static> = Usage {
         ("Hold a conversation:", "llama chat"),
         (
             "Ask another model than the default one:",
-            "llama --model qwen2.5-coder-1.5b How do I list open files?",
+            "llama --model qwen2.5-coder-1.5b \"How do I list open files?\"",
         ),
         (
             "Get the vectors of two texts, to see how near they are:",
