@@ -49,7 +49,8 @@ pub(crate) struct Args {
     /// Show the kernel's log.
     #[arg(long)]
     verbose: bool,
-    /// Run a shell command in the booted system instead of asking; its exit status becomes ours.
+    /// Run a shell command in the booted system instead of asking, when its model is loaded or refused; the command's
+    /// exit status becomes ours.
     #[arg(long, value_name = "COMMAND", conflicts_with = "question")]
     exec: Option<String>,
     /// A directory whose files are added to the system.
@@ -223,7 +224,7 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
         return live::run(cx, &args.source, &model, args.memory);
     }
     let command = match (&args.exec, &args.question) {
-        (Some(exec), _) => Some(exec.clone()),
+        (Some(exec), _) => Some(format!("{LOADED}\n{exec}")),
         (None, Some(question)) => Some(ask(args, question)?),
         (None, None) => None,
     };
@@ -259,6 +260,9 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
     let outcome = boot.run(cx)?;
     Ok(ExitCode::from(outcome.status()?))
 }
+
+/// Waits until it is known whether there is a model, for those who look.
+const LOADED: &str = "while grep -qs '^state: loading' /proc/llamux/status; do sleep 0.1; done";
 
 /// The script that asks.
 fn ask(args: &Args, question: &str) -> Result<String> {
