@@ -313,13 +313,17 @@ fn debian_package(lab: &Lab<'_>, arch: &Path) -> Result<()> {
     if !system.join("var/lib/llamux").is_dir() || !system.join("usr/bin/llamux-setup").exists() {
         bail!("it is not installed");
     }
-    // What the administrator has written stays, until that is purged.
+    // What the administrator and `llamux-setup` have written stays, until that is purged.
+    let of_grub = system.join("etc/default/grub.d/llamux.cfg");
+    fs::create_dir_all(of_grub.parent().context("no directory")?)?;
+    fs::write(&of_grub, "GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX\"\n")?;
     dpkg("--remove", Path::new("llamux-tools"))?;
-    if system.join("usr/bin/llama").exists() || !system.join("etc/llamux.conf").exists() {
+    let kept = system.join("etc/llamux.conf").exists() && of_grub.exists();
+    if system.join("usr/bin/llama").exists() || !kept {
         bail!("it is not removed, or too much is");
     }
     dpkg("--purge", Path::new("llamux-tools"))?;
-    if system.join("etc/llamux.conf").exists() {
+    if system.join("etc/llamux.conf").exists() || of_grub.exists() {
         bail!("its configuration is not removed");
     }
     Ok(())
