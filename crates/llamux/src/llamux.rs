@@ -33,6 +33,14 @@ pub use session::{Info, Role, Session, TokenProbability, DEVICE_PATH};
 pub use status::{State, Status, STATUS_PATH};
 pub use tables::{Between, Histogram, Limits, ListedModel, OpenSession, Owner, Usage};
 
+// The programs that the pages show are tests of documentation, too.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/interfaces.md")]
+mod interfaces {}
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/backend.md")]
+mod backends {}
+
 /// Most bytes of a prompt that the kernel takes.
 pub const PROMPT_MAX: usize = llamux_sys::LLAMA_PROMPT_MAX as usize;
 /// Most turns that a conversation holds for the next answer.
