@@ -57,9 +57,11 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// All pages for users: the README's, and those of `docs/`.
+/// All pages: those of the repository itself, and those of `docs/`.
 pub(crate) fn pages(cx: &Context) -> Result<Vec<Page>> {
-    let mut paths = vec![cx.root.join("README.md")];
+    let mut paths = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
+        .map(|name| cx.root.join(name))
+        .to_vec();
     for entry in fs::read_dir(cx.root.join("docs"))? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "md") {
@@ -95,6 +97,16 @@ impl Page {
             }
         }
         blocks
+    }
+
+    /// What stands as code between words.
+    #[cfg(test)]
+    pub(crate) fn code(&self) -> Vec<String> {
+        let code = |event| match event {
+            Event::Code(text) => Some(text.into_string()),
+            _ => None,
+        };
+        Parser::new(&self.text).filter_map(code).collect()
     }
 
     /// Where its links lead.

@@ -115,6 +115,17 @@ impl System {
     }
 }
 
+/// The words of each program that a text of bash would start, in the order in which they are written, or why bash would
+/// not understand the text. What is known only when it runs stands in a word as it was written.
+pub fn programs(text: &str) -> Result<Vec<Vec<String>>, String> {
+    let script = syntax::parse(text);
+    if let Some((_, error)) = script.errors.into_iter().next() {
+        return Err(error);
+    }
+    let words = |call: syntax::Call| call.words.into_iter().map(|word| word.text).collect();
+    Ok(script.calls.into_iter().map(words).collect())
+}
+
 /// A command that was run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Last {

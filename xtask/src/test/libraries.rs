@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{bail, Context as _, Result};
 
 use super::answers::generate;
+use super::docs::in_python;
 use super::llamuxd::{copy, copy_all, python_below};
 use super::tools::{accepted, linked};
 use super::{unclean, Found, Lab};
@@ -35,6 +36,9 @@ const TOKENS: u32 = 200;
 const SCRIPT: &str = "until grep -q '^state: ready' /proc/llamux/status; do sleep 0.1; done
 export PYTHONPATH=/opt/packages PYTHONDONTWRITEBYTECODE=1
 answer() { echo \"answer of $1\"; shift; \"$@\" \"$QUESTION\" 2>/tmp/said || { echo \"status $?\"; cat /tmp/said; }; }
+for page in /opt/pages/*; do
+	$PYTHON -W error $page >/tmp/said 2>&1 || { echo \"$page: status $?\"; cat /tmp/said; }
+done
 answer C ask-c
 answer Rust ask-rust
 answer Python $PYTHON /opt/examples/ask.py
@@ -81,6 +85,12 @@ pub(super) fn libraries(lab: &Lab<'_>) -> Result<Found> {
             &["__pycache__"],
         )?;
     }
+    let pages = in_python(lab)?;
+    for (name, program) in &pages {
+        let to = overlay.join("opt/pages").join(name);
+        fs::create_dir_all(to.parent().context("no directory")?)?;
+        fs::write(to, program)?;
+    }
     let python = python_below(&overlay)?;
     let script = format!(
         "QUESTION={}\nPYTHON={}\n{SCRIPT}",
@@ -98,6 +108,15 @@ pub(super) fn libraries(lab: &Lab<'_>) -> Result<Found> {
         .output
         .split_once("end of answers\n")
         .with_context(|| format!("the examples did not end: {}", outcome.output))?;
+    let (of_pages, _) = answers
+        .split_once("answer of C\n")
+        .context("no answer in C")?;
+    for (name, _) in &pages {
+        let failed = format!("/opt/pages/{name}: status ");
+        let good = (!of_pages.contains(&failed)).then_some(());
+        let good = good.with_context(|| of_pages.to_owned());
+        found.test(&format!("Python of the page {name}"), good);
+    }
     let (kernels, tested) = rest.split_once('\n').context("no kernels")?;
     let expected = generate(lab, &model, (QUESTION, false), TOKENS, kernels.trim())?;
     for language in ["C", "Rust", "Python"] {

@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{bail, Context as _, Result};
 
+use super::docs::in_c;
 use super::{made_up, unclean, Found, Lab};
 use crate::kernel::{prepare, Target};
 use crate::model;
@@ -219,6 +220,7 @@ pub(super) fn tools(lab: &Lab<'_>) -> Result<Found> {
     let program = lab.cx.root.join("target/llamux/sample");
     found.test("a program in C", sample(&dir, &program));
     found.test("a program with the library", linked(&dir, &program));
+    in_c(lab, &dir, &mut found)?;
     mkinitcpio(lab, &dir, &mut found)?;
     match sh::has("dpkg-deb") {
         true => found.test("the package of Debian", debian_package(lab, &dir)),
