@@ -13,6 +13,7 @@ use common::{small_vocabulary, Meta};
 use llamux::Grammar;
 use llamux_engine::arena::Arena;
 use llamux_engine::gguf::Gguf;
+use llamux_engine::grammar::table::{bytes, Call, State, Token, END, NOT, NO_STATE};
 use llamux_engine::grammar::{
     self, Guide, Matcher, MatcherMemory, Place, Places, TableError, MAX_FORCED,
 };
@@ -638,6 +639,51 @@ fn a_table_made_to_take_long_is_given_up() {
         assert!(guide.work() < 1 << 29, "{}", guide.work());
         // There is nothing left to spend at this place.
         assert!(!guide.allows(b'a'.into()));
+        guide.accept(b'a'.into()).unwrap();
+        assert!(guide.allows(b'a'.into()));
+    });
+}
+
+/// Another one: in its first state any token but one may follow in thousands of ways, behind each of which
+/// thousands of rules are called.
+#[test]
+fn references_made_to_take_long_are_given_up() {
+    let (calls, tokens) = (40_000u16, 60_000u16);
+    let states = [
+        State::new(0, 0, 0, 0, END),
+        State::new(0, 0, tokens, 0, END),
+        State::new(0, calls, tokens, 0, 0),
+    ];
+    let calls: Vec<_> = (0..calls).map(|_| Call::new(0, NO_STATE)).collect();
+    let tokens: Vec<_> = (0..tokens).map(|_| Token::new(1, 0, 1, NOT)).collect();
+    let lists = [bytes(&states), bytes(&calls), bytes(&tokens)].concat();
+    let size = 40 + lists.len() as u32;
+    let counts = [2, 0, calls.len() as u32, tokens.len() as u32];
+    let mut table: Vec<u8> = b"LXGR".to_vec();
+    let fields = [[1, size].as_slice(), &counts, &[0, 0, 0]].concat();
+    table.extend(fields.into_iter().flat_map(u32::to_le_bytes));
+    table.extend(lists);
+    let grammar = grammar::Grammar::new(&table).unwrap();
+    let more: Vec<[u8; 3]> = (0..8000u16)
+        .map(|i| [b'a', i as u8, (i >> 8) as u8])
+        .collect();
+    let more: Vec<&[u8]> = more.iter().map(|bytes| &bytes[..]).collect();
+    Words::new(&more).with(|vocab, matcher, place| {
+        matcher.start(&grammar, place).unwrap();
+        let mut guide = Guide::new(&grammar, vocab, matcher, place);
+        // All of them together take no more than a byte may.
+        assert!(guide.allows(b'a'.into()));
+        assert!(guide.work() < 1 << 20, "{}", guide.work());
+        let mut logits = vec![F32Bits(0); vocab.len()];
+        let mut asked = 0;
+        let result = guide.mask(&mut logits, &mut || {
+            asked += 1;
+            false
+        });
+        assert_eq!(result, Err(Error::GrammarStuck));
+        assert!(asked > 100, "{asked}");
+        assert!(guide.work() < 1 << 29, "{}", guide.work());
+        // What may follow can be gone past.
         guide.accept(b'a'.into()).unwrap();
         assert!(guide.allows(b'a'.into()));
     });

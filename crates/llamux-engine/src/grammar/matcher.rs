@@ -376,21 +376,29 @@ impl<'a> Stacks<'a> {
         self.close(grammar, paths)
     }
 
-    /// Adds to `paths`, the newest ones, what a state behind one of `from` leads to.
+    /// Adds to `paths`, the newest ones, what a state behind one of `from` leads to, as far as there is work
+    /// left to spend.
     pub(super) fn branch(
         &mut self,
         grammar: &Grammar<'_>,
         paths: Paths,
         (path, state): (Path, u16),
     ) -> Paths {
-        self.begin();
         self.add(grammar, paths, state, path.stack());
         self.close(grammar, paths)
     }
 
+    /// Counts entries that were looked at. Whether there is work left to spend at this place.
+    #[inline]
+    pub(super) fn spend(&mut self, entries: usize) -> bool {
+        // CAST: `usize` is at most 64 bits wide.
+        self.work = self.work.saturating_add(entries as u64);
+        self.work <= self.limit
+    }
+
     /// Begins a new place, for which there is some work to spend.
     #[inline]
-    fn begin(&mut self) -> Paths {
+    pub(super) fn begin(&mut self) -> Paths {
         self.limit = self.work.saturating_add(STEP_WORK);
         self.open()
     }

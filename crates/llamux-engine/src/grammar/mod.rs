@@ -114,6 +114,34 @@ impl<'a> Matcher<'a> {
     }
 }
 
+/// How long to go on looking for tokens that may follow.
+struct Budget {
+    /// So much work is given up at.
+    most: u64,
+    /// When the caller is asked next whether to stop.
+    pause: u64,
+}
+
+impl Budget {
+    /// Whether there is more to spend, after so much work. Fails if the caller wants to stop, or nobody may do
+    /// so much.
+    fn has_more(&mut self, work: u64, stop: &mut dyn FnMut() -> bool) -> Result<bool, Error> {
+        if work > self.most {
+            return Ok(false);
+        }
+        if work > self.pause {
+            self.pause = work.saturating_add(PAUSE);
+            if stop() {
+                return Err(Error::Interrupted);
+            }
+            if work > MAX_WORK {
+                return Err(Error::GrammarStuck);
+            }
+        }
+        Ok(true)
+    }
+}
+
 /// Says, at one place of one answer, which tokens may follow.
 pub struct Guide<'g, 'a> {
     grammar: &'g Grammar<'g>,
@@ -272,14 +300,19 @@ impl<'g, 'a> Guide<'g, 'a> {
             }
         }
         if self.grammar.has_tokens() {
+            // All references together have as much to spend as a byte has.
+            let fresh = stacks.begin();
             if paths.is_empty() {
-                paths = stacks.open();
+                paths = fresh;
             }
-            for index in 0..stacks.get(self.here).len() {
+            'references: for index in 0..stacks.get(self.here).len() {
                 let Some(path) = stacks.get(self.here).get(index).copied() else {
                     break;
                 };
                 for token in self.grammar.tokens(path.state()) {
+                    if !stacks.spend(1) {
+                        break 'references;
+                    }
                     if refers(self.grammar, self.vocab, token, id) {
                         paths = stacks.branch(self.grammar, paths, (path, token.target()));
                     }
@@ -304,16 +337,25 @@ impl<'g, 'a> Guide<'g, 'a> {
         if complete {
             ends.iter().for_each(|&id| set(allowed, id));
         }
-        for path in stacks.get(self.here) {
+        let outset = (self.here, stacks.mark());
+        let mut budget = Budget {
+            most: stacks.work().saturating_add(work),
+            pause: stacks.work(),
+        };
+        for index in 0..stacks.get(self.here).len() {
+            let Some(path) = stacks.get(self.here).get(index).copied() else {
+                break;
+            };
             for token in self.grammar.tokens(path.state()) {
-                allow_references(self.grammar, self.vocab, token, allowed);
+                stacks.spend(allow_references(self.grammar, self.vocab, token, allowed));
+                if !budget.has_more(stacks.work(), stop)? {
+                    return Ok(false);
+                }
             }
         }
 
-        let outset = (self.here, stacks.mark());
         levels.set(0, outset);
-        let (mut index, mut pause) = (0, stacks.work());
-        let most = stacks.work().saturating_add(work);
+        let mut index = 0;
         while let Some((entry, bytes)) = trie.get(index) {
             let mut depth = entry.shared();
             if depth == 0 && !bytes.first().is_some_and(|&byte| self.first.has(byte)) {
@@ -338,18 +380,9 @@ impl<'g, 'a> Guide<'g, 'a> {
             } else {
                 index = trie.past(index, depth);
             }
-            if stacks.work() > most {
+            if !budget.has_more(stacks.work(), stop)? {
                 stacks.rewind(outset.1);
                 return Ok(false);
-            }
-            if stacks.work() > pause {
-                pause = stacks.work() + PAUSE;
-                if stop() {
-                    return Err(Error::Interrupted);
-                }
-                if stacks.work() > MAX_WORK {
-                    return Err(Error::GrammarStuck);
-                }
             }
         }
         stacks.rewind(outset.1);
@@ -394,20 +427,29 @@ fn refers(grammar: &Grammar<'_>, vocab: &Vocab<'_>, token: &Token, id: u32) -> b
     same != (token.flags() & table::NOT != 0) && !vocab.is_end(id)
 }
 
-fn allow_references(grammar: &Grammar<'_>, vocab: &Vocab<'_>, token: &Token, allowed: &mut [u32]) {
-    let named = match grammar.spelling(token) {
+/// Sets the bits of the tokens that a reference is to. Returns how many entries were looked at.
+fn allow_references(
+    grammar: &Grammar<'_>,
+    vocab: &Vocab<'_>,
+    token: &Token,
+    allowed: &mut [u32],
+) -> usize {
+    let spelling = grammar.spelling(token);
+    let named = match spelling {
         Some(spelling) => core::str::from_utf8(spelling)
             .ok()
             .and_then(|spelling| vocab.find(spelling)),
         None => Some(token.value()),
     };
     let all = token.flags() & table::NOT != 0;
-    let others = (0..).take(if all { vocab.len() } else { 0 });
-    for id in others.chain(named) {
+    let others = if all { vocab.len() } else { 0 };
+    for id in (0..).take(others).chain(named) {
         if refers(grammar, vocab, token, id) {
             set(allowed, id);
         }
     }
+    // What is spelled is looked for by its bytes.
+    others + spelling.map_or(1, <[u8]>::len)
 }
 
 fn set(allowed: &mut [u32], id: u32) {
