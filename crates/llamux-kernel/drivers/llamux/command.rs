@@ -242,11 +242,11 @@ impl Args {
 
     /// Copies out as much of the answer as fits, and the results. Returns the answer's length.
     fn reply(&mut self, address: usize, size: usize, answer: &Answer) -> Result<usize> {
-        // The answering thread is done with it, so nobody waits for this lock while we copy.
-        let progress = answer.request.progress.lock();
-        let response = progress.response.as_slice();
+        // It is taken out, since nobody is to wait for the lock while it is copied: who provides the caller's
+        // memory may take as long as it likes.
+        let response = core::mem::take(&mut answer.request.progress.lock().response);
         let room = usize::try_from(self.0.response_len)?;
-        let copied = floor_char_boundary(response, room);
+        let copied = floor_char_boundary(&response, room);
         let target = UserPtr::from_addr(usize::try_from(self.0.response)?);
         UserSlice::new(target, copied.len())
             .writer()

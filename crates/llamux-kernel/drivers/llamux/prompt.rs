@@ -7,7 +7,8 @@
 //! read to its end is only kept to be read again, and given back when memory is short.
 //!
 //! Lock order: `Request::progress` may be taken with `ASKED` or `Prompt::open` held, and nothing else is taken
-//! with another one held. Memory is allocated with `ASKED` held, so who frees memory only tries to take it.
+//! with another one held. No user memory is touched with any of them held: who provides it may take as long as it
+//! likes. Memory is allocated with `ASKED` held, so who frees memory only tries to take it.
 
 use kernel::ffi::{c_int, c_void};
 use kernel::pr_warn_once;
@@ -29,6 +30,9 @@ const USERS: usize = 64;
 
 /// The longest question, in bytes.
 const PROMPT_MAX: usize = uapi::LLAMA_PROMPT_MAX as usize;
+
+/// Bytes that are copied out at once.
+const CHUNK: usize = 256;
 
 /// A user's last question.
 struct Asked {
@@ -178,20 +182,41 @@ impl Prompt {
             Wait::Signal => ERESTARTSYS,
             Wait::Timeout => ETIMEDOUT,
         })?;
-        let mut open = self.open.lock();
-        let progress = request.progress.lock();
-        let finish = match progress.result.ok_or(EIO)? {
-            Ok(finish) => finish,
-            Err(error) => {
-                drop(progress);
-                drop(open);
-                set_read(&request);
-                return Err(error);
-            }
-        };
+        let result = request.progress.lock().result;
+        let finish = result.ok_or(EIO)?.inspect_err(|_| set_read(&request))?;
         if matches!(finish.stop, Stop::Requested) {
             return Err(ECANCELED);
         }
+        let mut to = to.writer();
+        let mut copied = 0;
+        while !to.is_empty() {
+            let mut chunk = [0; CHUNK];
+            let room = chunk.get_mut(..to.len().min(CHUNK)).unwrap_or_default();
+            let (at, part) = self.take(&request, room);
+            if part.is_empty() {
+                if copied == 0 {
+                    set_read(&request);
+                }
+                break;
+            }
+            if let Err(error) = to.write_slice(part) {
+                // Put back what could not be copied, unless somebody else has read on.
+                let mut open = self.open.lock();
+                if open.at == at + part.len() {
+                    open.at = at;
+                }
+                return if copied != 0 { Ok(copied) } else { Err(error) };
+            }
+            copied += part.len();
+        }
+        Ok(copied)
+    }
+
+    /// Copies what comes next of an answer that is complete. Returns where that begins, and as much of `room` as
+    /// it takes; none at the end.
+    fn take<'r>(&self, request: &Request, room: &'r mut [u8]) -> (usize, &'r [u8]) {
+        let mut open = self.open.lock();
+        let progress = request.progress.lock();
         let response = progress.response.as_slice();
         // The line ends, so that what a terminal shows next begins in another one.
         let end: &[u8] = if response.ends_with(b"\n") {
@@ -199,22 +224,15 @@ impl Prompt {
         } else {
             b"\n"
         };
-        let left = response.get(open.at..).unwrap_or_default();
-        let left_of_end = end.get(open.at.saturating_sub(response.len())..);
-        let mut to = to.writer();
-        let mut copied = 0;
-        for part in [left, left_of_end.unwrap_or_default()] {
-            let part = part.get(..part.len().min(to.len())).unwrap_or_default();
-            to.write_slice(part)?;
-            copied += part.len();
+        let at = open.at;
+        let left = Iterator::chain(response.iter(), end).skip(at);
+        let mut len = 0;
+        for (to, from) in room.iter_mut().zip(left) {
+            *to = *from;
+            len += 1;
         }
-        open.at += copied;
-        drop(progress);
-        drop(open);
-        if copied == 0 {
-            set_read(&request);
-        }
-        Ok(copied)
+        open.at = at + len;
+        (at, room.get(..len).unwrap_or_default())
     }
 
     /// What is read the answer of: what this file asked, or else what its user asked last.
