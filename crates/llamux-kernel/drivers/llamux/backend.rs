@@ -522,8 +522,8 @@ impl Backend {
         }
     }
 
-    /// Lets those go who have waited for too long. Whether nobody is there.
-    fn look(&self, desk: &mut DeskGuard<'_>) -> bool {
+    /// Lets those go who have waited for too long, or all who wait if the model is `going`. Whether nobody is there.
+    fn look(&self, desk: &mut DeskGuard<'_>, going: bool) -> bool {
         let now = sys::now();
         let timeout_ns = u64::from(self.abilities.timeout_ms).saturating_mul(1_000_000);
         self.end_those(desk, |seat| {
@@ -535,7 +535,7 @@ impl Backend {
                 None
             }
         });
-        let (sign_ns, going) = (desk.sign_ns, self.progress.is_over());
+        let sign_ns = desk.sign_ns;
         self.turn_away(|request| {
             let since = request.arrived_ns.max(sign_ns);
             if going {
@@ -566,8 +566,10 @@ impl Thread for Backend {
     fn run(self: Arc<Self>) {
         let mut desk = self.desk.lock();
         while !desk.gone {
-            let idle = self.look(&mut desk);
-            if idle && self.progress.is_over() {
+            // Asked first: once it is so nobody is queued any more, and the look finds all who are.
+            let going = self.progress.is_over();
+            let idle = self.look(&mut desk, going);
+            if idle && going {
                 desk.gone = true;
                 drop(desk);
                 self.service.backend_gone(self.id, Gone::Unloaded);
