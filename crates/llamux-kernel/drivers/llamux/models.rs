@@ -373,32 +373,44 @@ impl Directory {
         self.loading = false;
         let default = self.default;
         let entry = id.and_then(|id| self.entry(id));
-        match (end, entry) {
+        let why = match (end, entry) {
             (Ok(facts), Some(entry)) if !entry.progress.is_over() => {
                 entry.state = State::Ready(facts);
                 if default.is_none() {
                     self.default = id;
                 }
+                return;
             }
             (Ok(_), entry) => {
                 // Called off at the last moment: it goes the way of all models, or has gone already.
                 if let Some(entry) = entry {
                     entry.state = State::Unloading;
                 }
-                if default.is_none() {
-                    self.absent = State::Unavailable(reason(fmt!("loading was called off")));
-                }
+                reason(fmt!("loading was called off"))
             }
             (Err(reason), entry) => {
                 if let Some(entry) = entry {
                     entry.progress.takes(0);
                     entry.state = State::Unavailable(reason.clone());
                 }
-                if default.is_none() {
-                    self.absent = State::Unavailable(reason);
-                    self.default = self.first_backend();
-                }
+                reason
             }
+        };
+        if default.is_none() {
+            self.absent = State::Unavailable(why);
+            self.default = self.first_backend();
+        }
+    }
+
+    /// No model is being loaded any more, since it never came to that. Why is for those who wait for it only: what
+    /// was said before of there being no default stays.
+    fn not_begun(&mut self, why: Reason) {
+        self.loading = false;
+        if self.default.is_none() {
+            if let State::Loading = self.absent {
+                self.absent = State::Unavailable(why);
+            }
+            self.default = self.first_backend();
         }
     }
 
@@ -673,7 +685,8 @@ impl Service {
         let name = name.filter(|name| name.contains(&b'/'));
         let name = name.unwrap_or(files.name().as_bytes());
         let added = self.models.lock().add(name, &files);
-        let (id, progress) = added.map_err(|_| reason(fmt!("{}: out of memory", files.path())))?;
+        let (id, progress) = added
+            .map_err(|error| reason(fmt!("{}: cannot be listed ({error:?})", files.path())))?;
         let wanted = Wanted {
             files,
             requant: requant::wanted(),
@@ -783,8 +796,9 @@ impl Service {
             models.loading = true;
         }
         let started = self.load_line(&line);
-        if started.is_err() {
-            self.models.lock().loading = false;
+        if let Err(error) = started {
+            let why = reason(fmt!("{}: cannot be loaded ({error:?})", line.name));
+            self.models.lock().not_begun(why);
             self.changed();
         }
         started
@@ -881,4 +895,35 @@ unsafe extern "C" fn llamux_models_show(file: u32, page: *mut u8, size: usize) -
         };
     }
     page.len()
+}
+
+#[cfg(CONFIG_LLAMUX_KUNIT_TEST)]
+#[kunit_tests(llamux_models)]
+mod tests {
+    use super::*;
+
+    /// What is said of there being no default.
+    fn absence(models: &Directory) -> &str {
+        match models.state() {
+            State::Unavailable(why) => why.as_str(),
+            state => state.name(),
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_a_model_that_is_not_loaded() {
+        let mut models = Directory::new();
+        assert_eq!(absence(&models), "loading");
+        assert_eq!(models.wanted(b"a").err(), Some(EAGAIN));
+        models.not_begun(reason(fmt!("no such file")));
+        assert_eq!(absence(&models), "no such file");
+        assert_eq!(models.wanted(b"a").err(), Some(ENOENT));
+        // Another one that is not loaded either does not take the place of the first reason.
+        models.loading = true;
+        models.not_begun(reason(fmt!("no other")));
+        assert_eq!(absence(&models), "no such file");
+        models.loading = true;
+        models.loaded(None, Err(reason(fmt!("not a model"))));
+        assert_eq!(absence(&models), "not a model");
+    }
 }
