@@ -59,14 +59,17 @@ static void describe(const struct public_key_signature *sig, char *signer, size_
 	}
 	for (i = 0; i + sizeof(common_name) + 2 <= id->len; i++) {
 		const u8 *at = id->data + i;
+		u8 this;
 
 		if (memcmp(at, common_name, sizeof(common_name)))
 			continue;
 		/* A string's tag, its length in one byte, and the string. */
 		at += sizeof(common_name) + 2;
-		len = at[-1];
-		if (len < 0x80 && at + len <= id->data + id->len)
+		this = at[-1];
+		if (this < 0x80 && this <= id->data + id->len - at) {
 			name = at;
+			len = this;
+		}
 	}
 	if (name)
 		used = scnprintf(signer, size, "%*pE ", (int)len, name);
