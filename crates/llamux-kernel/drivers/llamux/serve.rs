@@ -719,7 +719,9 @@ fn errno(error: EngineError) -> Error {
         EngineError::GrammarStuck => ENODATA,
         EngineError::Allowance { .. } => EDQUOT,
         _ => {
-            pr_err!("a request failed: {}\n", Shown(&error));
+            if sys::may_log() {
+                pr_err!("a request failed: {}\n", Shown(&error));
+            }
             EIO
         }
     }

@@ -17,6 +17,7 @@
 #include <linux/namei.h>
 #include <linux/proc_fs.h>
 #include <linux/random.h>
+#include <linux/ratelimit.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
 #include <linux/sched/isolation.h>
@@ -252,6 +253,14 @@ int llamux_thread_start(int (*fn)(void *data), void *data, const char *name)
 void llamux_resched(void)
 {
 	cond_resched();
+}
+
+/* Whether to log one more of what callers can bring about as often as they like. */
+bool llamux_may_log(void)
+{
+	static DEFINE_RATELIMIT_STATE(limit, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
+
+	return __ratelimit(&limit);
 }
 
 u64 llamux_clock(void)

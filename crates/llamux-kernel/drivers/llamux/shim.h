@@ -39,6 +39,7 @@ const char *llamux_param_requant(void);
 const char *llamux_param_cpus(void);
 const char *llamux_param_sig(void);
 void llamux_resched(void);
+bool llamux_may_log(void);
 u64 llamux_clock(void);
 u64 llamux_rough_clock(void);
 u64 llamux_real_seconds(void);

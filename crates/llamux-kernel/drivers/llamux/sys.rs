@@ -79,6 +79,7 @@ mod shim {
         pub(super) safe fn llamux_param_cpus() -> *const u8;
         pub(super) safe fn llamux_param_sig() -> *const u8;
         pub(super) safe fn llamux_resched();
+        pub(super) safe fn llamux_may_log() -> bool;
         pub(super) safe fn llamux_clock() -> u64;
         pub(super) safe fn llamux_rough_clock() -> u64;
         pub(super) safe fn llamux_real_seconds() -> u64;
@@ -230,6 +231,11 @@ pub(crate) fn set_nice(nice: i32) -> Result {
 /// Lets other threads run, if the scheduler wants it.
 pub(crate) fn resched() {
     shim::llamux_resched();
+}
+
+/// Whether to log one more line of what callers can bring about as often as they like.
+pub(crate) fn may_log() -> bool {
+    shim::llamux_may_log()
 }
 
 /// Nanoseconds of a clock that is quick to read, and may differ a little between processors.
