@@ -14,7 +14,7 @@ use kernel::uapi;
 use llamux_engine::generate::{Sampling, Stop};
 use llamux_engine::grammar::{Checked, TableError};
 
-use crate::request::{Deadline, Finish, Question, Request};
+use crate::request::{Deadline, Finish, Question, Request, Wait};
 use crate::service::Service;
 use crate::{device, settings, sys, SERVICE};
 
@@ -154,8 +154,12 @@ fn ask(service: &Service, question: Question) -> Result<Answer> {
 
 /// Waits for the answer to a request that was submitted.
 pub(crate) fn answer(service: &Service, request: Arc<Request>) -> Result<Answer> {
-    if let Err(wait) = request.wait(true) {
-        request.cancel();
+    let gave_up = request.wait(true).err();
+    if let Some(wait) = gave_up {
+        // Whose time is up is known to be over without it.
+        if let Wait::Signal = wait {
+            request.cancel();
+        }
         if service.withdraw(&request) {
             // Nobody had begun with it.
             request.finish(Ok(Finish::NOTHING));
@@ -170,6 +174,10 @@ pub(crate) fn answer(service: &Service, request: Arc<Request>) -> Result<Answer>
         Stop::Length | Stop::Context => uapi::LLAMA_STOP_LENGTH,
         Stop::Sink if finish.stopped => uapi::LLAMA_STOP_STRING,
         Stop::Sink => uapi::LLAMA_STOP_BUFFER,
+        // By somebody else, who has the session as well.
+        Stop::Requested if gave_up.is_none() && request.is_cancelled() => {
+            uapi::LLAMA_STOP_CANCELLED
+        }
         Stop::Requested if finish.tokens == 0 => {
             let late = request.question.deadline.has_passed();
             return Err(if late { ETIMEDOUT } else { EINTR });

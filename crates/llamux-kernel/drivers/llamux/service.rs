@@ -291,7 +291,7 @@ impl Service {
         drop(request);
     }
 
-    /// Takes a request back out of the queue, whose caller has said that nobody waits for it. `false` if the
+    /// Takes a request back out of the queue, which is cancelled, or whose time is up. `false` if the
     /// thread, or the program that answers, has already begun with it, and ends it.
     pub(crate) fn withdraw(&self, request: &Arc<Request>) -> bool {
         let withdrawn = self.queue.lock().withdraw(request);

@@ -382,7 +382,7 @@ impl Queue {
 
     /// Puts a request that was taken out back. `false` if nobody waits for it any more.
     pub(crate) fn put_back(&mut self, request: &Arc<Request>) -> bool {
-        // Who has found it gone before this has said so before that.
+        // Who has found it gone before this has cancelled it before that, or its time was up.
         if request.is_over() {
             return false;
         }

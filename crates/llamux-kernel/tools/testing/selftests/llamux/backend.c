@@ -667,6 +667,44 @@ TEST_F(backend, an_answer_is_cancelled_with_what_there_is)
 	EXPECT_EQ(message->request.kind, LLAMA_MESSAGE_CANCEL);
 }
 
+TEST_F(backend, a_call_in_a_session_says_what_has_ended_it)
+{
+	struct llama_command command = question("Why?");
+	struct message *message = self->message;
+	int fd = session_with(NAME, plain(), 0);
+	struct asker asker;
+
+	ASSERT_LE(0, fd);
+	command.flags = LLAMA_SESSION;
+	command.session = fd;
+	/* Somebody else who has the session, before it is read, and then. */
+	ASSERT_TRUE(begin(&asker, command));
+	ASSERT_TRUE(readable(self->fd, PATIENCE_MS));
+	ASSERT_EQ(ioctl(fd, LLAMA_IOC_CANCEL, 0), 0);
+	ASSERT_TRUE(join(&asker));
+	EXPECT_EQ(asker.ret, 0);
+	EXPECT_EQ(asker.command.stop_reason, LLAMA_STOP_CANCELLED);
+	ASSERT_TRUE(begin(&asker, command));
+	ASSERT_EQ(next(self->fd, message), 0);
+	EXPECT_EQ(say_text(self->fd, message->request.id, "Bec"), 0);
+	ASSERT_EQ(ioctl(fd, LLAMA_IOC_RESET, 0), 0);
+	ASSERT_TRUE(join(&asker));
+	EXPECT_EQ(asker.ret, 3);
+	EXPECT_EQ(asker.command.stop_reason, LLAMA_STOP_CANCELLED);
+	ASSERT_EQ(next(self->fd, message), 0);
+	EXPECT_EQ(message->request.kind, LLAMA_MESSAGE_CANCEL);
+	/* Its own time, of which the session knows as well. */
+	command.timeout_ms = SHORT_MS;
+	ASSERT_TRUE(begin(&asker, command));
+	ASSERT_EQ(next(self->fd, message), 0);
+	EXPECT_EQ(say_text(self->fd, message->request.id, "Bec"), 0);
+	ASSERT_TRUE(join(&asker));
+	EXPECT_EQ(asker.ret, 3);
+	EXPECT_EQ(asker.command.stop_reason, LLAMA_STOP_TIMEOUT);
+	EXPECT_EQ(info(fd).stop_reason, LLAMA_STOP_TIMEOUT);
+	close(fd);
+}
+
 TEST_F(backend, a_caller_that_is_killed_is_not_answered)
 {
 	struct message *message = self->message;
