@@ -490,8 +490,10 @@ impl Session {
         }
         let (mut prompt, mut said) = (KVVec::new(), KVec::new());
         if elsewhere {
-            let more = question.as_ref().map_or(0, |asked| asked.prompt.len());
-            let more = (inner.text.len() + more, inner.said.len() + 1);
+            let asked = question.as_ref().map(|asked| asked.prompt.len());
+            // The text that an administrator has in front of conversations is a turn as well.
+            let turns = inner.said.len() + usize::from(asked.is_some()) + 1;
+            let more = (inner.text.len() + asked.unwrap_or(0), turns);
             (prompt, said) = recall(&inner.talk, more, options.keep)?;
         }
         prompt.extend_from_slice(&inner.text, sys::on_account())?;

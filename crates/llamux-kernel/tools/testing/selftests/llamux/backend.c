@@ -32,7 +32,7 @@
 /* What a backend reads. */
 struct message {
 	struct llama_backend_request request;
-	struct llama_backend_turn turns[LLAMA_BACKEND_TURNS_MAX + 2];
+	struct llama_backend_turn turns[LLAMA_BACKEND_TURNS_MAX];
 	char text[LLAMA_PROMPT_MAX + 8192];	/* of all turns; a NUL behind it */
 	const char *stops;
 };
@@ -76,7 +76,7 @@ static bool parse(const char *bytes, size_t len, struct message *message)
 	if (len < at)
 		return false;
 	memcpy(&message->request, bytes, at);
-	if (message->request.size != len || message->request.turns > LLAMA_BACKEND_TURNS_MAX + 1)
+	if (message->request.size != len || message->request.turns > LLAMA_BACKEND_TURNS_MAX)
 		return false;
 	if (message->request.kind == LLAMA_MESSAGE_CANCEL)
 		return len == at;
@@ -592,6 +592,37 @@ TEST_F(backend, the_oldest_turns_are_dropped_where_the_text_is_too_long)
 	EXPECT_EQ(message->request.turns, 6);
 	EXPECT_TRUE(message->request.flags & LLAMA_ASK_KEEP);
 	free(text);
+	close(fd);
+}
+
+TEST_F(backend, a_request_has_so_many_turns_at_most)
+{
+	struct llama_turn hold = {
+		.flags = LLAMA_TURN_HOLD, .text = (uintptr_t)"x", .text_len = 1,
+	};
+	struct llama_command command = question("Why?");
+	struct message *message = self->message;
+	int fd = session_with(NAME, plain(), 0), err = 0;
+	struct asker asker;
+
+	ASSERT_LE(0, fd);
+	command.flags = LLAMA_SESSION;
+	command.session = fd;
+	ASSERT_EQ(put("system_prompt", "Be brief."), 0);
+	for (int all = 0; !err && all <= LLAMA_BACKEND_TURNS_MAX; all += LLAMA_HELD_MAX) {
+		for (int i = 0; i < LLAMA_HELD_MAX; i++)
+			EXPECT_EQ(ioctl(fd, LLAMA_IOC_TURN, &hold), 0);
+		ASSERT_TRUE(begin(&asker, command));
+		err = next(self->fd, message);
+		EXPECT_EQ(err, 0);
+		EXPECT_EQ(message->turns[0].role, LLAMA_ROLE_SYSTEM);
+		EXPECT_EQ(say_text(self->fd, message->request.id, "!"), 0);
+		EXPECT_EQ(end_it(self->fd, message->request.id, 0), 0);
+		ASSERT_TRUE(join(&asker));
+	}
+	EXPECT_EQ(put("system_prompt", "\n"), 0);
+	/* But for an answer whose question had to go. */
+	EXPECT_LE(LLAMA_BACKEND_TURNS_MAX - 1, message->request.turns);
 	close(fd);
 }
 
