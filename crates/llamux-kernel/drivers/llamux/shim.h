@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the Rust driver needs of the kernel and finds no Rust abstraction for.
- * sys.rs is the only user, and repeats these prototypes.
+ * The modules that use it repeat these prototypes: sys.rs most of them, inplace.rs,
+ * oops.rs and settings.rs those that are theirs alone.
  */
 #ifndef _DRIVERS_LLAMUX_SHIM_H
 #define _DRIVERS_LLAMUX_SHIM_H

@@ -46,6 +46,7 @@ static struct llamux_oops oopses[LLAMUX_OOPSES];
 /* What is known of an oops of this boot, counted from 0; NULL before it. */
 const struct llamux_oops *llamux_oops_get(u32 number)
 {
+	/* Pairs with the release in note_oops(): who finds it filled finds all of it. */
 	if (number >= LLAMUX_OOPSES || !smp_load_acquire(&oopses[number].filled))
 		return NULL;
 	return &oopses[number];
@@ -126,6 +127,7 @@ static int note_oops(struct notifier_block *nb, unsigned long what, void *data)
 	oops->entries = stack_trace_save_regs(args->regs, addresses, ARRAY_SIZE(addresses), 0);
 	for (int i = 0; i < oops->entries; i++)
 		snprintf(oops->trace[i], sizeof(oops->trace[i]), "%pS", (void *)addresses[i]);
+	/* Pairs with the acquire in llamux_oops_get(). */
 	smp_store_release(&oops->filled, 1);
 	/* When interrupts are on again, and all of the trace is in the log. */
 	irq_work_queue(&later);
