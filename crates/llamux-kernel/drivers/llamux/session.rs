@@ -615,15 +615,38 @@ impl Session {
         }
         let request = self.begin(&mut inner, false, None)?;
         drop(inner);
-        if request.wait(true).is_err() {
+        if let Err(wait) = request.wait(true) {
             self.stop(&request);
             request.wait_for_end();
+            let held = self.hold_again(&request);
             self.put_away(&request);
-            return Err(EINTR);
+            return held.and(Err(wait.into()));
         }
         self.put_away(&request);
         let result = request.progress.lock().result;
         result.ok_or(EIO)?.map(|_| ())
+    }
+
+    /// Holds again what was to be computed ahead, if nobody has begun with it.
+    fn hold_again(&self, request: &Arc<Request>) -> Result {
+        let mut inner = self.inner.lock();
+        let inner = &mut *inner;
+        let ours = |current: &&Current| Arc::ptr_eq(&current.request, request);
+        let before = inner.current.as_ref().filter(ours).map(|it| it.before);
+        let begun = !inner.settle() || before != Some(inner.talk.len());
+        let question = &request.question;
+        match &question.turn {
+            Some(turn) if !begun && inner.said.is_empty() => {
+                inner
+                    .text
+                    .extend_from_slice(&question.prompt, sys::on_account())?;
+                inner
+                    .said
+                    .extend_from_slice(&turn.said, GFP_KERNEL_ACCOUNT)?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Ends the answer that is under way, if there is one. What there is of it can be read.

@@ -490,6 +490,43 @@ TEST_F(model, turns_are_held_for_the_next_answer)
 	EXPECT_LT(session.tokens, info(self->fd).prompt_tokens);
 }
 
+TEST_F(model, what_is_held_stays_if_nobody_has_computed_it)
+{
+	long long seats = number_of(STATUS, "sessions_max"), context = number_of(STATUS, "context");
+	struct llama_options chat = options(), longer = options();
+	struct llama_turn held = turn("You count.");
+	struct llama_session session;
+	int fds[64];
+
+	ASSERT_GE(ARRAY_SIZE(fds), seats);
+	longer.max_tokens = context / (seats + 1);
+	for (int i = 0; i < seats; i++) {
+		fds[i] = open_with(longer, 0);
+		ASSERT_LE(0, fds[i]);
+		ASSERT_TRUE(say(fds[i], COUNT));
+	}
+	ASSERT_TRUE(status_becomes("sessions_active", seats));
+	chat.flags = LLAMA_OPTION_GREEDY;
+	chat.timeout_ms = 20;
+	ASSERT_EQ(ioctl(self->fd, LLAMA_IOC_SET, &chat), 0);
+	held.role = LLAMA_ROLE_SYSTEM;
+	held.flags = LLAMA_TURN_HOLD;
+	ASSERT_EQ(turn_refusal(self->fd, held), 0);
+	EXPECT_EQ(ioctl(self->fd, LLAMA_IOC_PREWARM, 0), -1);
+	EXPECT_EQ(errno, ETIMEDOUT);
+	session = info(self->fd);
+	EXPECT_EQ(session.held_bytes, held.text_len);
+	EXPECT_EQ(session.tokens, 0);
+	for (int i = 0; i < seats; i++)
+		close(fds[i]);
+	chat.timeout_ms = 0;
+	ASSERT_EQ(ioctl(self->fd, LLAMA_IOC_SET, &chat), 0);
+	ASSERT_EQ(ioctl(self->fd, LLAMA_IOC_PREWARM, 0), 0);
+	session = info(self->fd);
+	EXPECT_EQ(session.held_bytes, 0);
+	EXPECT_LT(0, session.tokens);
+}
+
 TEST_F(model, writes_are_parts_of_a_turn_where_that_is_wanted)
 {
 	struct llama_options parts = options();
