@@ -35,11 +35,9 @@ pub(crate) fn seed(cx: &Context) -> Result<()> {
         return Ok(());
     }
     eprintln!("cargo: taking compiled crates from {}", kept.display());
-    let ours = Ours::new(cx)?;
     let target = cx.target_dir();
     for profile in profiles(&kept) {
-        let to = target.join(&profile);
-        match link(&kept.join(&profile), &to).and_then(|()| ours.leave(&to)) {
+        match put(&kept.join(&profile), &target.join(&profile)) {
             Err(error) if error.kind() == ErrorKind::CrossesDevices => {
                 eprintln!("cargo: not done, since the checkout is on another file system");
                 return Ok(());
@@ -50,46 +48,37 @@ pub(crate) fn seed(cx: &Context) -> Result<()> {
     mark(cx, &key)
 }
 
-/// Keeps what was compiled and is not kept yet; what was kept of other versions goes.
+/// Keeps what was compiled, if some of it is not kept yet, in the place of what was kept before. It is all of one
+/// checkout, as crates fit together only then.
 pub(crate) fn keep(cx: &Context) -> Result<()> {
     let (cache, key) = (cx.cache_dir("compiled")?, key(cx)?);
     let _lock = lock::take(&cx.cache.join("compiled.lock"))?;
     let kept = cache.join(&key);
-    let making = cache.join("making");
-    // Only a whole one gets its name; what is added to that later may be part of what it will be.
-    let to = if kept.exists() { &kept } else { &making };
     for old in fs::read_dir(&cache)?.flatten() {
         if old.path() != kept {
             fs::remove_dir_all(old.path())?;
         }
     }
-    let ours = Ours::new(cx)?;
     let target = cx.target_dir();
-    for profile in profiles(&target) {
-        for part in [FINGERPRINTS, "build", "deps"] {
-            let Ok(entries) = fs::read_dir(target.join(&profile).join(part)) else {
-                continue;
-            };
-            let to = to.join(&profile).join(part);
-            fs::create_dir_all(&to)?;
-            for entry in entries.flatten() {
-                let name = entry.file_name();
-                let to = to.join(&name);
-                if ours.has(part, &name.to_string_lossy()) == Some(false) && !to.exists() {
-                    match link(&entry.path(), &to) {
-                        Err(error) if error.kind() == ErrorKind::CrossesDevices => {
-                            let _ = fs::remove_dir_all(&making);
-                            return Ok(());
-                        }
-                        done => done.with_context(|| format!("cannot write {}", to.display()))?,
-                    }
-                }
+    let compiled = Ours::new(cx)?.others(&target);
+    if compiled.iter().all(|path| kept.join(path).exists()) {
+        return mark(cx, &key);
+    }
+    // Only a whole one gets its name.
+    let making = cache.join("making");
+    for path in &compiled {
+        let to = making.join(path);
+        fs::create_dir_all(to.parent().context("it is below a profile")?)?;
+        match link(&target.join(path), &to) {
+            Err(error) if error.kind() == ErrorKind::CrossesDevices => {
+                fs::remove_dir_all(&making)?;
+                return Ok(());
             }
+            done => done.with_context(|| format!("cannot write {}", to.display()))?,
         }
     }
-    if making.exists() {
-        fs::rename(&making, &kept)?;
-    }
+    let _ = fs::remove_dir_all(&kept);
+    fs::rename(&making, &kept)?;
     mark(cx, &key)
 }
 
@@ -155,27 +144,32 @@ impl Ours {
         }
     }
 
-    /// Whether a file or directory in this one of cargo's, which is named after a crate and a hash, is of a crate of
-    /// ours. Nothing is known of other names.
-    fn has(&self, directory: &str, file: &str) -> Option<bool> {
-        let (name, _) = file.rsplit_once('-')?;
-        Some(match directory {
-            "deps" => self.files.contains(name),
-            _ => self.packages.contains(name),
-        })
-    }
-
-    /// Has cargo compile again what it has compiled of ours in the directory of a profile. The compiler takes a crate
-    /// only with those that it was compiled with, and some have the directory that they were compiled in inside.
-    fn leave(&self, profile: &Path) -> std::io::Result<()> {
-        for entry in fs::read_dir(profile.join(FINGERPRINTS))? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if self.has(FINGERPRINTS, &name.to_string_lossy()) == Some(true) {
-                fs::remove_dir_all(entry.path())?;
+    /// What there is below the target directory of other people's crates, from there.
+    fn others(&self, target: &Path) -> Vec<PathBuf> {
+        let mut others = Vec::new();
+        for profile in profiles(target) {
+            for part in [FINGERPRINTS, "build", "deps"] {
+                let entries = fs::read_dir(target.join(&profile).join(part));
+                let names = entries
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .map(|entry| entry.file_name());
+                let others_of = names.filter(|name| self.has_not(part, &name.to_string_lossy()));
+                others.extend(others_of.map(|name| profile.join(part).join(name)));
             }
         }
-        Ok(())
+        others
+    }
+
+    /// Whether a file or directory in this one of cargo's, which is named after a crate and a hash, is of no crate
+    /// of ours.
+    fn has_not(&self, directory: &str, file: &str) -> bool {
+        file.rsplit_once('-')
+            .is_some_and(|(name, _)| match directory {
+                "deps" => !self.files.contains(name),
+                _ => !self.packages.contains(name),
+            })
     }
 }
 
@@ -199,6 +193,19 @@ fn profiles(dir: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// Puts what is kept of a profile in place. Cargo compiles all else again: a crate can be used only with those that it was
+/// compiled with, and some, as serde, have the directory inside in which they were compiled.
+fn put(kept: &Path, to: &Path) -> std::io::Result<()> {
+    link(kept, to)?;
+    for entry in fs::read_dir(to.join(FINGERPRINTS))? {
+        let entry = entry?;
+        if !kept.join(FINGERPRINTS).join(entry.file_name()).exists() {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Has `to` be the same file as `from`, or the same files below it. What is there is replaced: cargo compares the
@@ -233,41 +240,38 @@ mod tests {
                 {"name": "build-script-build", "kind": ["custom-build"]},
             ],
         }));
-        for (directory, file, expected) in [
-            (FINGERPRINTS, "llamux-engine-0123456789abcdef", Some(true)),
-            ("build", "llamux-engine-0123456789abcdef", Some(true)),
-            ("deps", "libllamux_engine-0123456789abcdef.rlib", Some(true)),
-            ("deps", "llamux_engine-0123456789abcdef.d", Some(true)),
-            ("deps", "c-0123456789abcdef", Some(true)),
-            (FINGERPRINTS, "libc-0123456789abcdef", Some(false)),
-            ("deps", "libc-0123456789abcdef.d", Some(false)),
-            ("deps", "liblibc-0123456789abcdef.rmeta", Some(false)),
-            ("deps", "libserde_derive-0123456789abcdef.so", Some(false)),
-            ("build", "serde-json-0123456789abcdef", Some(false)),
-            ("deps", "CACHEDIR.TAG", None),
+        for (directory, file, others) in [
+            (".fingerprint", "llamux-engine-0123456789abcdef", false),
+            ("build", "llamux-engine-0123456789abcdef", false),
+            ("deps", "libllamux_engine-0123456789abcdef.rlib", false),
+            ("deps", "llamux_engine-0123456789abcdef.d", false),
+            ("deps", "c-0123456789abcdef", false),
+            (".fingerprint", "libc-0123456789abcdef", true),
+            ("deps", "libc-0123456789abcdef.d", true),
+            ("deps", "liblibc-0123456789abcdef.rmeta", true),
+            ("deps", "libserde_derive-0123456789abcdef.so", true),
+            ("build", "serde-json-0123456789abcdef", true),
+            ("deps", "CACHEDIR.TAG", false),
         ] {
-            assert_eq!(ours.has(directory, file), expected, "{file}");
+            assert_eq!(ours.has_not(directory, file), others, "{file}");
         }
     }
 
     #[test]
-    fn links_replace_what_is_there_and_ours_is_compiled_again() {
+    fn what_is_kept_replaces_what_is_there() {
         let dir = std::env::temp_dir().join(format!("xtask-compiled-{}", std::process::id()));
         for (file, text) in [
             ("a/x/.fingerprint/serde-01/f", "kept"),
             ("b/x/.fingerprint/serde-01/f", "newer"),
-            ("b/x/.fingerprint/llamux-abi-02/f", "of the newer one"),
+            ("b/x/.fingerprint/uses-serde-02/f", "of the newer one"),
         ] {
             fs::create_dir_all(dir.join(file).parent().unwrap()).unwrap();
             fs::write(dir.join(file), text).unwrap();
         }
         assert_eq!(profiles(&dir.join("a")), [PathBuf::from("x")]);
-        link(&dir.join("a"), &dir.join("b")).unwrap();
-        let mut ours = Ours::default();
-        ours.add(&serde_json::json!({"name": "llamux-abi", "targets": []}));
-        ours.leave(&dir.join("b/x")).unwrap();
+        put(&dir.join("a/x"), &dir.join("b/x")).unwrap();
         let text = fs::read_to_string(dir.join("b/x/.fingerprint/serde-01/f")).unwrap();
-        let left = dir.join("b/x/.fingerprint/llamux-abi-02").exists();
+        let left = dir.join("b/x/.fingerprint/uses-serde-02").exists();
         fs::remove_dir_all(&dir).unwrap();
         assert_eq!((text.as_str(), left), ("kept", false));
     }
