@@ -83,6 +83,9 @@ head -c 110000000 /dev/zero >/root/holiday.film; echo one >/root/note.txt
 until [ -S /run/llamux/llamuxd.sock ]; do sleep 0.2; done
 "#;
 
+/// What gives up where nothing was written within a minute, as on an emulated processor.
+const FIND: &str = "llama \"find big files in my home\"";
+
 /// What is typed, in this order. What is proposed is a model's choice, and a simple one's may be wrong: then it has to
 /// be shown, and nothing may happen before it is confirmed.
 const ALL: &[Typed] = &[
@@ -210,12 +213,12 @@ const ALL: &[Typed] = &[
         "[ $status = 0 ]",
     ),
     typed(
-        "llama \"find big files in my home\"",
+        FIND,
         &[("[n]o|could not find a command|nothing was", "n")],
         "[ $status = 1 ] && [ \"$(ls /root)\" = \"$(printf 'holiday.film\\nnote.txt')\" ]",
     ),
     clever(
-        "llama \"find big files in my home\"",
+        FIND,
         &[("[r]un", "r"), ("/holiday.film", "")],
         "[ $status = 0 ]",
     ),
@@ -375,6 +378,11 @@ pub(super) fn typed_live(lab: &Lab<'_>) -> Result<Found> {
     )?;
     let mut found = Found::default();
     for (at, typed) in all(&model).enumerate() {
+        if typed.line == FIND && !machine::kvm() {
+            let skipped = format!("{FIND}: takes longer than a minute without KVM");
+            found.skipped.push(skipped);
+            continue;
+        }
         let begin = Instant::now();
         let said = run(&mut guest, &format!(". /tmp/typed/{at}"))?;
         eprintln!("{}: {}", typed.line, human_time(begin.elapsed()));
