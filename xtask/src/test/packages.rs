@@ -461,11 +461,13 @@ fn signed(lab: &Lab<'_>) -> Result<()> {
             .args(kind),
     )?;
     let repo = place(lab, "signed-repo")?;
-    let mut command = sh::cmd(std::env::current_exe()?);
+    // Not by the path of what runs here, as that may have been compiled again since.
+    let mut command = sh::cmd("cargo");
     command
         .current_dir(&lab.cx.root)
         .env("GNUPGHOME", &home)
-        .args(["package", "--only", MODEL, "--sign", KEY, "--repo"])
+        .args(["xtask", "package", "--only", MODEL, "--sign", KEY])
+        .arg("--repo")
         .arg(&repo);
     let made = sh::read(&mut command)?;
 
