@@ -237,7 +237,7 @@ impl Model for Limited<'_> {
             return Err(llamux::Error::TimedOut);
         }
         let mut request = request.clone();
-        request.timeout = Some(request.timeout.map_or(left, |own| own.min(left)));
+        request.timeout = Some(left);
         let mut reply = self.model.ask(&request, &mut |part| {
             !self.cancelled.load(Ordering::Relaxed) && each(part)
         })?;
@@ -252,6 +252,38 @@ impl Model for Limited<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A model that only remembers what time it had.
+    struct Clock(Option<Duration>);
+
+    impl Model for Clock {
+        fn ask(
+            &mut self,
+            request: &Request,
+            _: &mut dyn FnMut(&str) -> bool,
+        ) -> Result<Reply, llamux::Error> {
+            self.0 = request.timeout;
+            Err(llamux::Error::TimedOut)
+        }
+    }
+
+    #[test]
+    fn what_is_allowed_goes_before_what_a_request_has() {
+        let mut request = Request::new("", "");
+        for own in [None, Some(Duration::from_secs(1)), Some(Duration::MAX)] {
+            request.timeout = own;
+            let mut clock = Clock(None);
+            let mut limited = Limited {
+                model: &mut clock,
+                deadline: Instant::now() + Duration::from_secs(3600),
+                cancelled: &AtomicBool::new(false),
+            };
+            assert!(limited.ask(&request, &mut |_| true).is_err());
+            let left = clock.0.expect("there is a time");
+            let hour = Duration::from_secs(3000)..=Duration::from_secs(3600);
+            assert!(hour.contains(&left), "{own:?}: {left:?}");
+        }
+    }
 
     #[test]
     fn model_that_is_missing_is_an_outcome_and_describing_needs_none() {

@@ -2,6 +2,8 @@
 
 //! What the model is asked.
 
+use std::time::Duration;
+
 use crate::command::files::{kinds, listed, one_line};
 use crate::command::pairs::{self, Around, Pair};
 use crate::command::{check, danger, Context, System};
@@ -13,6 +15,8 @@ const SHOWN: usize = 3;
 const SHOWN_BYTES: usize = 300;
 /// Most tokens of an answer.
 const TOKENS: u32 = 160;
+/// Longest time that an answer may take, where who asks allows no other.
+const TIME: Duration = Duration::from_secs(30);
 /// How much of a manual it is told, in characters.
 pub(super) const MANUAL: usize = 240;
 
@@ -40,6 +44,7 @@ pub(super) fn request(context: &Context, similar: &[&Pair], question: String) ->
     }
     request.stops = vec!["\n```".into()];
     request.max_tokens = TOKENS;
+    request.timeout = Some(TIME);
     request
 }
 
