@@ -21,6 +21,7 @@ use crate::{apply, boot_loader, files, head, initramfs};
 
 /// What has mkinitcpio run our hook, whatever else its configuration says.
 const MKINITCPIO: &str = "etc/mkinitcpio.conf.d/llamux.conf";
+/// What is in it.
 ///
 /// `HOOKS` of mkinitcpio.conf may still be one text, with blanks in it: a word that was added to that would leave the
 /// images with no hook but ours.
