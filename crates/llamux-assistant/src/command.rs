@@ -24,6 +24,8 @@ mod misuse;
 pub mod pairs;
 mod propose;
 mod syntax;
+#[cfg(test)]
+mod testing;
 mod words;
 
 pub use danger::Danger;

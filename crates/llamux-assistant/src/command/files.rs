@@ -79,6 +79,11 @@ impl Text {
         })
     }
 
+    /// Whether it begins as JSON does.
+    fn is_json(&self) -> bool {
+        self.text.trim_start().starts_with(['{', '['])
+    }
+
     /// Its lines that are not empty.
     pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
         let lines = self.text.lines().take(LINES);
@@ -159,7 +164,7 @@ pub(super) fn kinds(directory: &Path, files: &[String]) -> Vec<Kind> {
             return Kind::Directory;
         }
         match Text::of(&path) {
-            Some(text) if text.text.trim_start().starts_with(['{', '[']) => Kind::Json,
+            Some(text) if text.is_json() => Kind::Json,
             Some(text) => text.divider().map_or(Kind::Text, Kind::Table),
             None => Kind::Other,
         }
@@ -175,7 +180,7 @@ pub(super) fn glimpse(path: &Path, asked: &str) -> Option<String> {
         let text = one_line(text, GLIMPSE).replace('`', "'");
         (!text.is_empty()).then(|| format!(" is like: {text}"))
     };
-    if file.text.trim_start().starts_with(['{', '[']) {
+    if file.is_json() {
         // What is not shown needs not be looked at.
         return like(&file.text.chars().take(4 * GLIMPSE).collect::<String>());
     }
@@ -329,30 +334,8 @@ pub(super) fn one_line(text: &str, most: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
+    use super::super::testing::Place;
     use super::*;
-
-    /// A directory with files, which goes away at the end.
-    struct Place(PathBuf);
-
-    impl Place {
-        fn new(name: &str, files: &[(&str, &[u8])]) -> Self {
-            let root =
-                std::env::temp_dir().join(format!("llamux-files-{name}-{}", std::process::id()));
-            fs::create_dir_all(root.join("sub dir")).unwrap();
-            for (name, bytes) in files {
-                fs::write(root.join(name), bytes).unwrap();
-            }
-            Self(root)
-        }
-    }
-
-    impl Drop for Place {
-        fn drop(&mut self) {
-            drop(fs::remove_dir_all(&self.0));
-        }
-    }
 
     #[test]
     fn files_are_shown_by_what_they_begin_with() {
@@ -372,7 +355,7 @@ mod tests {
         {
             let place = Place::new(&format!("begin-{at}"), &[("x", bytes)]);
             let expected = expected.map(|expected| format!(" is like: {expected}"));
-            assert_eq!(glimpse(&place.0.join("x"), "what is in it"), expected);
+            assert_eq!(glimpse(&place.path().join("x"), "what is in it"), expected);
         }
         assert_eq!(glimpse(Path::new("/dev/zero"), "zero"), None);
         assert_eq!(glimpse(&std::env::temp_dir(), "x"), None);
@@ -415,7 +398,7 @@ mod tests {
         {
             let place = Place::new(&format!("meant-{at}"), &[("x", text.as_bytes())]);
             assert_eq!(
-                glimpse(&place.0.join("x"), asked).as_deref(),
+                glimpse(&place.path().join("x"), asked).as_deref(),
                 expected,
                 "{asked}"
             );
@@ -431,11 +414,10 @@ mod tests {
                 ("b.csv", b""),
                 (".env", b"A=1"),
                 ("sub dir/c.txt", b""),
+                ("deep/er/d.txt", b""),
                 ("x'y", b""),
             ],
         );
-        fs::create_dir_all(place.0.join("deep/er")).unwrap();
-        fs::write(place.0.join("deep/er/d.txt"), "").unwrap();
         for (asked, expected) in [
             ("what is in a.txt?", &["a.txt"][..]),
             ("the csv", &["b.csv"]),
@@ -445,11 +427,11 @@ mod tests {
             ("in ../../etc/passwd and /etc/passwd", &[]),
             ("the sub dir", &["sub dir"]),
         ] {
-            assert_eq!(mentioned(&place.0, asked), expected, "{asked}");
+            assert_eq!(mentioned(place.path(), asked), expected, "{asked}");
         }
-        let files = mentioned(&place.0, "the sub dir");
-        assert_eq!(listed(&place.0, &files, "x"), "Files:\n'sub dir'/\n");
-        assert_eq!(kinds(&place.0, &files), [Kind::Directory]);
+        let files = mentioned(place.path(), "the sub dir");
+        assert_eq!(listed(place.path(), &files, "x"), "Files:\n'sub dir'/\n");
+        assert_eq!(kinds(place.path(), &files), [Kind::Directory]);
     }
 
     #[test]

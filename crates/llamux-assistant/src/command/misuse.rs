@@ -34,6 +34,8 @@ use tables::{
     compared, dates_sorted, divided, elements, raw_strings, silent, sorted, values_of_counts,
 };
 
+/// What awk is called.
+const AWK: [&str; 3] = ["awk", "gawk", "mawk"];
 /// Most things that are mended in one command.
 const MENDS: usize = 12;
 /// Most names that are told.
@@ -199,6 +201,17 @@ fn is_option(word: &Word) -> bool {
     word.text.starts_with('-') && word.text.len() > 1
 }
 
+/// What a call is told that is no option.
+fn arguments(call: &Call) -> impl Iterator<Item = &Word> {
+    call.operands().iter().filter(|word| !is_option(word))
+}
+
+/// The files that a call is given as its input.
+fn inputs(call: &Call) -> impl Iterator<Item = &Word> {
+    let from = call.redirects.iter().filter(|from| from.operator == "<");
+    from.map(|from| &from.target)
+}
+
 /// A file of the directory, or below it.
 fn file(context: &Context, word: &Word) -> Option<PathBuf> {
     let plain = word.known && !word.pattern && !word.text.starts_with(['~', '-']);
@@ -227,16 +240,8 @@ fn before(script: &Script, at: usize) -> Vec<usize> {
 /// The file whose lines a call reads: its own, or that of a pipeline which leaves lines as they are.
 fn lines_of(context: &Context, script: &Script, at: usize) -> Option<Text> {
     let call = script.calls.get(at)?;
-    let own = call
-        .operands()
-        .iter()
-        .filter_map(|word| file(context, word));
-    let from = call
-        .redirects
-        .iter()
-        .filter(|redirect| redirect.operator == "<")
-        .filter_map(|redirect| file(context, &redirect.target));
-    if let Some(path) = own.chain(from).last() {
+    let all = call.operands().iter().chain(inputs(call));
+    if let Some(path) = all.filter_map(|word| file(context, word)).last() {
         return Text::of(&path);
     }
     let reads = call.reads?;
@@ -344,46 +349,41 @@ fn computed(look: &Look<'_>) -> Option<Vec<Edit>> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
-    use super::super::{Machine, Shell, System};
+    use super::super::{testing, Machine, Shell, System};
     use super::*;
 
+    #[rustfmt::skip]
+    const FILES: &[(&str, &[u8])] = &[
+        ("lib/", b""),
+        ("to keep/", b""),
+        ("plants.csv", b"name,window,watered,seen\nfern,north,no,2024-05-01\nold ivy,south,yes,2024-06-03\n"),
+        ("trips.csv", b"place;how\nUlm;train\nRome;plane\n"),
+        ("words.tsv", b"Haus\thouse\nalter Baum\told tree\n"),
+        ("teams.txt", b"kira red 14\nlou blue 9\n"),
+        ("when.txt", b"2024-05-01T07:00 on\n2024-05-02T08:00 off\n"),
+        ("x.json", b"{\"items\": [{\"name\": \"a\", \"tags\": [\"t\"]}, {\"name\": \"b\", \"tags\": []}]}"),
+        ("users.txt", b"ida:x:1000\njan:x:1001\n"),
+        ("a.txt", b"b\na\n"),
+        ("b.txt", b"a\nb\n"),
+        ("app.conf", b"volume = 40\nmode=fast\n"),
+        ("loud.log", b"ERROR one\nWARN two\na|b\n"),
+        ("-rf", b"x\n"),
+        ("-n.txt", b"x\n"),
+        ("my notes.txt", b"x\n"),
+    ];
+
     /// A directory with files, which goes away at the end.
-    struct Place(PathBuf);
+    struct Place(testing::Place);
 
     impl Place {
         fn new(name: &str) -> Self {
-            let root =
-                std::env::temp_dir().join(format!("llamux-misuse-{name}-{}", std::process::id()));
-            for directory in ["lib", "to keep"] {
-                fs::create_dir_all(root.join(directory)).unwrap();
-            }
-            for (name, text) in [
-                ("plants.csv", "name,window,watered,seen\nfern,north,no,2024-05-01\nold ivy,south,yes,2024-06-03\n"),
-                ("trips.csv", "place;how\nUlm;train\nRome;plane\n"),
-                ("words.tsv", "Haus\thouse\nalter Baum\told tree\n"),
-                ("teams.txt", "kira red 14\nlou blue 9\n"),
-                ("when.txt", "2024-05-01T07:00 on\n2024-05-02T08:00 off\n"),
-                ("x.json", "{\"items\": [{\"name\": \"a\", \"tags\": [\"t\"]}, {\"name\": \"b\", \"tags\": []}]}"),
-                ("users.txt", "ida:x:1000\njan:x:1001\n"),
-                ("a.txt", "b\na\n"),
-                ("b.txt", "a\nb\n"),
-                ("app.conf", "volume = 40\nmode=fast\n"),
-                ("loud.log", "ERROR one\nWARN two\na|b\n"),
-                ("-rf", "x\n"),
-                ("-n.txt", "x\n"),
-                ("my notes.txt", "x\n"),
-            ] {
-                fs::write(root.join(name), text).unwrap();
-            }
-            Self(root)
+            Self(testing::Place::new(&format!("misuse-{name}"), FILES))
         }
 
         fn context(&self) -> Context {
             Context {
                 shell: Shell::Bash,
-                cwd: self.0.clone(),
+                cwd: self.0.path().to_owned(),
                 home: None,
                 system: System::Debian,
                 root: false,
@@ -396,7 +396,7 @@ mod tests {
         /// What a command becomes, and all of them that became something else than was expected.
         fn wrong(&self, cases: &[(&str, &str)], asked: &str) -> Vec<String> {
             let context = self.context();
-            let files = super::super::files::mentioned(&self.0, asked);
+            let files = super::super::files::mentioned(self.0.path(), asked);
             cases
                 .iter()
                 .filter_map(|(command, expected)| {
@@ -412,12 +412,6 @@ mod tests {
                         .then(|| format!("{command}\n  {got}\n  {again}"))
                 })
                 .collect()
-        }
-    }
-
-    impl Drop for Place {
-        fn drop(&mut self) {
-            drop(fs::remove_dir_all(&self.0));
         }
     }
 

@@ -172,10 +172,9 @@ pub(super) fn complete(
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
-    use std::path::PathBuf;
     use std::time::Duration;
 
-    use super::super::{Danger, Last, Machine, System};
+    use super::super::{testing, Danger, Last, Machine, System};
     use super::answer::sized;
     use super::*;
     use crate::{Reply, Request};
@@ -227,44 +226,43 @@ mod tests {
     }
 
     /// A directory with programs, a manual and some files, which goes away at the end.
-    struct Place(PathBuf);
+    struct Place(testing::Place);
 
     impl Place {
         fn new(name: &str) -> Self {
-            let root =
-                std::env::temp_dir().join(format!("llamux-propose-{name}-{}", std::process::id()));
-            for directory in ["bin", "man/man1", "work"] {
-                fs::create_dir_all(root.join(directory)).unwrap();
-            }
+            let page = ".SH NAME\nls \\- list\n.SH OPTIONS\n.TP\n\\-\\-all\nshow hidden \
+                        files\n.TP\n\\-\\-size\nshow sizes\n.TP\n\\-\\-time\nshow times\n";
+            let place = testing::Place::new(
+                &format!("propose-{name}"),
+                &[
+                    ("bin/", b""),
+                    ("man/man1/ls.1", page.as_bytes()),
+                    ("work/my notes.txt", b"name,city\nx,y\n"),
+                ],
+            );
             for program in ["ls", "cat", "grep", "git", "systemctl", "sudo", "wc"] {
-                let path = root.join("bin").join(program);
+                let path = place.path().join("bin").join(program);
                 fs::write(&path, "").unwrap();
                 fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
             }
-            let page = ".SH NAME\nls \\- list\n.SH OPTIONS\n.TP\n\\-\\-all\nshow hidden \
-                        files\n.TP\n\\-\\-size\nshow sizes\n.TP\n\\-\\-time\nshow times\n";
-            fs::write(root.join("man/man1/ls.1"), page).unwrap();
-            fs::write(root.join("work/my notes.txt"), "name,city\nx,y\n").unwrap();
-            Self(root)
+            Self(place)
         }
 
         fn context(&self) -> Context {
             Context {
                 shell: Shell::Bash,
-                cwd: self.0.join("work"),
+                cwd: self.0.path().join("work"),
                 home: None,
                 system: System::Debian,
                 root: false,
                 last: None,
                 history: vec![],
-                machine: Machine::of(vec![self.0.join("bin")], vec![self.0.join("man")], vec![]),
+                machine: Machine::of(
+                    vec![self.0.path().join("bin")],
+                    vec![self.0.path().join("man")],
+                    vec![],
+                ),
             }
-        }
-    }
-
-    impl Drop for Place {
-        fn drop(&mut self) {
-            drop(fs::remove_dir_all(&self.0));
         }
     }
 

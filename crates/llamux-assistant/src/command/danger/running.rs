@@ -28,28 +28,28 @@ const BY_OPTION: &[(&str, &[&str])] = &[
 
 /// Whether a program is told by an option to run another one.
 pub(super) fn by_option(name: &str, told: Told<'_>) -> bool {
-    let options = BY_OPTION.iter().filter(|(of, _)| *of == name);
-    let is = |word: &Word| {
-        // That of `dc` is in its program, and that of `git grep` is a letter for something else elsewhere.
-        match name {
-            "dc" => return word.text.contains('!') && told.has('e', "expression"),
-            "git" if told.verb() == "grep" && word.text.starts_with("-O") => return true,
-            _ => (),
-        }
-        options.clone().any(|(_, options)| {
-            options
-                .iter()
-                .any(|option| match option.strip_prefix("--") {
-                    // It may be shortened, to what no other option is called.
-                    Some(long) => word.text.strip_prefix("--").is_some_and(|said| {
-                        let said = said.split('=').next().unwrap_or_default();
-                        said.len() > 2 && long.starts_with(said)
-                    }),
-                    None => word.text.starts_with(option),
-                })
-        })
-    };
-    told.0.iter().any(is)
+    // That of dc is in its program, and that of `git grep` is a letter for something else elsewhere.
+    if name == "dc" {
+        return told.has('e', "expression") && told.0.iter().any(|word| word.text.contains('!'));
+    }
+    let options = BY_OPTION.iter().find(|(of, _)| *of == name);
+    let grep = (name == "git" && told.verb() == "grep").then_some("-O");
+    let options = options
+        .into_iter()
+        .flat_map(|(_, options)| *options)
+        .copied();
+    let mut options = options.chain(grep);
+    options.any(|option| {
+        let is = |word: &Word| match option.strip_prefix("--") {
+            // It may be shortened, to what no other option is called.
+            Some(long) => word.text.strip_prefix("--").is_some_and(|said| {
+                let said = said.split('=').next().unwrap_or_default();
+                said.len() > 2 && long.starts_with(said)
+            }),
+            None => word.text.starts_with(option),
+        };
+        told.0.iter().any(is)
+    })
 }
 
 /// A shell that is started.

@@ -10,7 +10,7 @@ use super::super::syntax::{By, Call, Redirect, Script, Word};
 use super::super::{words, Context};
 use super::patterns::pattern_word;
 use super::tables::program_of;
-use super::{before, directory, has_letter, is_option, Edit, Look};
+use super::{arguments, before, directory, has_letter, inputs, Edit, Look, AWK};
 
 /// Directories that a program leaves out, or takes without what is in them.
 pub(super) fn recursive(look: &Look<'_>) -> Option<Vec<Edit>> {
@@ -33,11 +33,7 @@ pub(super) fn recursive(look: &Look<'_>) -> Option<Vec<Edit>> {
             return None;
         }
         let pattern = pattern_word(call.operands()).map(|word| word.span.clone());
-        let mut operands: Vec<_> = call
-            .operands()
-            .iter()
-            .filter(|word| !is_option(word))
-            .collect();
+        let mut operands: Vec<_> = arguments(call).collect();
         match name {
             "grep" => operands.retain(|word| Some(&word.span) != pattern.as_ref()),
             // The first is the archive.
@@ -76,67 +72,14 @@ pub(super) fn only_listed(look: &Look<'_>) -> Option<Vec<Edit>> {
 
 /// Output that goes into a file of which nobody spoke.
 pub(super) fn shown(look: &Look<'_>) -> Option<Vec<Edit>> {
+    #[rustfmt::skip]
     const WRITING: &[&str] = &[
-        "save",
-        "write",
-        "store",
-        "put",
-        "into",
-        "copi",
-        "export",
-        "make",
-        "creat",
-        "generat",
-        "convert",
-        "record",
-        "keep",
-        "dump",
-        "backup",
-        "back",
-        "file",
-        "output",
-        "produc",
-        "new",
-        "add",
-        "append",
-        "set",
-        "chang",
-        "replac",
-        "merg",
-        "join",
-        "combin",
-        "glue",
-        "concaten",
-        "split",
-        "extract",
-        "unpack",
-        "decompress",
-        "pack",
-        "compress",
-        "archiv",
-        "download",
-        "fetch",
-        "log",
-        "list",
-        "redirect",
-        "turn",
-        "remov",
-        "delet",
-        "strip",
-        "sort",
-        "dedup",
-        "encrypt",
-        "decrypt",
-        "encod",
-        "decod",
-        "build",
-        "instal",
-        "renam",
-        "move",
-        "empti",
-        "updat",
-        "edit",
-        "insert",
+        "save", "write", "store", "put", "into", "copi", "export", "make", "creat", "generat", "convert", "record",
+        "keep", "dump", "backup", "back", "file", "output", "produc", "new", "add", "append", "set", "chang",
+        "replac", "merg", "join", "combin", "glue", "concaten", "split", "extract", "unpack", "decompress", "pack",
+        "compress", "archiv", "download", "fetch", "log", "list", "redirect", "turn", "remov", "delet", "strip",
+        "sort", "dedup", "encrypt", "decrypt", "encod", "decod", "build", "instal", "renam", "move", "empti", "updat",
+        "edit", "insert",
     ];
     let stems = words::stems(look.asked);
     let lower = look.asked.to_lowercase();
@@ -178,11 +121,7 @@ pub(super) fn made(look: &Look<'_>) -> Option<Vec<Edit>> {
         return None;
     }
     let missing = calls.iter().find_map(|call| {
-        let operands: Vec<_> = call
-            .operands()
-            .iter()
-            .filter(|word| !is_option(word))
-            .collect();
+        let operands: Vec<_> = arguments(call).collect();
         let target = match call.name()? {
             "cp" | "mv" => {
                 if call.operands().iter().any(|word| has_letter(word, "tT")) {
@@ -248,9 +187,8 @@ pub(super) fn empties(script: &Script, at: usize) -> Option<&Redirect> {
                     .operands()
                     .iter()
                     .skip(usize::from(call.name() == Some("tr")));
-                let from = call.redirects.iter().filter(|from| from.operator == "<");
                 operands
-                    .chain(from.map(|from| &from.target))
+                    .chain(inputs(call))
                     .any(|word| word.known && word.text == target.text)
             }
         })
@@ -310,26 +248,17 @@ pub(super) fn missing<'s>(
     let mut out = vec![];
     for call in &script.calls {
         let name = call.name().unwrap_or_default();
-        let operands: Vec<_> = call
-            .operands()
-            .iter()
-            .filter(|word| !is_option(word))
-            .collect();
+        let operands: Vec<_> = arguments(call).collect();
         let skipped = match name {
             "grep" | "zgrep" => pattern_word(call.operands()).map(|word| word.span.clone()),
             "sed" | "jq" | "chmod" | "tr" => operands.first().map(|word| word.span.clone()),
-            "awk" | "gawk" | "mawk" => program_of(call).map(|word| word.span.clone()),
+            awk if AWK.contains(&awk) => program_of(call).map(|word| word.span.clone()),
             // What it makes.
             "cp" | "mv" | "split" | "csplit" => operands.last().map(|word| word.span.clone()),
             _ => None,
         };
         if READING.contains(&name) {
-            let from = call.redirects.iter().filter(|from| from.operator == "<");
-            for word in operands
-                .iter()
-                .copied()
-                .chain(from.map(|from| &from.target))
-            {
+            for word in operands.iter().copied().chain(inputs(call)) {
                 let text = word.text.as_str();
                 let last = text.rsplit('/').next().unwrap_or_default();
                 let is_name = name_like.is_match(text);
@@ -380,11 +309,7 @@ pub(super) fn respelled(look: &Look<'_>) -> Option<Vec<Edit>> {
         })
     };
     look.script.calls.iter().filter(reads).find_map(|call| {
-        let mut operands: Vec<_> = call
-            .operands()
-            .iter()
-            .filter(|word| !is_option(word))
-            .collect();
+        let mut operands: Vec<_> = arguments(call).collect();
         if matches!(call.name(), Some("cp" | "mv")) {
             operands.pop();
         }

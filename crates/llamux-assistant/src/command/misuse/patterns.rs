@@ -8,7 +8,7 @@ use super::super::files::{one_line, Text};
 use super::super::syntax::{Call, Script, Word};
 use super::super::{words, Context};
 use super::tables::program_of;
-use super::{file, has_letter, is_option, lines_of, Edit, Look};
+use super::{arguments, file, has_letter, is_option, lines_of, Edit, Look};
 
 /// Names with a pattern in them, which the shell puts the files of the directory in place of.
 pub(super) fn patterns_quoted(look: &Look<'_>) -> Option<Vec<Edit>> {
@@ -53,7 +53,7 @@ fn pattern_of(call: &Call) -> Option<(&Word, Range<usize>)> {
             Some((word, 0..word.text.len()))
         }
         "sed" => {
-            let word = operands.iter().find(|word| !is_option(word))?;
+            let word = arguments(call).next()?;
             let program = word.text.as_str();
             let found = replaced(program).map(|(span, _)| span).or_else(|| {
                 let address = pattern!(r"^/((?:[^/\\]|\\.)+)/[pd]$").captures(program)?;
@@ -180,7 +180,7 @@ pub(super) fn digits(look: &Look<'_>) -> Option<Vec<Edit>> {
     look.calls(&["grep", "zgrep", "sed", "awk", "gawk", "mawk"])
         .find_map(|(_, call)| {
             let word = match call.name()? {
-                "sed" => call.operands().iter().find(|word| !is_option(word))?,
+                "sed" => arguments(call).next()?,
                 "grep" | "zgrep" => pattern_word(call.operands())?,
                 _ => program_of(call)?,
             };
@@ -331,7 +331,7 @@ pub(super) fn no_such_text(context: &Context, script: &Script, at: usize) -> Opt
     if programs.count() > 0 {
         return None;
     }
-    let word = call.operands().iter().find(|word| !is_option(word))?;
+    let word = arguments(call).next()?;
     let (span, _) = replaced(&word.text).filter(|_| word.known)?;
     let flags = word.text.rsplit(['/', '|', '#']).next().unwrap_or_default();
     let pattern = word.text.get(span)?;

@@ -8,7 +8,7 @@ use super::super::files::{Divider, Text};
 use super::super::propose::quoted;
 use super::super::syntax::{Call, Word};
 use super::super::words;
-use super::{before, file, has_letter, is_option, lines_of, Edit, Look};
+use super::{arguments, before, file, has_letter, is_option, lines_of, Edit, Look, AWK};
 
 /// The program that an awk is given.
 pub(super) fn program_of(call: &Call) -> Option<&Word> {
@@ -143,7 +143,7 @@ fn only_first(program: &str) -> bool {
 /// What an awk program compares a field with, if that is in no row of the file, and in another column, or in other letters,
 /// or at the beginning of what is in it.
 pub(super) fn compared(look: &Look<'_>) -> Option<Vec<Edit>> {
-    look.calls(&["awk", "gawk", "mawk"]).find_map(|(at, call)| {
+    look.calls(&AWK).find_map(|(at, call)| {
         let word = program_of(call)?;
         let inside = look.inside(word)?;
         let file = lines_of(look.context, look.script, at)?;
@@ -290,7 +290,7 @@ pub(super) fn raw_strings(look: &Look<'_>) -> Option<Vec<Edit>> {
         let json = call.redirects.iter().any(|redirect| {
             redirect.operator.starts_with('>') && redirect.target.text.ends_with("json")
         });
-        let filter = call.operands().iter().find(|word| !is_option(word))?;
+        let filter = arguments(call).next()?;
         if told || json || !filter.known {
             return None;
         }
@@ -309,7 +309,7 @@ pub(super) fn elements(look: &Look<'_>) -> Option<Vec<Edit>> {
             let by_line = matches!(other.name(), Some("sort" | "uniq" | "wc" | "grep" | "head"));
             other.reads == Some(at) && by_line
         });
-        let filter = call.operands().iter().find(|word| !is_option(word))?;
+        let filter = arguments(call).next()?;
         if !lines || !pattern!(r"^\.?((\.\w+)|\[\])+$").is_match(&filter.text) {
             return None;
         }
@@ -382,7 +382,7 @@ pub(super) fn values_of_counts(look: &Look<'_>) -> Option<Vec<Edit>> {
     if stems.iter().any(asked) || lower.contains("how many") || lower.contains("how often") {
         return None;
     }
-    look.calls(&["awk", "gawk", "mawk"]).find_map(|(at, call)| {
+    look.calls(&AWK).find_map(|(at, call)| {
         let word = program_of(call)?;
         let first = pattern!(r"^\{ *print \$(1) *\}$")
             .captures(&word.text)?

@@ -66,17 +66,14 @@ impl<'a> Asker<'a> {
         mut request: Request,
         accept: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(String, Vec<Problem>), ProposeError> {
-        let accept = |said: &str, complete: bool| accept(said).filter(|_| complete);
-        let problems = |command: &str| {
-            let mut problems = check::check(context, command);
-            problems.extend(misuse::not_there(context, command, asked));
-            problems
+        let checked = |said: &str, complete: bool| {
+            let command = accept(said).filter(|_| complete)?;
+            let mut problems = check::check(context, &command);
+            problems.extend(misuse::not_there(context, &command, asked));
+            Some((command, problems))
         };
         let (said, complete) = self.ask(&request)?;
-        let first = accept(&said, complete).map(|command| {
-            let problems = problems(&command);
-            (command, problems)
-        });
+        let first = checked(&said, complete);
         let problem = match &first {
             Some((command, problems)) => match problems.first() {
                 Some(problem) => format!(
@@ -95,10 +92,7 @@ impl<'a> Asker<'a> {
         let answer = fenced(first.as_ref().map_or(said.trim(), |(command, _)| command));
         let request = request.example(question, answer);
         let (said, complete) = self.ask(&request)?;
-        let second = accept(&said, complete).map(|command| {
-            let problems = problems(&command);
-            (command, problems)
-        });
+        let second = checked(&said, complete);
         match (first, second) {
             (Some(first), Some(second)) if weight(&second.1) <= weight(&first.1) => Ok(second),
             (Some(first), _) => Ok(first),
