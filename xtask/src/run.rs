@@ -262,7 +262,8 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
 }
 
 /// Waits until it is known whether there is a model, for those who look.
-const LOADED: &str = "while grep -qs '^state: loading' /proc/llamux/status; do sleep 0.1; done";
+pub(crate) const LOADED: &str =
+    "while grep -qs '^state: loading' /proc/llamux/status; do sleep 0.1; done";
 
 /// The script that asks.
 fn ask(args: &Args, question: &str) -> Result<String> {

@@ -9,7 +9,7 @@ use anyhow::{bail, Context as _, Result};
 use super::{Found, Lab};
 use crate::kernel::Target;
 use crate::model;
-use crate::run::Boot;
+use crate::run::{Boot, LOADED};
 
 const PANIC: &str = "Kernel panic - not syncing";
 const LKDTM: &str = "lkdtm: Performing direct entry";
@@ -262,11 +262,7 @@ fn explained(log: &mut &[String], function: &str) -> Result<()> {
 pub(super) fn voice(lab: &Lab<'_>) -> Result<Found> {
     let mut found = voice_of(lab, "the first model", "", "")?;
     let model = model::find(lab.cx, None)?;
-    let load = format!(
-        "while grep -q 'state: loading' /proc/llamux/status; do sleep 0.1; done\n\
-         echo {} >/sys/kernel/llamux/load\n",
-        model.name
-    );
+    let load = format!("{LOADED}\necho {} >/sys/kernel/llamux/load\n", model.name);
     found.add(voice_of(
         lab,
         "a model that is loaded later",

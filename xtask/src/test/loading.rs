@@ -13,7 +13,7 @@ use super::{small_model, unclean, Found, Lab};
 use crate::kernel::{build, Target, Variant};
 use crate::machine::Outcome;
 use crate::model::{self, Model};
-use crate::run::{quoted, Boot};
+use crate::run::{quoted, Boot, LOADED};
 use crate::{initramfs, lock, sh};
 
 pub(super) fn in_place_uml(lab: &Lab<'_>) -> Result<Found> {
@@ -132,9 +132,8 @@ fn not_in_place(lab: &Lab<'_>) -> Result<Found> {
     for (name, head, said, state) in cases {
         let path = dir.join("head.cpio");
         fs::write(&path, head)?;
-        let script = "while grep -q 'state: loading' /proc/llamux/status; do sleep 0.1; done\n\
-                      cat /proc/llamux/status";
-        let mut boot = Boot::new(Target::Uml, lab.source, script);
+        let script = format!("{LOADED}\ncat /proc/llamux/status");
+        let mut boot = Boot::new(Target::Uml, lab.source, &script);
         boot.head = Some(path);
         boot.memory_mb = Some(768);
         boot.append.push("llamux_mem=320M".to_owned());
@@ -351,8 +350,7 @@ pub(super) fn signatures(lab: &Lab<'_>) -> Result<Found> {
     insert.arg("-b").arg(&image).arg("-c");
     sh::run(insert.arg(dir.join("trusted.der")))?;
 
-    let mut script =
-        "while grep -q 'state: loading' /proc/llamux/status; do sleep 0.1; done\n".to_owned();
+    let mut script = format!("{LOADED}\n");
     for (name, _, _) in &SIGNED[1..] {
         script += &format!("echo {name} >/sys/kernel/llamux/load\n");
         script += "while grep -q state=loading /sys/kernel/llamux/models; do sleep 0.1; done\n";

@@ -342,9 +342,10 @@ pub(super) fn typed_live(lab: &Lab<'_>) -> Result<Found> {
     setup::ensure_for(lab.cx, Purpose::Images)?;
     // Emulated, a model of some size takes many minutes for some hundred words. What one with made-up weights says is
     // nothing that may be shown, so that what code says in its place is.
-    let model = match machine::kvm() {
-        true => model::find(lab.cx, None)?,
-        false => small_model(lab)?,
+    let emulated = !machine::kvm();
+    let model = match emulated {
+        true => small_model(lab)?,
+        false => model::find(lab.cx, None)?,
     };
     let image = live::make(lab.cx, lab.source, &model, None)?;
     let dir = lab.cx.root.join("target/llamux/typed-live");
@@ -378,9 +379,11 @@ pub(super) fn typed_live(lab: &Lab<'_>) -> Result<Found> {
     )?;
     let mut found = Found::default();
     for (at, typed) in all(&model).enumerate() {
-        if typed.line == FIND && !machine::kvm() {
-            let skipped = format!("{FIND}: takes longer than a minute without KVM");
-            found.skipped.push(skipped);
+        if typed.line == FIND && emulated {
+            let name = name(&model, typed);
+            found
+                .skipped
+                .push(format!("{name}: takes longer than a minute without KVM"));
             continue;
         }
         let begin = Instant::now();
