@@ -576,8 +576,10 @@ pub struct Unit {
     pub load: String,
     /// How it ended, such as "exit-code", "oom-kill"; only for those that failed or restart.
     pub result: Option<String>,
-    /// Its exit status or signal; only for those that failed or restart.
+    /// Its exit status, where it ended by itself; only for those that failed or restart.
     pub exit_status: Option<i32>,
+    /// The number of the signal that ended it; only for those that failed or restart.
+    pub signal: Option<i32>,
     /// How often systemd restarted it; only for those that run, failed or restart.
     pub restarts: Option<u32>,
     /// Seconds since it came into this state.

@@ -507,7 +507,10 @@ fn fails(f: &mut Facts, name: &str, result: &str, status: i32) {
     unit.active = "failed".into();
     unit.sub = "failed".into();
     unit.result = Some(result.into());
-    unit.exit_status = Some(status);
+    match result {
+        "exit-code" => unit.exit_status = Some(status),
+        _ => unit.signal = Some(status),
+    }
     unit.since_seconds = Some(900.0);
     if let Some(units) = &mut f.units {
         units.state = "degraded".into();

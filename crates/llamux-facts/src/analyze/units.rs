@@ -51,9 +51,15 @@ fn id(unit: &Unit) -> String {
 
 /// Figures and reasons that failed units have in common.
 fn details(mut finding: Finding, facts: &Facts, unit: &Unit) -> Finding {
-    if let Some(status) = unit.exit_status.filter(|status| *status != 0) {
-        let status = u64::try_from(status).unwrap_or(0);
-        finding = finding.shows("its exit status", Quantity::Count(status));
+    let ends = [
+        ("its exit status", unit.exit_status),
+        ("number of the signal that ended it", unit.signal),
+    ];
+    for (what, number) in ends {
+        let number = number.and_then(|number| u64::try_from(number).ok());
+        if let Some(number) = number.filter(|number| *number != 0) {
+            finding = finding.shows(what, Quantity::Count(number));
+        }
     }
     if let Some(since) = unit.since_seconds {
         finding = finding.shows("time since then", Quantity::Seconds(since.max(0.0)));
@@ -179,6 +185,7 @@ fn flood(facts: &Facts, out: &mut Vec<Finding>) {
 #[cfg(test)]
 mod tests {
     use super::super::check;
+    use super::Quantity;
     use crate::facts::{Facts, Journal, Unit, Units};
     use crate::finding::Severity::Warning;
 
@@ -245,6 +252,24 @@ mod tests {
                 &[("log-flood:y.service", Warning)],
             ),
         ]);
+    }
+
+    #[test]
+    fn a_signal_is_no_exit_status() {
+        for (ends, expected) in [
+            ((Some(9), None), "its exit status"),
+            ((None, Some(9)), "number of the signal that ended it"),
+        ] {
+            let mut facts = super::super::quiet();
+            unit(&mut facts, "failed", "failed", 0, 60.0);
+            let failed = &mut facts.units.as_mut().unwrap().all[0];
+            (failed.exit_status, failed.signal) = ends;
+            let found = super::super::findings(&facts);
+            let shown = found[0].evidence.iter();
+            let shown = shown.filter(|it| it.value == Quantity::Count(9));
+            let shown: Vec<_> = shown.map(|it| it.what.as_str()).collect();
+            assert_eq!(shown, [expected]);
+        }
     }
 
     #[test]

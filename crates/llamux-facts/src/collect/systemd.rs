@@ -123,7 +123,12 @@ fn units_of(
                     unit.result = get(connection, path, own, "Result");
                 }
                 if service {
-                    unit.exit_status = get(connection, path, own, "ExecMainStatus");
+                    let status = get(connection, path, own, "ExecMainStatus");
+                    match get(connection, path, own, "ExecMainCode") {
+                        Some(libc::CLD_KILLED | libc::CLD_DUMPED) => unit.signal = status,
+                        Some(libc::CLD_EXITED) => unit.exit_status = status,
+                        _ => (),
+                    }
                 }
                 unit.file = get(connection, path, unit_interface, "FragmentPath");
             }
