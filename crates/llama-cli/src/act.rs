@@ -43,28 +43,43 @@ pub(crate) struct How {
 
 /// What `--json` prints.
 #[derive(Default, Serialize)]
-struct Json<'a> {
-    request: &'a str,
-    decision: &'static str,
+pub(crate) struct Json<'a> {
+    pub(crate) request: &'a str,
+    pub(crate) decision: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    choices: Vec<Action>,
+    pub(crate) choices: Vec<Action>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    action: Option<&'a Action>,
+    pub(crate) action: Option<&'a Action>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    preview: Option<&'a Preview>,
+    pub(crate) preview: Option<&'a Preview>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    done: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<u64>,
+    pub(crate) profile: Option<&'a str>,
+    /// Of what a profile does.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    results: Vec<Done>,
+    pub(crate) previews: Vec<&'a Preview>,
+    /// What a profile would do elsewhere, and why not here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) left_out: Vec<String>,
+    /// What the end of a profile brings back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) restores: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) done: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) results: Vec<Done>,
 }
 
 impl Json<'_> {
-    fn print(&self) -> Result<(), Failure> {
-        output::print(&serde_json::to_string(self).unwrap_or_default())
+    /// How it ends, after it was printed where it is wanted.
+    pub(crate) fn printed(&self, how: &How, end: Result<Exit, Failure>) -> Result<Exit, Failure> {
+        if how.json {
+            output::print(&serde_json::to_string(self).unwrap_or_default())?;
+        }
+        end
     }
 }
 
@@ -171,32 +186,30 @@ fn order(
     match decision {
         Decision::Act(action) => carry_out(&action, request, how, &system),
         Decision::Profile(name) => profile::apply(&name, request, how, &facts, &system),
-        Decision::ProfileOff => profile::off(how, &system),
+        Decision::ProfileOff => profile::off(request, how, &system),
         Decision::Nothing(reason) => {
             let reason = model_note(reason);
             if how.json {
-                Json {
+                let json = Json {
                     request,
                     decision: "nothing",
                     reason: Some(reason),
                     ..Json::default()
-                }
-                .print()?;
-                return Ok(Exit::Failure);
+                };
+                return json.printed(how, Ok(Exit::Failure));
             }
             Err(failed(format!("nothing was done: {reason}")))
         }
         Decision::Ask { question, choices } => {
             if how.json {
-                Json {
+                let json = Json {
                     request,
                     decision: "ask",
                     reason: Some(question),
                     choices,
                     ..Json::default()
-                }
-                .print()?;
-                return Ok(Exit::Failure);
+                };
+                return json.printed(how, Ok(Exit::Failure));
             }
             ask_back(&model_note(question), &choices, request, how, &system)
         }
@@ -255,39 +268,29 @@ fn carry_out(action: &Action, request: &str, how: &How, system: &System) -> Resu
         output::print(&shown(&plan.preview))?;
     }
     if how.dry_run {
-        if how.json {
-            json.print()?;
-        }
-        return Ok(Exit::Success);
+        return json.printed(how, Ok(Exit::Success));
     }
     if plan.steps.is_empty() {
-        if how.json {
-            json.print()?;
-        } else {
+        if !how.json {
             output::print("There is nothing to do.")?;
         }
-        return Ok(Exit::Success);
+        return json.printed(how, Ok(Exit::Success));
     }
-    if !confirmed(plan.preview.danger, how)? {
-        if how.json {
-            json.print()?;
-        }
-        return Err(failed("nothing was done".to_owned()));
+    if let Err(failure) = confirm(plan.preview.danger, how, "nothing was done") {
+        return json.printed(how, Err(failure));
     }
     let (id, outcomes) = perform(&plan, request, None, system)?;
     json.id = Some(id);
     json.done = Some(outcomes.iter().all(|outcome| outcome.result.is_ok()));
     json.results = outcomes.iter().map(Done::from).collect();
-    if how.json {
-        json.print()?;
-    } else {
+    if !how.json {
         output::print(&results(&outcomes))?;
         let undoable = outcomes.iter().any(|outcome| outcome.restore.is_some());
         if undoable {
             output::print(&format!("llama undo {id} brings back what was before."))?;
         }
     }
-    ended(&outcomes, how)
+    json.printed(how, ended(&outcomes, how))
 }
 
 /// Notes what is about to be done, does it, and notes how that went.
@@ -378,10 +381,10 @@ pub(crate) fn results(outcomes: &[Outcome]) -> String {
     outcomes.iter().map(line).collect()
 }
 
-/// Whether it may be done. Dangerous things are asked about in any case.
-pub(crate) fn confirmed(danger: Danger, how: &How) -> Result<bool, Failure> {
+/// Has it confirmed. Dangerous things are asked about in any case; `otherwise` says how it ends without a yes.
+pub(crate) fn confirm(danger: Danger, how: &How, otherwise: &str) -> Result<(), Failure> {
     if how.yes && danger < Danger::Dangerous {
-        return Ok(true);
+        return Ok(());
     }
     if !io::stdin().is_terminal() {
         let message = if how.yes {
@@ -391,12 +394,16 @@ pub(crate) fn confirmed(danger: Danger, how: &How) -> Result<bool, Failure> {
         };
         return Err(failed(message.to_owned()));
     }
-    if danger == Danger::Dangerous {
-        let answer = answer("This is dangerous. Type \"yes\" to do it: ")?;
-        return Ok(answer.trim() == "yes");
+    let yes = if danger == Danger::Dangerous {
+        answer("This is dangerous. Type \"yes\" to do it: ")?.trim() == "yes"
+    } else {
+        let answer = answer("Do it? [y/N] ")?.trim().to_lowercase();
+        matches!(answer.as_str(), "y" | "yes")
+    };
+    match yes {
+        true => Ok(()),
+        false => Err(failed(otherwise.to_owned())),
     }
-    let answer = answer("Do it? [y/N] ")?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// What is typed; nothing at the end of the input.

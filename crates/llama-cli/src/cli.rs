@@ -212,7 +212,7 @@ pub struct DoOptions {
     #[command(flatten)]
     pub confirm: Confirm,
 
-    /// Prints one JSON object: request, decision (act, ask, nothing), action, preview, done, results
+    /// Prints one JSON object: request, decision (act, profile, profile-off, ask, nothing), and what belongs to it
     #[arg(long)]
     pub json: bool,
 

@@ -7,7 +7,7 @@ use llamux_actions::{printable, restore, Danger, Restore, Restored, System};
 use llamux_facts::Quantity;
 use llamux_usage::complain;
 
-use crate::act::{confirmed, failed, journal, rustix_root, unwritten, How};
+use crate::act::{confirm, failed, journal, rustix_root, unwritten, How};
 use crate::cli::{HistoryOptions, UndoOptions};
 use crate::{output, Exit, Failure};
 
@@ -103,11 +103,10 @@ pub(crate) fn undo(options: &UndoOptions) -> Result<Exit, Failure> {
     if how.dry_run {
         return Ok(Exit::Success);
     }
-    if !confirmed(Danger::Reversible, &how)? {
-        return Err(failed("nothing was undone".to_owned()));
-    }
-    let system = System::running();
-    bring_back(&history, entry, &system)
+    confirm(Danger::Reversible, &how, "nothing was undone")?;
+    let brought = bring_back(&history, entry, &System::running())?;
+    output::print(&brought.text())?;
+    brought.ended()
 }
 
 /// What undoing an entry would do.
@@ -122,25 +121,61 @@ pub(crate) fn preview(entry: &Entry) -> String {
     text
 }
 
+/// What became of each step that was to be brought back.
+#[derive(Default)]
+pub(crate) struct Brought {
+    pub(crate) results: Vec<Done>,
+    /// Whether it was for lack of rights that one was not.
+    denied: bool,
+}
+
+impl Brought {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.results.extend(other.results);
+        self.denied |= other.denied;
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let lines = self.results.iter();
+        lines
+            .map(|done| format!("{}: {}\n", done.subject, done.note))
+            .collect()
+    }
+
+    /// How it ends when some of it may have failed.
+    pub(crate) fn ended(&self) -> Result<Exit, Failure> {
+        let failures = self.results.iter().filter(|done| !done.ok).count();
+        if failures == 0 {
+            return Ok(Exit::Success);
+        }
+        let mut message = format!(
+            "{failures} of {} could not be brought back",
+            self.results.len()
+        );
+        if self.denied && !rustix_root() {
+            // Root has a journal of its own.
+            message += ": only root may";
+        }
+        Err(failed(message))
+    }
+}
+
 /// Brings back what was before an entry, the last step first, and notes it.
 pub(crate) fn bring_back(
     history: &History,
     entry: &Entry,
     system: &System,
-) -> Result<Exit, Failure> {
+) -> Result<Brought, Failure> {
     let same_boot = entry.boot == boot();
-    let mut results = vec![];
+    let mut brought = Brought::default();
     let mut left: Vec<Restore> = vec![];
-    let mut denied = false;
-    let mut text = String::new();
     for it in entry.restores.iter().rev() {
-        let subject = it.step.subject();
         let (ok, note) = match restore(it, system, same_boot) {
             Restored::Done => (true, "as before".to_owned()),
             Restored::Nothing(why) => (true, why),
             Restored::Not(error) => {
                 use llamux_actions::Error;
-                denied |= matches!(error, Error::Permission(_));
+                brought.denied |= matches!(error, Error::Permission(_));
                 // What somebody changed since stays as it is now, also the next time.
                 if !matches!(error, Error::Changed(_) | Error::Refused(_)) {
                     left.insert(0, it.clone());
@@ -148,22 +183,11 @@ pub(crate) fn bring_back(
                 (false, error.to_string())
             }
         };
-        text += &format!("{subject}: {note}\n");
-        results.push(Done { subject, ok, note });
+        let subject = it.step.subject();
+        brought.results.push(Done { subject, ok, note });
     }
-    output::print(&text)?;
-    let failures = results.iter().filter(|done| !done.ok).count();
-    let count = results.len();
     history
-        .undone(entry.id, results, left)
+        .undone(entry.id, brought.results.clone(), left)
         .map_err(|error| unwritten(history, &error))?;
-    if failures == 0 {
-        return Ok(Exit::Success);
-    }
-    let mut message = format!("{failures} of {count} could not be brought back");
-    if denied && !rustix_root() {
-        // Root has a journal of its own.
-        message += ": only root may";
-    }
-    Err(failed(message))
+    Ok(brought)
 }

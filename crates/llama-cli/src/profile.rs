@@ -6,23 +6,24 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use llamux_actions::history::Entry;
+use llamux_actions::history::{Done, Entry};
 use llamux_actions::profile::{directories, is_name, list, read, Profile};
 use llamux_actions::{printable, Danger, Plan, System};
 use llamux_facts::Facts;
 
-use crate::act::{self, confirmed, ended, failed, How};
+use crate::act::{self, confirm, ended, failed, How, Json};
 use crate::cli::{Confirm, ProfileAction, ProfileOptions};
-use crate::{history, output, Exit, Failure};
+use crate::history::{self, Brought};
+use crate::{output, Exit, Failure};
 
 /// `llama profile`.
 pub(crate) fn run(options: &ProfileOptions) -> Result<Exit, Failure> {
     match &options.action {
         ProfileAction::List => show_all(),
         ProfileAction::Show { name } => {
-            let facts = act::facts();
-            let system = System::running();
-            output::print(&described(&find(name)?, &facts, &system))?;
+            let profile = find(name)?;
+            let (plans, left_out) = planned(&profile, &act::facts(), &System::running());
+            output::print(&described(&profile, &plans, &left_out))?;
             Ok(Exit::Success)
         }
         ProfileAction::Apply { name, confirm } => {
@@ -35,7 +36,9 @@ pub(crate) fn run(options: &ProfileOptions) -> Result<Exit, Failure> {
                 &System::running(),
             )
         }
-        ProfileAction::Off { confirm } => off(&how(confirm, "off"), &System::running()),
+        ProfileAction::Off { confirm } => {
+            off("profile off", &how(confirm, "off"), &System::running())
+        }
         ProfileAction::Edit { name } => edit(name),
     }
 }
@@ -85,19 +88,25 @@ fn show_all() -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-/// What a profile would do here.
-fn described(profile: &Profile, facts: &Facts, system: &System) -> String {
+/// What a profile does here, and what it cannot.
+fn planned(profile: &Profile, facts: &Facts, system: &System) -> (Vec<Plan>, Vec<String>) {
     let (actions, notes) = profile.actions(facts, system);
-    let mut text = format!("{}\n", printable(&profile.description, 200));
+    let (mut plans, mut left_out) = (vec![], vec![]);
     for action in actions {
         match action.plan(system) {
-            Ok(plan) => text += &line(&plan),
-            Err(error) => text += &format!("  not done: {error}\n"),
+            Ok(plan) => plans.push(plan),
+            Err(error) => left_out.push(error.to_string()),
         }
     }
-    for note in notes {
-        text += &format!("  not done: {}\n", printable(&note, 200));
-    }
+    left_out.extend(notes.iter().map(|note| printable(note, 200)));
+    (plans, left_out)
+}
+
+/// That, for people.
+fn described(profile: &Profile, plans: &[Plan], left_out: &[String]) -> String {
+    let mut text = format!("{}\n", printable(&profile.description, 200));
+    text.extend(plans.iter().map(line));
+    text.extend(left_out.iter().map(|note| format!("  not done: {note}\n")));
     text
 }
 
@@ -137,74 +146,85 @@ pub(crate) fn apply(
             "the profile {other} is applied: end it first by llama profile off"
         )));
     }
-    let (actions, notes) = profile.actions(facts, system);
-    let mut plans: Vec<Plan> = vec![];
-    let mut text = format!(
-        "Apply the profile {name}: {}\n",
-        printable(&profile.description, 200)
-    );
-    for action in actions {
-        match action.plan(system) {
-            Ok(plan) => {
-                text += &line(&plan);
-                plans.push(plan);
-            }
-            Err(error) => text += &format!("  not done: {error}\n"),
-        }
+    let (plans, left_out) = planned(&profile, facts, system);
+    let mut json = Json {
+        request,
+        decision: "profile",
+        profile: Some(name),
+        previews: plans.iter().map(|plan| &plan.preview).collect(),
+        left_out,
+        done: Some(false),
+        ..Json::default()
+    };
+    if !how.json {
+        let what = described(&profile, &plans, &json.left_out);
+        output::print(&format!(
+            "Apply the profile {name}: {what}  undo: llama profile off\n"
+        ))?;
     }
-    for note in notes {
-        text += &format!("  not done: {}\n", printable(&note, 200));
-    }
-    text += "  undo: llama profile off\n";
-    output::print(&text)?;
     if how.dry_run {
-        return Ok(Exit::Success);
+        return json.printed(how, Ok(Exit::Success));
     }
     if plans.is_empty() {
-        return Err(failed("nothing of it can be done here".to_owned()));
+        let failure = failed("nothing of it can be done here".to_owned());
+        return json.printed(how, Err(failure));
     }
     let danger = plans.iter().map(|plan| plan.preview.danger).max();
-    if !confirmed(danger.unwrap_or(Danger::Reversible), how)? {
-        return Err(failed("nothing was done".to_owned()));
+    let danger = danger.unwrap_or(Danger::Reversible);
+    if let Err(failure) = confirm(danger, how, "nothing was done") {
+        return json.printed(how, Err(failure));
     }
     let mut all = vec![];
     for plan in &plans {
         let (_, outcomes) = act::perform(plan, request, Some(name), system)?;
-        output::print(&act::results(&outcomes))?;
+        if !how.json {
+            output::print(&act::results(&outcomes))?;
+        }
         all.extend(outcomes);
     }
-    ended(&all, how)
+    json.results = all.iter().map(Done::from).collect();
+    json.done = Some(json.results.iter().all(|done| done.ok));
+    json.printed(how, ended(&all, how))
 }
 
 /// Undoes what the profile that is applied did, the last thing first.
-pub(crate) fn off(how: &How, system: &System) -> Result<Exit, Failure> {
+pub(crate) fn off(request: &str, how: &How, system: &System) -> Result<Exit, Failure> {
     let (history, entries) = history::read()?;
     let Some((name, applied)) = applied(&entries.list) else {
         return Err(failed("no profile is applied".to_owned()));
     };
-    let mut text = format!("End the profile {name}\n");
-    for entry in &applied {
-        for it in entry.restores.iter().rev() {
-            text += &format!("    {}\n", it.step.describe());
-        }
+    let steps = applied.iter().flat_map(|entry| entry.restores.iter().rev());
+    let mut json = Json {
+        request,
+        decision: "profile-off",
+        profile: Some(name),
+        restores: steps.map(|it| it.step.describe()).collect(),
+        done: Some(false),
+        ..Json::default()
+    };
+    if !how.json {
+        let lines = json.restores.iter().map(|line| format!("    {line}\n"));
+        let lines: String = lines.collect();
+        output::print(&format!("End the profile {name}\n{lines}"))?;
     }
-    output::print(&text)?;
     if how.dry_run {
-        return Ok(Exit::Success);
+        return json.printed(how, Ok(Exit::Success));
     }
-    if !confirmed(Danger::Reversible, how)? {
-        return Err(failed("nothing was undone".to_owned()));
+    if let Err(failure) = confirm(Danger::Reversible, how, "nothing was undone") {
+        return json.printed(how, Err(failure));
     }
-    let mut failures = vec![];
+    let mut all = Brought::default();
     for entry in applied {
-        if let Err(failure) = history::bring_back(&history, entry, system) {
-            failures.push(failure);
+        let brought = history::bring_back(&history, entry, system)?;
+        if !how.json {
+            output::print(&brought.text())?;
         }
+        all.add(brought);
     }
-    match failures.into_iter().next() {
-        Some(failure) => Err(failure),
-        None => Ok(Exit::Success),
-    }
+    let end = all.ended();
+    json.done = Some(end.is_ok());
+    json.results = all.results;
+    json.printed(how, end)
 }
 
 /// Opens the user's own copy of a profile in an editor, and checks it after that.

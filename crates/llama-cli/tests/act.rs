@@ -201,6 +201,16 @@ fn a_profile_is_applied_and_ended() {
     );
     assert!(text.contains("there are broken"), "{text}");
     said(&llama(home.path(), &["profile", "show", "quiet"]), 0);
+    let json = |order: &[&str], status| -> serde_json::Value {
+        let all = [&["do", "--json"], order].concat();
+        serde_json::from_str(&said(&llama(home.path(), &all), status)).unwrap()
+    };
+    let shown = json(&["--dry-run", "apply", "the", "profile", "quiet"], 0);
+    assert_eq!(shown["decision"], "profile");
+    assert_eq!(shown["profile"], "quiet");
+    assert_eq!(shown["done"], false);
+    assert_eq!(shown["previews"].as_array().unwrap().len(), 1, "{shown}");
+    assert_eq!(sleeper.nice(), before);
     said(
         &llama(home.path(), &["profile", "apply", "quiet", "--yes"]),
         0,
@@ -214,6 +224,15 @@ fn a_profile_is_applied_and_ended() {
     );
     assert!(text.contains("llama profile off"), "{text}");
     if is_root() {
+        let off = json(&["--yes", "turn", "the", "profile", "off"], 0);
+        assert_eq!(off["decision"], "profile-off");
+        assert_eq!(off["restores"].as_array().unwrap().len(), 1, "{off}");
+        assert_eq!(off["done"], true);
+        assert_eq!(off["results"].as_array().unwrap().len(), 1, "{off}");
+        assert_eq!(sleeper.nice(), before);
+        let done = json(&["--yes", "apply", "the", "profile", "quiet"], 0);
+        assert_eq!(done["results"][0]["ok"], true, "{done}");
+        assert_eq!(sleeper.nice(), 18);
         said(&llama(home.path(), &["profile", "off", "--yes"]), 0);
         assert_eq!(sleeper.nice(), before);
         let text = said(&llama(home.path(), &["profile", "off", "--yes"]), 1);

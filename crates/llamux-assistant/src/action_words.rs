@@ -254,7 +254,9 @@ impl Said {
             "optimize, optimise, tune, prepare, ready, set up, setup, configure, adjust, mode, profile, \
              switch to, apply",
         );
-        if purpose && prepares && !has("power profile, power mode, performance mode") {
+        // One of the user's own may be called anything.
+        let named = has("profile") && has("apply, use, switch to, activate, turn on");
+        if (purpose && prepares || named) && !has("power profile, power mode, performance mode") {
             return vec![Kind::Profile];
         }
         if has("swappiness, swap less, swap more, swap less readily, less swapping, stop swapping")
@@ -594,6 +596,8 @@ mod tests {
             ("give rsync less disk priority", &[Io]),
             ("lower the priority of make", &[Lower]),
             ("optimize for gaming", &[Profile]),
+            ("apply the profile quiet", &[Profile]),
+            ("use the power profile balanced", &[Balanced]),
             ("turn the profile off", &[ProfileOff]),
             ("set swappiness to 10", &[Sysctl]),
             ("clean the package cache", &[Clean]),
