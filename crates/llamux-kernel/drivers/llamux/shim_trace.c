@@ -11,15 +11,15 @@
 void llamux_trace_request(u64 owner, u32 prompt_tokens, u32 tokens, int error, u64 queue_ns,
 			  u64 total_ns)
 {
-	trace_request(owner, prompt_tokens, tokens, error, queue_ns, total_ns);
+	trace_llamux_request(owner, prompt_tokens, tokens, error, queue_ns, total_ns);
 }
 
 void llamux_trace_token(u64 owner, u32 count)
 {
-	trace_token(owner, count);
+	trace_llamux_token(owner, count);
 }
 
 void llamux_trace_fpu_section(u32 thread, u32 operation, u64 ns)
 {
-	trace_fpu_section(thread, operation, ns);
+	trace_llamux_fpu_section(thread, operation, ns);
 }

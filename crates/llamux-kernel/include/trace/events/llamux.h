@@ -8,7 +8,7 @@
 #include <linux/tracepoint.h>
 
 /* A request has ended. No text, and nothing that text could be made of. */
-TRACE_EVENT(request,
+TRACE_EVENT(llamux_request,
 	TP_PROTO(u64 owner, u32 prompt_tokens, u32 tokens, int error, u64 queue_ns, u64 total_ns),
 	TP_ARGS(owner, prompt_tokens, tokens, error, queue_ns, total_ns),
 	TP_STRUCT__entry(
@@ -33,7 +33,7 @@ TRACE_EVENT(request,
 );
 
 /* A token of an answer has come out; @count: with it, of this answer. */
-TRACE_EVENT(token,
+TRACE_EVENT(llamux_token,
 	TP_PROTO(u64 owner, u32 count),
 	TP_ARGS(owner, count),
 	TP_STRUCT__entry(
@@ -48,7 +48,7 @@ TRACE_EVENT(token,
 );
 
 /* A section in which the FPU was a thread's, and preemption off, has ended. */
-TRACE_EVENT(fpu_section,
+TRACE_EVENT(llamux_fpu_section,
 	TP_PROTO(u32 thread, u32 operation, u64 ns),
 	TP_ARGS(thread, operation, ns),
 	TP_STRUCT__entry(

@@ -19,7 +19,7 @@
 #define TEST_TIMEOUT_DEFAULT 900
 
 #define TRACEFS		"/sys/kernel/tracing"
-#define TOKEN		TRACEFS "/events/llamux/token/enable"
+#define TOKEN		TRACEFS "/events/llamux/llamux_token/enable"
 #define TOKENS		64
 #define IDLE		512	/* conversations that nobody holds any more */
 #define OPEN		64
@@ -66,7 +66,7 @@ static int traced(uint64_t *times, int most)
 	int tokens = 0;
 
 	while (file && fgets(line, sizeof(line), file)) {
-		char *event = strstr(line, ": token: "), *begin = event;
+		char *event = strstr(line, ": llamux_token: "), *begin = event;
 		unsigned long long seconds, us;
 
 		if (line[0] == '#' || !event || tokens == most)

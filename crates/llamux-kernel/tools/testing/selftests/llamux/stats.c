@@ -147,16 +147,16 @@ TEST_F(model, what_happens_is_traced)
 	ASSERT_TRUE(write_file(EVENTS, "0"));
 
 	snprintf(request, sizeof(request), " tokens=%d error=0 ", TOKENS);
-	EXPECT_EQ(1, traced(": request: owner=0 "));
+	EXPECT_EQ(1, traced(": llamux_request: owner=0 "));
 	EXPECT_EQ(1, traced(request));
-	EXPECT_EQ(TOKENS, traced(": token: owner=0 count="));
-	EXPECT_EQ(1, traced(": token: owner=0 count=1\n"));
-	EXPECT_LT(TOKENS, traced(": fpu_section: thread="));
+	EXPECT_EQ(TOKENS, traced(": llamux_token: owner=0 count="));
+	EXPECT_EQ(1, traced(": llamux_token: owner=0 count=1\n"));
+	EXPECT_LT(TOKENS, traced(": llamux_fpu_section: thread="));
 
 	ASSERT_TRUE(write_file(TRACEFS "/trace", ""));
 	EXPECT_LE(0, count_on(TOKENS));
-	EXPECT_EQ(0, traced(": token: "));
-	EXPECT_EQ(0, traced(": fpu_section: "));
+	EXPECT_EQ(0, traced(": llamux_token: "));
+	EXPECT_EQ(0, traced(": llamux_fpu_section: "));
 }
 
 TEST_HARNESS_MAIN
