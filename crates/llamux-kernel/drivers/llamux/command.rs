@@ -126,12 +126,12 @@ fn command(address: usize, size: usize) -> Result<usize> {
     let service = SERVICE.as_ref().ok_or(ENODEV)?;
     let wait = args.0.flags & u64::from(uapi::LLAMA_WAIT) != 0;
     if args.0.flags & u64::from(uapi::LLAMA_SESSION) == 0 {
-        service.wait_until_ready(wait, &question.deadline)?;
+        service.wait_until_ready(wait, &question.deadline, true)?;
         return args.reply(address, size, &ask(service, question)?);
     }
     let file = LocalFile::fget(u32::try_from(args.0.session).map_err(|_| EBADF)?)?;
     let session = device::session(&file).ok_or(EINVAL)?;
-    session.wait_until_ready(wait, &question.deadline)?;
+    session.wait_until_ready(wait, &question.deadline, true)?;
     let request = session.ask(question)?;
     let answer = answer(service, request.clone());
     session.put_away(&request);

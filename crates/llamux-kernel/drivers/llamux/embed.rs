@@ -33,7 +33,7 @@ pub(crate) fn embed(
     }
     let text = bytes_from_user(asked.text, asked.text_len)?;
     core::str::from_utf8(&text).map_err(|_| EILSEQ)?;
-    session.wait_until_ready(block, &deadline)?;
+    session.wait_until_ready(block, &deadline, true)?;
     let service = session.service();
     let model = session.model();
     let (model, columns) = {

@@ -103,7 +103,7 @@ impl Prompt {
     /// Appends to the question.
     fn write(&self, from: UserPtr, len: usize, nonblock: bool) -> Result<usize> {
         let service = SERVICE.as_ref().ok_or(ENODEV)?;
-        service.wait_until_ready(!nonblock, &Deadline::after(0))?;
+        service.wait_until_ready(!nonblock, &Deadline::after(0), false)?;
         if len > PROMPT_MAX {
             return Err(EMSGSIZE);
         }

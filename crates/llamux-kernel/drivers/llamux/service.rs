@@ -183,15 +183,16 @@ impl Service {
         self.pool.as_ref()
     }
 
-    /// Returns once the default model is there; or, unless `wait`, says that it is not.
-    pub(crate) fn wait_until_ready(&self, wait: bool, deadline: &Deadline) -> Result {
+    /// Returns once the default model is there; or, unless `wait`, says that it is not. `frozen` is as in
+    /// [`Deadline::wait`].
+    pub(crate) fn wait_until_ready(&self, wait: bool, deadline: &Deadline, frozen: bool) -> Result {
         let mut models = self.models.lock();
         loop {
             match models.state() {
                 State::Ready(_) => return Ok(()),
                 State::Unloading | State::Unavailable(_) => return Err(ENODEV),
                 State::Loading if !wait => return Err(EAGAIN),
-                State::Loading => deadline.wait(&self.loaded, &mut models, false)?,
+                State::Loading => deadline.wait(&self.loaded, &mut models, frozen)?,
             }
         }
     }

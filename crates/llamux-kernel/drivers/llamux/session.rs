@@ -396,16 +396,17 @@ impl Session {
         self.say(Role::User, text, false, block)
     }
 
-    /// Waits until there is a model. A conversation that has one either still has it or is refused later.
-    pub(crate) fn wait_until_ready(&self, block: bool, deadline: &Deadline) -> Result {
+    /// Waits until there is a model. A conversation that has one either still has it or is refused later. `frozen`
+    /// is as in [`Deadline::wait`].
+    pub(crate) fn wait_until_ready(&self, block: bool, deadline: &Deadline, frozen: bool) -> Result {
         if self.inner.lock().model().is_some() {
             return Ok(());
         }
-        self.service.wait_until_ready(block, deadline)
+        self.service.wait_until_ready(block, deadline, frozen)
     }
 
     fn wait_for_model(&self, block: bool) -> Result {
-        let ready = self.wait_until_ready(block, &Deadline::after(0));
+        let ready = self.wait_until_ready(block, &Deadline::after(0), false);
         ready.map_err(restart)
     }
 
