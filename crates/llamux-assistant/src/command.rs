@@ -30,7 +30,7 @@ mod words;
 
 pub use danger::Danger;
 pub use machine::Machine;
-pub use propose::quoted;
+pub use syntax::quoted;
 
 /// Where a command is asked for.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 
-use super::propose::quoted;
+use super::syntax::quoted;
 use super::words;
 
 /// Most files of the directory that the model is told of.

@@ -23,8 +23,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use super::files::{names, Text};
-use super::propose::quoted;
-use super::syntax::{self, Call, Script, Word};
+use super::syntax::{self, quoted, Call, Script, Word};
 use super::{Context, Problem, ProblemKind};
 use operands::{
     empties, made, missing, no_size, not_emptied, only_listed, recursive, renamed, respelled, shown,

@@ -56,7 +56,7 @@ fn proposal(
     if context.shell == Shell::Fish && !fish_understands(&proposal.command) {
         proposal.notes.push("is written for bash".into());
         let shift = "bash -c '".len();
-        proposal.command = format!("bash -c {}", quoted(&proposal.command));
+        proposal.command = format!("bash -c {}", syntax::quoted(&proposal.command));
         let same = !proposal.command.contains(['\\']);
         let spans = proposal.reasons.iter_mut().map(|reason| &mut reason.span);
         for span in spans.chain(
@@ -84,15 +84,6 @@ fn fish_understands(command: &str) -> bool {
     ];
     let assigns = !syntax::parse(command).variables.is_empty();
     !assigns && !foreign.iter().any(|text| command.contains(text))
-}
-
-/// A text as one word of a shell.
-pub fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./+,:@%=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.into();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 pub(super) fn propose(
@@ -595,19 +586,6 @@ mod tests {
             ("ls -size +1M", "ls -size +1M"),
         ] {
             assert_eq!(sized(command), expected);
-        }
-    }
-
-    #[test]
-    fn words_are_quoted_as_needed() {
-        for (text, expected) in [
-            ("a.txt", "a.txt"),
-            ("a b", "'a b'"),
-            ("it's", "'it'\\''s'"),
-            ("", "''"),
-            ("a*", "'a*'"),
-        ] {
-            assert_eq!(quoted(text), expected);
         }
     }
 }

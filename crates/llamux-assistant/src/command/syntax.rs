@@ -79,6 +79,15 @@ impl Call {
     }
 }
 
+/// A text as one word of a shell.
+pub fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./+,:@%=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.into();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 /// What is after the last `/`.
 pub(crate) fn base_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
@@ -1009,6 +1018,19 @@ fn found(name: &str, words: &[Word]) -> Started {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_quoted_as_needed() {
+        for (text, expected) in [
+            ("a.txt", "a.txt"),
+            ("a b", "'a b'"),
+            ("it's", "'it'\\''s'"),
+            ("", "''"),
+            ("a*", "'a*'"),
+        ] {
+            assert_eq!(quoted(text), expected);
+        }
+    }
 
     fn calls(text: &str) -> Vec<String> {
         parse(text)

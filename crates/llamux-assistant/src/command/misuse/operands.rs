@@ -5,8 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::super::files::names;
-use super::super::propose::quoted;
-use super::super::syntax::{By, Call, Redirect, Script, Word};
+use super::super::syntax::{quoted, By, Call, Redirect, Script, Word};
 use super::super::{words, Context};
 use super::patterns::pattern_word;
 use super::tables::program_of;

@@ -5,8 +5,7 @@
 use std::ops::Range;
 
 use super::super::files::{Divider, Text};
-use super::super::propose::quoted;
-use super::super::syntax::{Call, Word};
+use super::super::syntax::{quoted, Call, Word};
 use super::super::words;
 use super::{arguments, before, file, has_letter, is_option, lines_of, Edit, Look, AWK};
 

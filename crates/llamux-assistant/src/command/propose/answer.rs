@@ -4,8 +4,6 @@
 
 use crate::command::{misuse, syntax, Context};
 
-use super::quoted;
-
 /// The command in an answer: what is in its fence, or the answer if it has none.
 pub(super) fn command_of(said: &str) -> Option<String> {
     let inside = match said.find("```") {
@@ -46,7 +44,7 @@ pub(super) fn mended(context: &Context, command: &str, files: &[String], asked: 
     // Names with spaces that were written without quotes.
     for file in files.iter().filter(|file| file.contains(' ')) {
         if let Some(at) = bare(&command, file) {
-            command.replace_range(at..at + file.len(), &quoted(file));
+            command.replace_range(at..at + file.len(), &syntax::quoted(file));
         }
     }
     if let Some(help) = context.machine.busybox_help("find") {

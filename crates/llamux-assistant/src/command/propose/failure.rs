@@ -11,7 +11,7 @@ use crate::Model;
 use super::answer::{command_of, mended};
 use super::asker::Asker;
 use super::asking::request;
-use super::{proposal, quoted, REQUEST};
+use super::{proposal, REQUEST};
 
 pub(in crate::command) fn fix(
     model: &mut dyn Model,
@@ -222,7 +222,7 @@ fn mend_known(context: &Context, command: &str, status: i32, error: &str) -> Opt
                 .filter(|(distance, _)| *distance <= 2.min(name.len().saturating_sub(1)))
                 .min()?;
             let whole = directory.join(near.1);
-            return replaced(&word.span, &quoted(whole.to_str()?));
+            return replaced(&word.span, &syntax::quoted(whole.to_str()?));
         }
     }
     let lower = error.to_lowercase();
