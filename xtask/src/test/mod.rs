@@ -2,6 +2,7 @@
 
 //! `cargo xtask test`: everything that can go wrong, and how much of it did.
 
+mod ahead;
 mod answers;
 mod assistant;
 mod backend;
@@ -233,8 +234,10 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
         source: &args.source,
         level,
     };
-    let mut all = Found::default();
+    let whole = level > Level::Quick && args.only.is_none();
     let started = Instant::now();
+    let ahead = whole.then(|| ahead::begin(&lab));
+    let mut all = Found::default();
     for (name, needed, step) in STEPS {
         if *needed > level
             || args
@@ -277,8 +280,11 @@ pub(crate) fn main(cx: &Context, args: &Args) -> Result<ExitCode> {
             ..found
         });
     }
+    if ahead.is_some_and(|ahead| ahead.join().is_err()) {
+        bail!("building ahead panicked");
+    }
     eprintln!("\n{} in all", human_time(started.elapsed()));
-    if level > Level::Quick && args.only.is_none() {
+    if whole {
         compiled::keep(cx)?;
     }
     for failure in &all.failures {
