@@ -398,7 +398,12 @@ impl Session {
 
     /// Waits until there is a model. A conversation that has one either still has it or is refused later. `frozen`
     /// is as in [`Deadline::wait`].
-    pub(crate) fn wait_until_ready(&self, block: bool, deadline: &Deadline, frozen: bool) -> Result {
+    pub(crate) fn wait_until_ready(
+        &self,
+        block: bool,
+        deadline: &Deadline,
+        frozen: bool,
+    ) -> Result {
         if self.inner.lock().model().is_some() {
             return Ok(());
         }
