@@ -86,6 +86,11 @@ until [ -S /run/llamux/llamuxd.sock ]; do sleep 0.2; done
 /// What gives up where nothing was written within a minute, as on an emulated processor.
 const FIND: &str = "llama \"find big files in my home\"";
 
+/// What is said where the model has written no command.
+const NO_COMMAND: &str = "could not find a command";
+/// What is said where it has not begun within lsh's minute, as on an emulated processor.
+const LATE: &str = "no token of the answer was ready in time";
+
 /// What is typed, in this order. What is proposed is a model's choice, and a simple one's may be wrong: then it has to
 /// be shown, and nothing may happen before it is confirmed.
 const ALL: &[Typed] = &[
@@ -353,7 +358,11 @@ pub(super) fn typed_live(lab: &Lab<'_>) -> Result<Found> {
     fs::copy(run::example(lab.cx, "typed")?, dir.join("typed"))?;
     fs::write(dir.join("stage"), stage())?;
     for (at, typed) in all(&model).enumerate() {
-        fs::write(dir.join(at.to_string()), typing(at, typed))?;
+        let mut script = typing(at, typed);
+        if emulated {
+            script = script.replace(NO_COMMAND, &format!("{NO_COMMAND}|{LATE}"));
+        }
+        fs::write(dir.join(at.to_string()), script)?;
     }
     let disk = dir.with_extension("tar");
     let mut tar = sh::cmd("tar");
