@@ -65,6 +65,15 @@ const fn clever(
     }
 }
 
+impl Typed {
+    /// Whether a command is to be proposed, for whose first token one waits a minute.
+    fn proposes(&self) -> bool {
+        let choice =
+            |(wanted, _): &(&str, &str)| wanted.contains("[n]o") || wanted.contains("[r]un");
+        self.keys.iter().any(choice)
+    }
+}
+
 /// A browser with two large pages, a small one, and a window; another program that is as large; something to be
 /// found; what serves the model; and a shell in which this can be counted. Each line is a command.
 const STAGE: &str = r#"export NO_COLOR=1; cd /root
@@ -82,14 +91,6 @@ head -c 110000000 /dev/zero >/root/holiday.film; echo one >/root/note.txt
 (llamuxd </dev/null >/tmp/llamuxd.log 2>&1 &)
 until [ -S /run/llamux/llamuxd.sock ]; do sleep 0.2; done
 "#;
-
-/// What gives up where nothing was written within a minute, as on an emulated processor.
-const FIND: &str = "llama \"find big files in my home\"";
-
-/// What is said where the model has written no command.
-const NO_COMMAND: &str = "could not find a command";
-/// What is said where it has not begun within lsh's minute, as on an emulated processor.
-const LATE: &str = "no token of the answer was ready in time";
 
 /// What is typed, in this order. What is proposed is a model's choice, and a simple one's may be wrong: then it has to
 /// be shown, and nothing may happen before it is confirmed.
@@ -218,12 +219,12 @@ const ALL: &[Typed] = &[
         "[ $status = 0 ]",
     ),
     typed(
-        FIND,
+        "llama \"find big files in my home\"",
         &[("[n]o|could not find a command|nothing was", "n")],
         "[ $status = 1 ] && [ \"$(ls /root)\" = \"$(printf 'holiday.film\\nnote.txt')\" ]",
     ),
     clever(
-        FIND,
+        "llama \"find big files in my home\"",
         &[("[r]un", "r"), ("/holiday.film", "")],
         "[ $status = 0 ]",
     ),
@@ -358,11 +359,7 @@ pub(super) fn typed_live(lab: &Lab<'_>) -> Result<Found> {
     fs::copy(run::example(lab.cx, "typed")?, dir.join("typed"))?;
     fs::write(dir.join("stage"), stage())?;
     for (at, typed) in all(&model).enumerate() {
-        let mut script = typing(at, typed);
-        if emulated {
-            script = script.replace(NO_COMMAND, &format!("{NO_COMMAND}|{LATE}"));
-        }
-        fs::write(dir.join(at.to_string()), script)?;
+        fs::write(dir.join(at.to_string()), typing(at, typed))?;
     }
     let disk = dir.with_extension("tar");
     let mut tar = sh::cmd("tar");
@@ -388,11 +385,11 @@ pub(super) fn typed_live(lab: &Lab<'_>) -> Result<Found> {
     )?;
     let mut found = Found::default();
     for (at, typed) in all(&model).enumerate() {
-        if typed.line == FIND && emulated {
+        if typed.proposes() && emulated {
             let name = name(&model, typed);
             found
                 .skipped
-                .push(format!("{name}: takes longer than a minute without KVM"));
+                .push(format!("{name}: without KVM it gives up after its minute"));
             continue;
         }
         let begin = Instant::now();
