@@ -104,7 +104,7 @@ pub(crate) fn undo(options: &UndoOptions) -> Result<Exit, Failure> {
         return Ok(Exit::Success);
     }
     confirm(Danger::Reversible, &how, "nothing was undone")?;
-    let brought = bring_back(&history, entry, &System::running())?;
+    let brought = bring_back(&history, entry, &System::running());
     output::print(&brought.text())?;
     brought.ended()
 }
@@ -127,12 +127,15 @@ pub(crate) struct Brought {
     pub(crate) results: Vec<Done>,
     /// Whether it was for lack of rights that one was not.
     denied: bool,
+    /// Why it is not in the journal.
+    unwritten: Option<Failure>,
 }
 
 impl Brought {
     pub(crate) fn add(&mut self, other: Self) {
         self.results.extend(other.results);
         self.denied |= other.denied;
+        self.unwritten = self.unwritten.take().or(other.unwritten);
     }
 
     pub(crate) fn text(&self) -> String {
@@ -143,7 +146,10 @@ impl Brought {
     }
 
     /// How it ends when some of it may have failed.
-    pub(crate) fn ended(&self) -> Result<Exit, Failure> {
+    pub(crate) fn ended(self) -> Result<Exit, Failure> {
+        if let Some(failure) = self.unwritten {
+            return Err(failure);
+        }
         let failures = self.results.iter().filter(|done| !done.ok).count();
         if failures == 0 {
             return Ok(Exit::Success);
@@ -161,11 +167,7 @@ impl Brought {
 }
 
 /// Brings back what was before an entry, the last step first, and notes it.
-pub(crate) fn bring_back(
-    history: &History,
-    entry: &Entry,
-    system: &System,
-) -> Result<Brought, Failure> {
+pub(crate) fn bring_back(history: &History, entry: &Entry, system: &System) -> Brought {
     let same_boot = entry.boot == boot();
     let mut brought = Brought::default();
     let mut left: Vec<Restore> = vec![];
@@ -186,8 +188,7 @@ pub(crate) fn bring_back(
         let subject = it.step.subject();
         brought.results.push(Done { subject, ok, note });
     }
-    history
-        .undone(entry.id, brought.results.clone(), left)
-        .map_err(|error| unwritten(history, &error))?;
-    Ok(brought)
+    let noted = history.undone(entry.id, brought.results.clone(), left);
+    brought.unwritten = noted.err().map(|error| unwritten(history, &error));
+    brought
 }

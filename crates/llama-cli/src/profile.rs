@@ -215,15 +215,15 @@ pub(crate) fn off(request: &str, how: &How, system: &System) -> Result<Exit, Fai
     }
     let mut all = Brought::default();
     for entry in applied {
-        let brought = history::bring_back(&history, entry, system)?;
+        let brought = history::bring_back(&history, entry, system);
         if !how.json {
             output::print(&brought.text())?;
         }
         all.add(brought);
     }
+    json.results = all.results.clone();
     let end = all.ended();
     json.done = Some(end.is_ok());
-    json.results = all.results;
     json.printed(how, end)
 }
 
