@@ -225,9 +225,16 @@ impl Terminal {
         self.until(line, |screen| screen.lines().last() == Some(line))
     }
 
-    /// Whether a process whose command line has this is alive.
+    /// A command that takes long, and is nobody else's.
+    fn sleep(&self) -> String {
+        let number = self.socket.rsplit('-').next().unwrap_or_default();
+        format!("sleep 98{}.{number}", std::process::id())
+    }
+
+    /// Whether a process whose command line has this is alive, and not stopped.
     fn lives(&self, text: &str) -> bool {
-        let output = Command::new("pgrep").args(["-f", text]).output().unwrap();
+        let args = ["--runstates", "S,R,D", "--full", text];
+        let output = Command::new("pgrep").args(args).output().unwrap();
         output.status.success()
     }
 }
@@ -261,8 +268,9 @@ fn ordinary_commands_pass_through_and_the_exit_status_is_the_shells() {
         terminal.line("stty size");
         terminal.wait("30 100");
         // Ctrl-C ends what runs; the line editor empties the line.
-        terminal.line("clear; sleep 1000");
-        thread::sleep(Duration::from_millis(300));
+        let sleep = terminal.sleep();
+        terminal.line(&format!("clear; {sleep}"));
+        terminal.until("the program", |_| terminal.lives(&sleep));
         terminal.key("C-c");
         terminal.line("echo status");
         terminal.wait("\nstatus\n");
@@ -277,17 +285,17 @@ fn ordinary_commands_pass_through_and_the_exit_status_is_the_shells() {
 fn job_control_and_full_screen_programs_work() {
     for shell in shells() {
         let terminal = Terminal::lsh(shell, 80, 24);
-        terminal.line("sleep 1000");
-        thread::sleep(Duration::from_millis(300));
+        let sleep = terminal.sleep();
+        terminal.line(&sleep);
+        terminal.until("the program", |_| terminal.lives(&sleep));
         terminal.key("C-z");
         terminal.until("stopped", |screen| {
             screen.contains("topped") || screen.contains("suspended")
         });
         terminal.line("fg");
-        terminal.wait("sleep 1000");
-        thread::sleep(Duration::from_millis(300));
+        // It waits for time again, and not for somebody to continue it.
+        terminal.until("the program", |_| terminal.lives(&sleep));
         terminal.key("C-c");
-        thread::sleep(Duration::from_millis(100));
         terminal.line("clear; seq 100 > numbers");
         if has("less") {
             terminal.line("less numbers");
@@ -542,6 +550,8 @@ fn model_that_is_missing_busy_or_cut_off_is_said_and_the_shell_goes_on() {
         let terminal = Terminal::lsh(shell, 80, 24);
         terminal.line("please show unfinished things");
         terminal.wait("lsh: could not find a command for this");
+        // A key that comes before the shell has its line again is lost.
+        terminal.wait_last("mine> please show unfinished things");
         terminal.key("C-c");
         terminal.line("please have some patience");
         terminal.wait("thinking");
@@ -550,6 +560,7 @@ fn model_that_is_missing_busy_or_cut_off_is_said_and_the_shell_goes_on() {
         terminal.key("C-u");
         terminal.line("please go nowhere");
         terminal.wait("lsh: the kernel has no model");
+        terminal.wait_last("mine> please go nowhere");
         terminal.key("C-c");
         terminal.line("clear");
         // It was said once: now such a line is the shell's.
@@ -587,7 +598,7 @@ fn last_failure_is_explained_by_what_it_wrote() {
 fn terminal_that_goes_away_ends_the_shell_and_leaves_nothing() {
     for shell in shells() {
         let terminal = Terminal::lsh(shell, 80, 24);
-        let mark = format!("sleep 98{}", std::process::id());
+        let mark = terminal.sleep();
         terminal.line(&mark);
         terminal.until("the program", |_| terminal.lives(&mark));
         terminal.tmux(&["kill-server"]);
