@@ -184,14 +184,28 @@ impl Terminal {
         self.tmux(&["send-keys", "-t", "t", key]);
     }
 
+    /// Empties the line, by a key: fish forgets an interrupt that comes while it draws.
+    fn empty(&self) {
+        self.key("C-u");
+        self.wait_last("mine>");
+    }
+
     /// Types a line: at the prompt, if one comes soon, since what is typed while a command runs is taken as it is.
+    ///
+    /// Enter comes when the line is seen, if it is soon: the prompt that the next one waits for is another then.
     fn line(&self, text: &str) {
+        self.soon(|last| last == "mine>");
+        self.type_text(text);
+        self.soon(|last| last.contains(text));
+        self.key("Enter");
+    }
+
+    /// Waits for a moment until the last line is as wanted.
+    fn soon(&self, wanted: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(2);
-        while self.screen().lines().last() != Some("mine>") && Instant::now() < deadline {
+        while !self.screen().lines().last().is_some_and(&wanted) && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(20));
         }
-        self.type_text(text);
-        self.key("Enter");
     }
 
     fn screen(&self) -> String {
@@ -376,7 +390,7 @@ fn sentence_becomes_a_command_of_the_shell_and_of_its_history() {
             terminal.key("Up");
             terminal.wait_last("mine> show me a greeting");
         }
-        terminal.key("C-c");
+        terminal.empty();
         terminal.line("exit 0");
         terminal.wait("ended 0");
     }
@@ -550,18 +564,15 @@ fn model_that_is_missing_busy_or_cut_off_is_said_and_the_shell_goes_on() {
         let terminal = Terminal::lsh(shell, 80, 24);
         terminal.line("please show unfinished things");
         terminal.wait("lsh: could not find a command for this");
-        // A key that comes before the shell has its line again is lost.
-        terminal.wait_last("mine> please show unfinished things");
-        terminal.key("C-c");
+        terminal.empty();
         terminal.line("please have some patience");
         terminal.wait("thinking");
         terminal.key("Escape");
         terminal.wait_last("mine> please have some patience");
-        terminal.key("C-u");
+        terminal.empty();
         terminal.line("please go nowhere");
         terminal.wait("lsh: the kernel has no model");
-        terminal.wait_last("mine> please go nowhere");
-        terminal.key("C-c");
+        terminal.empty();
         terminal.line("clear");
         // It was said once: now such a line is the shell's.
         terminal.line("please go nowhere");
@@ -699,7 +710,7 @@ fn key_works_in_a_shell_without_lsh() {
         terminal.wait(MENU);
         terminal.key("e");
         terminal.wait_last("mine> rm -rf ./nothing");
-        terminal.key("C-c");
+        terminal.empty();
         // What "llama fix" is told, by a program in its place.
         let fake = terminal.dir.join("bin/llama");
         fs::write(&fake, "#!/bin/sh\necho \"told: $*\"\n").unwrap();
