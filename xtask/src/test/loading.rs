@@ -3,6 +3,7 @@
 //! Models that are loaded, in place or not, refused, and signed.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{bail, Context as _, Result};
@@ -281,10 +282,6 @@ pub(super) fn signatures(lab: &Lab<'_>) -> Result<Found> {
     if sh::read(sh::cmd("openssl").arg("version")).is_err() {
         return Found::skipped("there is no openssl to sign with");
     }
-    let kernel = {
-        let _lock = lock::take(&lab.cx.cache.join("kernel.lock"))?;
-        build::build(lab.cx, lab.source, Variant::new(Target::Uml, false))?
-    };
     let dir = lab.cx.root.join("target/llamux/signed");
     let overlay = dir.join("overlay");
     let firmware = overlay.join("lib/firmware/llamux");
@@ -344,11 +341,20 @@ pub(super) fn signatures(lab: &Lab<'_>) -> Result<Found> {
     *tampered.last_mut().context("the model is empty")? ^= 1;
     fs::write(path("tampered"), tampered)?;
 
-    let image = dir.join("linux");
-    fs::copy(&kernel.image, &image)?;
-    let mut insert = sh::cmd(kernel.build.dir.join("scripts/insert-sys-cert"));
-    insert.arg("-b").arg(&image).arg("-c");
-    sh::run(insert.arg(dir.join("trusted.der")))?;
+    let trusting = |debug: bool| -> Result<PathBuf> {
+        let variant = Variant::new(Target::Uml, debug);
+        let _lock = lock::take(&lab.cx.cache.join("kernel.lock"))?;
+        let kernel = build::build(lab.cx, lab.source, variant)?;
+        let image = dir.join(variant.name());
+        fs::copy(&kernel.image, &image)?;
+        let mut insert = sh::cmd(kernel.build.dir.join("scripts/insert-sys-cert"));
+        insert.arg("-b").arg(&image).arg("-c");
+        sh::run(insert.arg(dir.join("trusted.der")))?;
+        Ok(image)
+    };
+    let image = trusting(false)?;
+    // It sees what is read of a signature that is not there any more.
+    let careful = trusting(true)?;
 
     let mut script = format!("{LOADED}\n");
     for (name, _, _) in &SIGNED[1..] {
@@ -356,11 +362,12 @@ pub(super) fn signatures(lab: &Lab<'_>) -> Result<Found> {
         script += "while grep -q state=loading /sys/kernel/llamux/models; do sleep 0.1; done\n";
     }
     script += "cat /sys/kernel/llamux/models /proc/llamux/status\n";
-    let boot = |image, mode: &str| {
+    let boot = |image: Option<&Path>, mode: &str| {
         let mut boot = Boot::new(Target::Uml, lab.source, &script);
         boot.image = image;
+        boot.debug = image == Some(&careful);
         boot.overlay = Some(&overlay);
-        boot.memory_mb = Some(1024);
+        boot.memory_mb = Some(1536);
         boot.append
             .push(format!("llamux.model=signed llamux.sig={mode}"));
         let outcome = boot.run(lab.cx)?;
@@ -378,7 +385,7 @@ pub(super) fn signatures(lab: &Lab<'_>) -> Result<Found> {
         }
     };
     let mut found = Found::default();
-    let enforced = boot(Some(&image), "enforce")?;
+    let enforced = boot(Some(&careful), "enforce")?;
     for (name, state, reason) in SIGNED {
         let words = [&format!("name={name} state={state} "), *reason];
         found.test(&format!("enforce, {name}"), has(&enforced, &words));

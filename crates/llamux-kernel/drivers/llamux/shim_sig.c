@@ -104,9 +104,10 @@ int llamux_signature_check(const void *data, size_t len, const char *path, char 
 	if (size < 0)
 		return size;
 	message = pkcs7_parse_message(buf, size);
-	vfree(buf);
-	if (IS_ERR(message))
+	if (IS_ERR(message)) {
+		vfree(buf);
 		return PTR_ERR(message);
+	}
 	err = -EBADMSG;
 	/* Of several signers it would not be said whose key is the trusted one. */
 	if (message->signed_infos && !message->signed_infos->next)
@@ -115,5 +116,7 @@ int llamux_signature_check(const void *data, size_t len, const char *path, char 
 	if (!err)
 		describe(message->signed_infos->sig, signer, signer_size);
 	pkcs7_free_message(message);
+	/* The message has pointers into it. */
+	vfree(buf);
 	return err;
 }
