@@ -11,8 +11,8 @@ use kernel::time::msecs_to_jiffies;
 
 use crate::sys::{self, Sha256, Thread};
 
-/// Bytes that are hashed between two looks at whether to go on.
-const STEP: usize = 1 << 20;
+/// Bytes that are hashed at once, which disables preemption where it uses vector registers.
+const STEP: usize = 1 << 16;
 
 /// How often one who waits looks whether to go on, in milliseconds.
 const LOOK_MS: u32 = 50;

@@ -12,7 +12,6 @@
 #include <linux/fs.h>
 #include <linux/fs_struct.h>
 #include <linux/kernel_read_file.h>
-#include <linux/limits.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -92,9 +91,6 @@ int llamux_signature_check(const void *data, size_t len, const char *path, char 
 	ssize_t size;
 	int err;
 
-	/* The kernel's message digests take no longer lengths, and would cut them. */
-	if (len > U32_MAX)
-		return -EFBIG;
 	scoped_with_init_fs()
 		file = filp_open(path, O_RDONLY, 0);
 	if (IS_ERR(file))
