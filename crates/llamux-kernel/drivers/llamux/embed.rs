@@ -15,7 +15,6 @@ use llamux_engine::generate::Sampling;
 use crate::command::{answer, bytes_from_user};
 use crate::request::{Deadline, Question, Request};
 use crate::session::Session;
-use crate::sys::Standing;
 
 /// Does what is asked for, and hands the structure back by `reply`.
 pub(crate) fn embed(
@@ -53,8 +52,8 @@ pub(crate) fn embed(
     let question = Question {
         prompt: text,
         grammar: None,
-        owner: session.owner(),
-        standing: Standing::of_caller(),
+        owner: session.opener().user,
+        standing: session.opener().standing(),
         raw: true,
         max_tokens: 0,
         sampling: Sampling::default(),

@@ -23,7 +23,8 @@ use llamux_engine::generate::Stop;
 use crate::command::{response_max, Parameters};
 use crate::request::{Deadline, Question, Request, Wait};
 use crate::service::Service;
-use crate::{sys, SERVICE};
+use crate::sys::{self, Opener};
+use crate::SERVICE;
 
 /// Users whose last answer is kept at the same time.
 const USERS: usize = 64;
@@ -71,7 +72,7 @@ pub(crate) unsafe fn init() {
 /// An open file.
 #[pin_data]
 struct Prompt {
-    owner: u64,
+    opener: Opener,
     #[pin]
     open: Mutex<Open>,
 }
@@ -90,7 +91,7 @@ impl Prompt {
     fn new() -> Result<Pin<KBox<Self>>> {
         KBox::pin_init(
             pin_init!(Self {
-                owner: sys::caller(),
+                opener: Opener::caller(),
                 open <- new_mutex!(
                     Open { written: KVVec::new(), read: None, at: 0 },
                     "llamux_prompt"
@@ -140,8 +141,8 @@ impl Prompt {
         let question = Question {
             prompt,
             grammar: None,
-            owner: self.owner,
-            standing: sys::Standing::of_caller(),
+            owner: self.opener.user,
+            standing: self.opener.standing(),
             raw: false,
             max_tokens,
             sampling,
@@ -152,7 +153,7 @@ impl Prompt {
         let queued = Request::new(response_max(max_tokens)?, question)?;
         let request = queued.clone_arc();
         let asked = Asked {
-            owner: self.owner,
+            owner: self.opener.user,
             request: request.clone(),
             read: false,
         };
@@ -242,7 +243,7 @@ impl Prompt {
         }
         let request = {
             let asked = ASKED.lock();
-            let mine = asked.iter().find(|asked| asked.owner == self.owner);
+            let mine = asked.iter().find(|asked| asked.owner == self.opener.user);
             mine.ok_or(ENODATA)?.request.clone()
         };
         self.open.lock().read = Some(request.clone());

@@ -15,7 +15,7 @@ use crate::models::Escaped;
 use crate::service::Service;
 use crate::session::{self, Inner};
 use crate::status::Shown;
-use crate::sys::{self, Standing, COMM_LEN};
+use crate::sys::{self, Opener, COMM_LEN};
 use crate::users::Places;
 use crate::SERVICE;
 
@@ -74,10 +74,15 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Counts a session of this user, opened by the calling program, and puts it on the roll. `EDQUOT` if there
-    /// are too many.
-    pub(crate) fn new(service: Arc<Service>, owner: u64, inner: Arc<Mutex<Inner>>) -> Result<Self> {
-        let places = service.queue.lock().open(owner, &Standing::of_caller())?;
+    /// Counts a session of this user, made by the calling program, and puts it on the roll. `EDQUOT` if there are
+    /// too many.
+    pub(crate) fn new(
+        service: Arc<Service>,
+        opener: &Opener,
+        inner: Arc<Mutex<Inner>>,
+    ) -> Result<Self> {
+        let owner = opener.user;
+        let places = service.queue.lock().open(owner, &opener.standing())?;
         let mut place = Self {
             service,
             places,

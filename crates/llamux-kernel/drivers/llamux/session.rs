@@ -30,7 +30,7 @@ use crate::models::ModelId;
 use crate::request::{fit, Deadline, Finish, Question, Rated, Reader, Request, Said, Talk, Turn};
 use crate::roll::Place;
 use crate::service::Service;
-use crate::sys;
+use crate::sys::{self, Opener};
 
 // CAST: A small constant.
 /// Most turns that wait for the next answer.
@@ -99,8 +99,7 @@ pub(crate) struct Inner {
 /// A conversation.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Session {
-    /// Whose it is: who opened it.
-    owner: u64,
+    opener: Opener,
     service: Arc<Service>,
     reader: Arc<Reader>,
     inner: Arc<Mutex<Inner>>,
@@ -285,17 +284,17 @@ impl Session {
             rated: KVVec::new(),
             used: Instant::now(),
         };
-        Self::with(sys::caller(), service, inner)
+        Self::with(Opener::caller(), service, inner)
     }
 
-    fn with(owner: u64, service: Arc<Service>, inner: Inner) -> Result<Arc<Self>> {
+    fn with(opener: Opener, service: Arc<Service>, inner: Inner) -> Result<Arc<Self>> {
         let waiting = PollCondVarBox::new(c"llamux_reader", static_lock_class!())?;
         let reader = Arc::new(Reader(waiting), GFP_KERNEL_ACCOUNT)?;
         let inner = Arc::pin_init(new_mutex!(inner, "llamux_session"), GFP_KERNEL_ACCOUNT)?;
-        let _place = Place::new(service.clone(), owner, inner.clone())?;
+        let _place = Place::new(service.clone(), &opener, inner.clone())?;
         Arc::pin_init(
             pin_init!(Self {
-                owner,
+                opener,
                 service,
                 reader,
                 inner,
@@ -340,7 +339,7 @@ impl Session {
         talk.said
             .extend_from_slice(&inner.talk.said, GFP_KERNEL_ACCOUNT)?;
         drop(inner);
-        Self::with(self.owner, self.service.clone(), copy)
+        Self::with(self.opener, self.service.clone(), copy)
     }
 
     /// Where readers and pollers wait.
@@ -416,8 +415,8 @@ impl Session {
     }
 
     /// Who opened it.
-    pub(crate) fn owner(&self) -> u64 {
-        self.owner
+    pub(crate) fn opener(&self) -> &Opener {
+        &self.opener
     }
 
     /// Who answers.
@@ -519,14 +518,14 @@ impl Session {
                 let role = Role::User;
                 turn.said.push(Said { role, len }, GFP_KERNEL_ACCOUNT)?;
                 (question.prompt, question.turn) = (prompt, Some(turn));
-                question.owner = self.owner;
+                (question.owner, question.standing) = (self.opener.user, self.opener.standing());
                 question
             }
             None => Question {
                 prompt,
                 grammar: options.grammar.clone().filter(|_| answer),
-                owner: self.owner,
-                standing: sys::Standing::of_caller(),
+                owner: self.opener.user,
+                standing: self.opener.standing(),
                 raw: options.raw,
                 max_tokens,
                 sampling,

@@ -651,6 +651,35 @@ impl Standing {
     }
 }
 
+/// Who opened a file. Whoever asks through it, it counts for this user.
+#[derive(Clone, Copy)]
+pub(crate) struct Opener {
+    /// By its number in the initial namespace.
+    pub(crate) user: u64,
+    privileged: bool,
+}
+
+impl Opener {
+    /// The calling program.
+    pub(crate) fn caller() -> Self {
+        Self {
+            user: caller(),
+            privileged: shim::llamux_caller_privileged(),
+        }
+    }
+
+    /// The standing of the calling program when it asks through the file.
+    ///
+    /// Limits do not hold only for two that are privileged: one that is might not know what its output is.
+    pub(crate) fn standing(&self) -> Standing {
+        let caller = Standing::of_caller();
+        Standing {
+            privileged: caller.privileged && self.privileged,
+            ..caller
+        }
+    }
+}
+
 /// Whether the calling program may administer the system.
 pub(crate) fn caller_administers() -> bool {
     shim::llamux_caller_administers()

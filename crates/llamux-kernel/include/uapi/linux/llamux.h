@@ -12,7 +12,8 @@
  * one is taken as zero.
  *
  * Users may ask and have open as much as /sys/kernel/llamux/limits says. What is
- * more is refused with EDQUOT, unless the caller has CAP_SYS_RESOURCE.
+ * more is refused with EDQUOT, unless the caller has CAP_SYS_RESOURCE, and had it
+ * as well when it opened the file that it asks through.
  */
 #ifndef _UAPI_LINUX_LLAMUX_H
 #define _UAPI_LINUX_LLAMUX_H

@@ -601,6 +601,45 @@ TEST_F(model, root_asks_beyond_all_limits)
 	EXPECT_EQ(EDQUOT, as(OTHER, ask_for_some));
 }
 
+/* As a program does whose output somebody has turned into a session of theirs. */
+TEST_F(model, root_asks_within_the_limits_of_who_opened)
+{
+	struct llama_command command = counting(TOKENS);
+	int session, prompt, own;
+	char line[64], byte;
+
+	snprintf(line, sizeof(line), "user=%d tokens_per_minute=1", OPENER);
+	ASSERT_EQ(0, set_limits(line));
+	ASSERT_EQ(0, set_limits("user=0 tokens_per_minute=1"));
+	ASSERT_EQ(0, seteuid(OPENER));
+	session = open_for(TOKENS);
+	prompt = open(PROMPT, O_RDWR | O_CLOEXEC);
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_LE(0, session);
+	ASSERT_LE(0, prompt);
+	/* The minute's tokens, and then no more. */
+	ASSERT_TRUE(say(session, COUNT));
+	ASSERT_TRUE(hear(session));
+	EXPECT_FALSE(say(session, COUNT));
+	EXPECT_EQ(EDQUOT, errno);
+	command.flags = LLAMA_RAW | LLAMA_GREEDY | LLAMA_SESSION;
+	command.session = session;
+	EXPECT_EQ(-1, llama_command(&command, sizeof(command)));
+	EXPECT_EQ(EDQUOT, errno);
+	ASSERT_TRUE(say(prompt, COUNT));
+	EXPECT_EQ(-1, read(prompt, &byte, 1));
+	EXPECT_EQ(EDQUOT, errno);
+	close(prompt);
+	close(session);
+	own = open_for(TOKENS);
+	ASSERT_LE(0, own);
+	for (int i = 0; i < 2; i++) {
+		EXPECT_TRUE(say(own, COUNT));
+		EXPECT_TRUE(hear(own));
+	}
+	close(own);
+}
+
 TEST_F(model, sessions_tell_nothing_of_what_was_said)
 {
 	char text[8192], wanted[256], *line;
