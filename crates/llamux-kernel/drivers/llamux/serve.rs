@@ -78,6 +78,8 @@ struct Room {
     seats: KVec<Option<Seat>>,
     /// Who was next and found no room, until somebody comes to the end.
     full: Option<Arc<Request>>,
+    /// When somebody may be taken in again, beside those who are being answered.
+    resumes_ns: u64,
     /// How many are counted as being answered.
     counted: Cell<u32>,
     /// What their conversations begin with.
@@ -94,6 +96,7 @@ impl Room {
         Ok(Self {
             seats: places,
             full: None,
+            resumes_ns: 0,
             counted: Cell::new(0),
             spoken: Spoken::default(),
         })
@@ -263,7 +266,7 @@ impl Seat {
 impl Service {
     /// Answers for ever, with `served` and what is loaded later.
     pub(super) fn serve(&self, pool: &Pool, mut served: KVec<Served>) -> ! {
-        let mut several = false;
+        let (mut several, mut answering) = (false, false);
         loop {
             let rings = self.rings();
             while let Some(arrived) = self.next_arrived() {
@@ -272,7 +275,7 @@ impl Service {
                     pr_err!("a model is lost: {error:?}\n");
                 }
             }
-            let mut busy = 0;
+            let (mut busy, mut more) = (0, false);
             for one in served.iter_mut() {
                 let Served {
                     id,
@@ -282,13 +285,17 @@ impl Service {
                     room,
                 } = one;
                 *going = progress.is_over();
-                let active = model.with(|engine| {
+                more |= model.with(|engine| {
                     engine.set_batch(if several { SHARED_BATCH } else { MAX_BATCH });
-                    self.turn(engine, pool, (room, *id, *going))
+                    let more = match *going {
+                        true => self.turn_away(room, *id, |_| true, Err(ENODEV)),
+                        false => self.take_in(engine, pool, (room, *id, answering)),
+                    };
+                    busy += u32::from(self.step(engine, pool, room));
+                    more
                 });
-                busy += u32::from(active);
             }
-            several = busy > 1;
+            (several, answering) = (busy > 1, busy > 0);
             let gone = |one: &Served| one.going && one.room.is_empty();
             while let Some(index) = served.iter().position(gone) {
                 let Ok(one) = served.remove(index) else { break };
@@ -297,25 +304,31 @@ impl Service {
                 drop(one);
                 self.gone(id, bytes);
             }
-            if busy == 0 {
+            if busy == 0 && !more {
                 self.wait_for_ring(rings);
             }
         }
     }
 
-    /// One step of a model. Whether anybody is being answered.
-    fn turn(
+    /// Looks who may be answered now. `answering` is whether anybody is being answered, by whatever model. Whether to
+    /// look again before anything else happens.
+    fn take_in(
         &self,
         engine: &mut Engine<'_>,
         pool: &Pool,
-        (room, id, going): (&mut Room, ModelId, bool),
+        (room, id, answering): (&mut Room, ModelId, bool),
     ) -> bool {
-        if going {
-            self.turn_away(room, id);
-        } else {
-            room.spoken.prewarm(&self.system, engine, pool);
-            self.admit(engine, room, id);
+        room.spoken.prewarm(&self.system, engine, pool);
+        // A session's: it waits for nothing, so that nobody else takes it out.
+        self.turn_away(room, id, Request::is_over, Ok(Finish::NOTHING));
+        if answering && sys::now() < room.resumes_ns {
+            return true;
         }
+        self.admit(engine, room, id)
+    }
+
+    /// One step of a model. Whether anybody is being answered.
+    fn step(&self, engine: &mut Engine<'_>, pool: &Pool, room: &mut Room) -> bool {
         if engine.active() == 0 {
             return false;
         }
@@ -358,29 +371,40 @@ impl Service {
         true
     }
 
-    /// Takes in who is next, if there is room. No more than one, so that a row of long prompts to be split
-    /// does not hold up the answers.
-    fn admit(&self, engine: &mut Engine<'_>, room: &mut Room, id: ModelId) {
+    /// Takes in who is next, if there is room. No more than one is, or is refused, so that a row of long prompts
+    /// to be split does not hold up the answers; nor is the time of that more than theirs. Whether somebody was
+    /// refused, and there may be others.
+    fn admit(&self, engine: &mut Engine<'_>, room: &mut Room, id: ModelId) -> bool {
         loop {
             // CAST: At most the engine's number of sequences.
             let (all, active) = (room.seats.len() as u32, engine.active() as u32);
             let free = all.saturating_sub(active);
             if free == 0 {
-                return;
+                return false;
             }
             let seats = Seats { all, free };
             let next = self.queue.lock().next(id, seats, room.full.as_ref());
             let Some(seat) = next.map(Seat::new) else {
-                return;
+                return false;
             };
             let (own, request) = (seat.is_own(), seat.request.clone());
             let positions = self.queue.lock().allowance(&request);
             // As it was when the request came, or later.
             room.spoken.follow(&self.system, engine);
+            let begun_ns = sys::now();
             let submitted = match seat.is_over() {
                 true => Err(EngineError::Interrupted),
                 false => submit(engine, room, &seat, positions),
             };
+            let now = sys::now();
+            let time_ns = now.saturating_sub(begun_ns);
+            room.resumes_ns = now.saturating_add(time_ns);
+            let spent = Got {
+                time_ns,
+                ..Got::default()
+            };
+            self.queue.lock().charge(&request, &spent);
+            let taken_in = submitted.is_ok();
             match submitted {
                 Ok(id) => {
                     seat.begun.set(Instant::now());
@@ -404,7 +428,7 @@ impl Service {
                         drop(queue);
                         if let EngineError::Busy { .. } = error {
                             room.full = Some(request);
-                            return;
+                            return false;
                         }
                         continue;
                     }
@@ -427,22 +451,28 @@ impl Service {
             if !own {
                 self.waiting.fetch_sub(1, Relaxed);
             }
-            if engine.active() > 0 {
-                return;
-            }
+            return !taken_in;
         }
     }
 
-    /// Sends those away that a model has not begun with, which is to go.
-    fn turn_away(&self, room: &mut Room, id: ModelId) {
-        room.full = None;
+    /// Sends those of a model's away that it has not begun with, and that are `unwanted`. There are no more then.
+    fn turn_away(
+        &self,
+        room: &mut Room,
+        id: ModelId,
+        unwanted: impl Fn(&Request) -> bool,
+        result: Result<Finish>,
+    ) -> bool {
+        room.full = room.full.take().filter(|full| !unwanted(full));
         loop {
             let mut queue = self.queue.lock();
-            let Some(request) = queue.any(id) else { return };
+            let Some(request) = queue.any_of(id, &unwanted) else {
+                return false;
+            };
             queue.dismiss(&request);
             drop(queue);
             let seat = Seat::new(request);
-            seat.finish(Err(ENODEV));
+            seat.finish(result);
             if !seat.is_own() {
                 self.waiting.fetch_sub(1, Relaxed);
             }

@@ -27,7 +27,9 @@ use llamux_engine::grammar::Checked;
 
 use crate::command::{response_max, Parameters};
 use crate::models::ModelId;
-use crate::request::{fit, Deadline, Finish, Question, Rated, Reader, Request, Said, Talk, Turn};
+use crate::request::{
+    fit, Deadline, Finish, Question, Rated, Reader, Request, Said, Talk, Turn, Wait,
+};
 use crate::roll::Place;
 use crate::service::Service;
 use crate::sys::{self, Opener};
@@ -620,7 +622,17 @@ impl Session {
         }
         let request = self.begin(&mut inner, false, None)?;
         drop(inner);
-        if let Err(wait) = request.wait(true) {
+        let waited = request.wait(true).and_then(|()| {
+            let result = request.progress.lock().result;
+            let stopped =
+                matches!(result, Some(Ok(finish)) if matches!(finish.stop, Stop::Requested));
+            match stopped && request.question.deadline.has_passed() {
+                // The answering thread has seen it first.
+                true => Err(Wait::Timeout),
+                false => Ok(()),
+            }
+        });
+        if let Err(wait) = waited {
             self.stop(&request);
             request.wait_for_end();
             let held = self.hold_again(&request);

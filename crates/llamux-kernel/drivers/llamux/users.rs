@@ -314,11 +314,6 @@ impl Queue {
         }
     }
 
-    /// Takes out any request for a model.
-    pub(crate) fn any(&mut self, model: ModelId) -> Option<Arc<Request>> {
-        self.any_of(model, |_| true)
-    }
-
     /// Takes out any of those requests for a model that are wanted.
     pub(crate) fn any_of(
         &mut self,

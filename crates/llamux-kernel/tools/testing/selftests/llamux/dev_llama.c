@@ -860,6 +860,26 @@ TEST_F(model, a_turn_has_its_time)
 	EXPECT_EQ(info(self->fd).stop_reason, LLAMA_STOP_TIMEOUT);
 }
 
+TEST_F(model, a_turn_has_its_time_also_in_the_queue)
+{
+	struct llama_options endless = options();
+	int other = open_session();
+
+	ASSERT_LE(0, other);
+	endless.max_tokens = FOREVER;
+	ASSERT_EQ(ioctl(other, LLAMA_IOC_SET, &endless), 0);
+	ASSERT_TRUE(say(other, COUNT));
+	ASSERT_LT(0, read(other, self->other, 1));
+	/* It has all of the context. */
+	endless.timeout_ms = 100;
+	ASSERT_EQ(ioctl(self->fd, LLAMA_IOC_SET, &endless), 0);
+	ASSERT_TRUE(say(self->fd, COUNT));
+	EXPECT_EQ(read_answer(self->fd, self->text, sizeof(self->text), 4096), 0);
+	EXPECT_EQ(info(self->fd).stop_reason, LLAMA_STOP_TIMEOUT);
+	EXPECT_EQ(info(other).state, LLAMA_STATE_ANSWERING);
+	close(other);
+}
+
 TEST_F(model, a_full_context_drops_the_oldest_or_fails)
 {
 	struct llama_options many = options();

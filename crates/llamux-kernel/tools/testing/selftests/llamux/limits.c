@@ -455,6 +455,26 @@ TEST_F(model, what_a_user_got_is_on_its_account)
 	EXPECT_LE(2, lines_of(USAGE));
 }
 
+/* More than any context has room for. */
+static int ask_too_much(void)
+{
+	static char text[1 << 18];
+
+	for (size_t i = 0; i < sizeof(text) - 1; i++)
+		text[i] = i % 2 ? ' ' : 'a' + i % 26;
+	return ask(text, 1);
+}
+
+TEST_F(model, what_is_refused_took_its_time)
+{
+	long long time = usage(ASKER, "time_ns"), requests = usage(ASKER, "requests");
+
+	EXPECT_EQ(EOVERFLOW, as(ASKER, ask_too_much));
+	EXPECT_LT(time, usage(ASKER, "time_ns"));
+	EXPECT_EQ(requests, usage(ASKER, "requests"));
+	EXPECT_EQ(0, usage(ASKER, "queued"));
+}
+
 TEST_F(model, what_a_control_group_got_is_on_its_account)
 {
 	char whose[32] = "", line[1024];
