@@ -484,6 +484,11 @@ impl Session {
         answer: bool,
         question: Option<Question>,
     ) -> Result<Arc<Request>> {
+        if core::str::from_utf8(&inner.text).is_err() {
+            // What was appended, in pieces that may cut a character in two.
+            (inner.said, inner.text) = (KVec::new(), KVVec::new());
+            return Err(EILSEQ);
+        }
         let options = inner.options.clone();
         let (model, context, elsewhere) = {
             let models = self.service.models.lock();
@@ -738,10 +743,6 @@ impl Session {
         let mut inner = self.inner.lock();
         if !appended(&mut inner) {
             return Ok(());
-        }
-        if core::str::from_utf8(&inner.text).is_err() {
-            (inner.said, inner.text) = (KVec::new(), KVVec::new());
-            return Err(EILSEQ);
         }
         self.begin(&mut inner, true, None).map(|_| ())
     }

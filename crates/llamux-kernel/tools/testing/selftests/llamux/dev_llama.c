@@ -550,6 +550,16 @@ TEST_F(model, writes_are_parts_of_a_turn_where_that_is_wanted)
 	EXPECT_EQ(errno, EILSEQ);
 	EXPECT_EQ(info(self->fd).held_bytes, 0);
 	EXPECT_EQ(read(self->fd, self->text, 1), 0);
+	/* However it would have been asked. */
+	ASSERT_TRUE(say(self->fd, "\xc3"));
+	EXPECT_EQ(turn_refusal(self->fd, turn("x")), EILSEQ);
+	EXPECT_EQ(info(self->fd).held_bytes, 0);
+	ASSERT_TRUE(say(self->fd, "\xc3"));
+	parts.flags &= ~LLAMA_OPTION_APPEND;
+	ASSERT_EQ(ioctl(self->fd, LLAMA_IOC_SET, &parts), 0);
+	EXPECT_FALSE(say(self->fd, "x"));
+	EXPECT_EQ(errno, EILSEQ);
+	EXPECT_EQ(info(self->fd).held_bytes, 0);
 }
 
 TEST_F(model, characters_are_whole_wherever_there_is_room_for_them)
