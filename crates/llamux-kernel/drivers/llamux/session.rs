@@ -354,7 +354,13 @@ impl Session {
         let options = Arc::new(options, GFP_KERNEL_ACCOUNT)?;
         let old = core::mem::replace(&mut self.inner.lock().options, options);
         drop(old);
+        self.tell();
         Ok(())
+    }
+
+    /// Tells those who poll that it may be readable now: what is appended is answered when it is read.
+    fn tell(&self) {
+        self.reader.0.notify_all();
     }
 
     /// Waits until no answer is under way. What is unread of the last one stays, for now.
@@ -386,7 +392,10 @@ impl Session {
     pub(crate) fn write(&self, text: &[u8], block: bool) -> Result {
         let mut inner = self.rest(block)?;
         if inner.options.append {
-            return inner.append(text);
+            inner.append(text)?;
+            drop(inner);
+            self.tell();
+            return Ok(());
         }
         let mut text = text;
         if !inner.options.raw {
@@ -466,6 +475,8 @@ impl Session {
         let (said, len) = (inner.said.len(), inner.text.len());
         inner.hold(role, text)?;
         if hold {
+            drop(inner);
+            self.tell();
             return Ok(());
         }
         let begun = self.begin(&mut inner, true, None);
@@ -704,7 +715,7 @@ impl Session {
             self.stop(&current.request);
         }
         // Whoever waits for an answer finds that there is none.
-        self.reader.0.notify_all();
+        self.tell();
     }
 
     /// What can be said of it.

@@ -677,6 +677,21 @@ TEST_F(model, epoll_tells_of_each_part)
 	close(epoll);
 }
 
+TEST_F(model, epoll_tells_of_what_was_appended)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	struct llama_options parts = options();
+	int epoll = epoll_create1(0);
+
+	parts.flags |= LLAMA_OPTION_APPEND;
+	ASSERT_EQ(ioctl(self->fd, LLAMA_IOC_SET, &parts), 0);
+	ASSERT_EQ(epoll_ctl(epoll, EPOLL_CTL_ADD, self->fd, &event), 0);
+	EXPECT_EQ(epoll_wait(epoll, &event, 1, 0), 0);
+	ASSERT_TRUE(say(self->fd, COUNT));
+	EXPECT_EQ(epoll_wait(epoll, &event, 1, PATIENCE_MS), 1);
+	close(epoll);
+}
+
 TEST_F(model, a_file_may_be_closed_while_it_is_watched)
 {
 	struct epoll_event event = { .events = EPOLLIN };
