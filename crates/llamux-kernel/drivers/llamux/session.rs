@@ -141,8 +141,19 @@ impl Inner {
         self.model.or(self.chosen)
     }
 
-    /// Takes the conversation back from a request that has ended. Whether none is under way any more.
+    /// Takes the conversation back from a request that has ended, in memory on the caller's account. Whether none
+    /// is under way any more.
     fn settle(&mut self) -> bool {
+        let rests = self.take_back();
+        if rests {
+            self.talk.fit();
+            fit(&mut self.rated);
+        }
+        rests
+    }
+
+    /// The same in the memory that it is in.
+    fn take_back(&mut self) -> bool {
         let Some(current) = &mut self.current else {
             return true;
         };
@@ -158,8 +169,6 @@ impl Inner {
         self.rated = core::mem::take(&mut progress.rated);
         drop(progress);
         current.settled = true;
-        self.talk.fit();
-        fit(&mut self.rated);
         self.last = match result {
             Ok(finish) => Last {
                 prompt_tokens: finish.prompt_tokens,
@@ -843,7 +852,8 @@ impl Session {
 /// What can be said of the session that this is behind the lock of.
 pub(crate) fn state(inner: &Mutex<Inner>) -> State {
     let mut inner = inner.lock();
-    let rests = inner.settle();
+    // Whoever looks is somebody else, perhaps.
+    let rests = inner.take_back();
     State {
         state: match &inner.current {
             None => uapi::LLAMA_STATE_IDLE,
