@@ -58,6 +58,11 @@ impl Roll {
         rest.iter().find(seen).cloned()
     }
 
+    /// How many are of a user.
+    fn of(&self, owner: u64) -> usize {
+        self.opened.iter().filter(|one| one.owner == owner).count()
+    }
+
     fn remove(&mut self, number: u64) -> Option<Opened> {
         let place = self.behind(number).checked_sub(1)?;
         self.opened.get(place).filter(|one| one.number == number)?;
@@ -82,7 +87,11 @@ impl Place {
         inner: Arc<Mutex<Inner>>,
     ) -> Result<Self> {
         let owner = opener.user;
-        let places = service.queue.lock().open(owner, &opener.standing())?;
+        let others = service.roll.lock().of(owner);
+        let places = service
+            .queue
+            .lock()
+            .open(owner, &opener.standing(), others)?;
         let mut place = Self {
             service,
             places,

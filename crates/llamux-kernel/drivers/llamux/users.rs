@@ -27,6 +27,9 @@ const MAX_ACCOUNTS: usize = 256;
 /// The number of the account of all others, which is nobody's.
 const OTHERS: u64 = u64::MAX;
 
+/// Its place, which tells nothing of one user.
+const SHARED: u32 = 0;
+
 /// No place in a table.
 const NOWHERE: u32 = u32::MAX;
 
@@ -239,12 +242,21 @@ impl Queue {
         [user, group].into_iter().flatten()
     }
 
-    /// Counts a session. `EDQUOT` if the user has too many.
-    pub(crate) fn open(&mut self, owner: u64, standing: &Standing) -> Result<Places> {
+    /// Counts a session of a user who has `others`. `EDQUOT` if these are too many.
+    pub(crate) fn open(
+        &mut self,
+        owner: u64,
+        standing: &Standing,
+        others: usize,
+    ) -> Result<Places> {
         let most = self.limit(owner, standing).sessions;
         let places = self.places(owner, standing);
         let user = self.users.get(places.user).ok_or(EIO)?;
-        if most != 0 && user.sessions >= most {
+        let sessions = match places.user {
+            SHARED => u32::try_from(others)?,
+            _ => user.sessions,
+        };
+        if most != 0 && sessions >= most {
             return Err(EDQUOT);
         }
         user.sessions += 1;
@@ -272,8 +284,15 @@ impl Queue {
         let limit = self.limit(*owner, standing);
         let places = self.places(*owner, standing);
         let user = self.users.get(places.user).ok_or(EIO)?;
+        let waiting = match places.user {
+            SHARED => {
+                let all = self.list.iter();
+                u32::try_from(all.filter(|other| other.question.owner == *owner).count())?
+            }
+            _ => user.share.waiting,
+        };
         let now_ms = sys::now() / 1_000_000;
-        if (limit.queued != 0 && user.share.waiting >= limit.queued)
+        if (limit.queued != 0 && waiting >= limit.queued)
             || user.bucket.is_full(limit.tokens_per_minute, now_ms)
         {
             return Err(EDQUOT);

@@ -25,6 +25,7 @@
 #define DEFAULTS	"default sessions=64 queued=16 tokens_per_minute=0 context=0\n"
 #define TOKENS		8
 #define EXCEPTIONS	32
+#define ACCOUNTS	256
 
 /* Users, each with an account of its own that no other test looks at. */
 enum { OPENER = 60101, ASKER, OTHER, HOSTILE, VICTIM, HASTY, NICE };
@@ -311,6 +312,24 @@ static int count_sessions(void)
 	while (count < 5 && open(DEVICE, O_RDWR) >= 0)
 		count++;
 	return count;
+}
+
+/* There are so many accounts; who has none shares one with all others. */
+TEST_F(global, users_without_an_account_have_limits_of_their_own)
+{
+	int fds[ACCOUNTS + 2];
+
+	for (int i = 0; i < ARRAY_SIZE(fds); i++) {
+		ASSERT_EQ(0, seteuid(i < ACCOUNTS ? 70000 + i : ASKER));
+		fds[i] = open(DEVICE, O_RDWR | O_CLOEXEC);
+		ASSERT_EQ(0, seteuid(0));
+		ASSERT_LE(0, fds[i]);
+	}
+	ASSERT_EQ(0, set_limits("default sessions=2"));
+	EXPECT_EQ(2, as(OTHER, count_sessions));
+	EXPECT_EQ(0, as(ASKER, count_sessions));
+	for (int i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
 }
 
 TEST_F(global, sessions_reach_their_limit)
