@@ -173,7 +173,10 @@ void __init llamux_find_in_place(void)
 			models[more - 1].name);
 		return;
 	}
-	initrd_start = (unsigned long)rest;
+	if (rest < end)
+		initrd_start = (unsigned long)rest;
+	else
+		initrd_start = initrd_end = 0;
 	count = more;
 	for (unsigned int i = 0; i < count; i++) {
 		phys_addr_t first = __pa(models[i].data), last = first + models[i].size - 1;
