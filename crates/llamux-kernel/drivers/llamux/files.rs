@@ -30,6 +30,9 @@ pub(crate) struct Files {
     open: KVec<File>,
     /// The one that is used where it lies, instead of these.
     in_place: Option<Found>,
+    /// The signature of each. They are open as long as the files, which may be gone from their places when all is
+    /// read.
+    signatures: KVec<Result<ModelFile>>,
 }
 
 struct File {
@@ -137,12 +140,14 @@ impl Files {
             };
             Refusal::new(error, reason)
         })?;
+        let by_path = given.is_some_and(|name| name.starts_with('/'));
         let mut files = Self {
             open: KVec::new(),
             in_place: None,
+            signatures: KVec::new(),
         };
         let Some(name) = PartName::parse(first.name()) else {
-            files.open.push(File::new(first)?, GFP_KERNEL)?;
+            files.push(first, by_path)?;
             return Ok(files);
         };
         if usize::from(name.count) > MAX_PARTS {
@@ -169,9 +174,16 @@ impl Files {
                 };
                 Refusal::new(error, reason)
             })?;
-            files.open.push(File::new(file)?, GFP_KERNEL)?;
+            files.push(file, by_path)?;
         }
         Ok(files)
+    }
+
+    fn push(&mut self, file: ModelFile, by_path: bool) -> Result<(), Refusal> {
+        let signature = ModelFile::open_signature(file.path(), by_path);
+        self.signatures.push(signature, GFP_KERNEL)?;
+        self.open.push(File::new(file)?, GFP_KERNEL)?;
+        Ok(())
     }
 
     fn in_place_of(found: Found) -> Result<Self, Refusal> {
@@ -183,9 +195,12 @@ impl Files {
             ));
             return Err(Refusal::new(EINVAL, reason));
         }
+        let mut signatures = KVec::new();
+        signatures.push(ModelFile::open_signature(found.path(), false), GFP_KERNEL)?;
         Ok(Self {
             open: KVec::new(),
             in_place: Some(found),
+            signatures,
         })
     }
 
@@ -203,6 +218,11 @@ impl Files {
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
         let open = self.open.iter().map(|file| file.file.path());
         Iterator::chain(self.in_place.iter().map(Found::path), open)
+    }
+
+    /// The signatures of all.
+    pub(crate) fn signatures(&self) -> impl Iterator<Item = &Result<ModelFile>> {
+        self.signatures.iter()
     }
 
     /// The model's name: that of the first, without directory and suffix.

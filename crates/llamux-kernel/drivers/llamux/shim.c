@@ -409,6 +409,27 @@ struct file *llamux_model_open(const char *name, char *path, size_t path_size)
 }
 
 /*
+ * Opens the signature of the model at @path where the model was found: as the
+ * calling task sees it if it was named by a path, or else as init does.
+ */
+struct file *llamux_signature_open(const char *path, bool by_path)
+{
+	char *name = kasprintf(GFP_KERNEL, "%s.p7s", path);
+	struct file *file;
+
+	if (!name)
+		return ERR_PTR(-ENOMEM);
+	if (by_path) {
+		file = open_path(name);
+	} else {
+		scoped_with_init_fs()
+			file = filp_open(name, O_RDONLY | O_LARGEFILE, 0);
+	}
+	kfree(name);
+	return file;
+}
+
+/*
  * Reads up to @buf_size bytes from @offset on, as firmware, so that the security
  * modules see it as such, and says how large the file is.
  */

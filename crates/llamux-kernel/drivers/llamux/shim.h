@@ -22,6 +22,7 @@ void llamux_fpu_end(void);
 u32 llamux_cpu_features(void);
 int llamux_thread_start(int (*fn)(void *data), void *data, const char *name);
 struct file *llamux_model_open(const char *name, char *path, size_t path_size);
+struct file *llamux_signature_open(const char *path, bool by_path);
 ssize_t llamux_model_read(struct file *file, void *buf, size_t buf_size, size_t offset,
 			  size_t *file_size);
 int llamux_model_remove(struct file *file, const char *path);
@@ -80,7 +81,7 @@ extern struct kobj_attribute llamux_limits_attr;
 void llamux_sha256_begin(void *ctx);
 void llamux_sha256_add(void *ctx, const void *data, size_t len);
 void llamux_sha256_end(void *ctx, u8 *digest);
-int llamux_signature_check(const void *data, size_t len, const char *path, char *signer,
+int llamux_signature_check(const void *data, size_t len, struct file *file, char *signer,
 			   size_t signer_size);
 
 /* shim_trace.c */

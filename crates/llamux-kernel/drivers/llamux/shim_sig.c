@@ -6,11 +6,9 @@
 #include <crypto/pkcs7.h>
 #include <crypto/sha2.h>
 #include <keys/asymmetric-type.h>
-#include <linux/cleanup.h>
+#include <linux/completion.h>
 #include <linux/err.h>
-#include <linux/file.h>
-#include <linux/fs.h>
-#include <linux/fs_struct.h>
+#include <linux/init.h>
 #include <linux/kernel_read_file.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
@@ -22,6 +20,19 @@
 #include "shim.h"
 
 #define MAX_SIGNATURE	SZ_64K
+
+/*
+ * Whether the keys are there that the kernel trusts, and those that it does not
+ * any more: late initcalls load them, when a small model may be there already.
+ */
+static DECLARE_COMPLETION(keys_loaded);
+
+static int __init note_keys(void)
+{
+	complete_all(&keys_loaded);
+	return 0;
+}
+late_initcall_sync(note_keys);
 
 void llamux_sha256_begin(void *ctx)
 {
@@ -78,25 +89,19 @@ static void describe(const struct public_key_signature *sig, char *signer, size_
 }
 
 /*
- * Checks @data against the signature in the file @path, by the keys that the
- * kernel trusts: those that it was built with, and those that they vouch for.
- * Returns -ENODATA if there is no such file. Says who signed if it is good.
+ * Checks @data against the signature in @file, by the keys that the kernel
+ * trusts: those that it was built with, and those that they vouch for. Says who
+ * signed if it is good.
  */
-int llamux_signature_check(const void *data, size_t len, const char *path, char *signer,
+int llamux_signature_check(const void *data, size_t len, struct file *file, char *signer,
 			   size_t signer_size)
 {
 	struct pkcs7_message *message;
 	void *buf = NULL;
-	struct file *file;
 	ssize_t size;
 	int err;
 
-	scoped_with_init_fs()
-		file = filp_open(path, O_RDONLY, 0);
-	if (IS_ERR(file))
-		return PTR_ERR(file) == -ENOENT ? -ENODATA : PTR_ERR(file);
 	size = kernel_read_file(file, 0, &buf, MAX_SIGNATURE, NULL, READING_FIRMWARE);
-	fput(file);
 	if (size < 0)
 		return size;
 	message = pkcs7_parse_message(buf, size);
@@ -104,6 +109,7 @@ int llamux_signature_check(const void *data, size_t len, const char *path, char 
 		vfree(buf);
 		return PTR_ERR(message);
 	}
+	wait_for_completion(&keys_loaded);
 	err = -EBADMSG;
 	/* Of several signers it would not be said whose key is the trusted one. */
 	if (message->signed_infos && !message->signed_infos->next)

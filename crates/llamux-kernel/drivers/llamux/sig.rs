@@ -126,11 +126,12 @@ pub(crate) fn check(
 /// Who signed the files: all of them, and the same for all.
 fn signer(files: &Files, memory: &[u8], places: &[Range<usize>]) -> Result<CString, Reason> {
     let mut all: Option<CString> = None;
-    for (path, place) in files.paths().zip(places) {
+    for ((path, signature), place) in files.paths().zip(files.signatures()).zip(places) {
         let file = memory.get(place.clone()).unwrap_or_default();
-        let signature = CString::try_from_fmt(fmt!("{path}.p7s")).map_err(no_memory)?;
-        let signer = sys::check_signature(file, &signature).map_err(|error| match error {
-            ENODATA => reason(fmt!("{path}: is not signed: there is no {path}.p7s")),
+        let signature = signature.as_ref().map_err(|error| *error);
+        let signer = signature.and_then(|signature| sys::check_signature(file, signature));
+        let signer = signer.map_err(|error| match error {
+            ENOENT => reason(fmt!("{path}: is not signed: there is no {path}.p7s")),
             ENOKEY => reason(fmt!("{path}.p7s: is not by a key that the kernel trusts")),
             EKEYREJECTED => reason(fmt!("{path}.p7s: is not a signature of {path}")),
             EBADMSG => reason(fmt!("{path}.p7s: is not a PKCS#7 message of one signer")),
@@ -174,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_file_without_a_signature_is_told_from_a_bad_one() {
-        let missing = sys::check_signature(b"data", c"/there/is/no/such.p7s");
-        assert_eq!(missing.err(), Some(ENODATA));
+        let missing = sys::ModelFile::open_signature("/there/is/no/such", false);
+        assert_eq!(missing.err(), Some(ENOENT));
     }
 }

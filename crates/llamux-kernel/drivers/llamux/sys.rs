@@ -46,6 +46,7 @@ mod shim {
             path: *mut u8,
             path_size: usize,
         ) -> *mut c_void;
+        pub(super) fn llamux_signature_open(path: *const u8, by_path: bool) -> *mut c_void;
         pub(super) fn llamux_model_read(
             file: *mut c_void,
             buf: *mut c_void,
@@ -118,7 +119,7 @@ mod shim {
         pub(super) fn llamux_signature_check(
             data: *const u8,
             len: usize,
-            path: *const u8,
+            file: *mut c_void,
             signer: *mut u8,
             signer_size: usize,
         ) -> c_int;
@@ -405,6 +406,19 @@ impl ModelFile {
         }
     }
 
+    /// Opens the signature of the model at a path, which was found by it or by a name.
+    pub(crate) fn open_signature(path: &str, by_path: bool) -> Result<Self> {
+        let path = CString::try_from_fmt(fmt!("{path}"))?;
+        // SAFETY: The path is a string.
+        let file =
+            from_err_ptr(unsafe { shim::llamux_signature_open(path.as_char_ptr(), by_path) })?;
+        let file = NonNull::new(file).ok_or(ENOENT)?;
+        Ok(Self {
+            file,
+            path: KVec::new(),
+        })
+    }
+
     /// Its path.
     pub(crate) fn path(&self) -> &str {
         path_str(&self.path)
@@ -514,16 +528,16 @@ impl Sha256 {
     }
 }
 
-/// Checks bytes against the signature in a file. Returns who signed; `ENODATA` if there is no such file.
+/// Checks bytes against the signature in a file. Returns who signed.
 #[cfg(CONFIG_LLAMUX_SIG)]
-pub(crate) fn check_signature(bytes: &[u8], path: &CStr) -> Result<CString> {
+pub(crate) fn check_signature(bytes: &[u8], signature: &ModelFile) -> Result<CString> {
     let mut signer = [0; 160];
-    // SAFETY: The bytes are there, the path is a string, and the buffer is ours to write.
+    // SAFETY: The bytes are there, the file is open, and the buffer is ours to write.
     to_result(unsafe {
         shim::llamux_signature_check(
             bytes.as_ptr(),
             bytes.len(),
-            path.as_char_ptr(),
+            signature.file.as_ptr(),
             signer.as_mut_ptr(),
             signer.len(),
         )
@@ -532,7 +546,7 @@ pub(crate) fn check_signature(bytes: &[u8], path: &CStr) -> Result<CString> {
 }
 
 #[cfg(not(CONFIG_LLAMUX_SIG))]
-pub(crate) fn check_signature(_bytes: &[u8], _path: &CStr) -> Result<CString> {
+pub(crate) fn check_signature(_bytes: &[u8], _signature: &ModelFile) -> Result<CString> {
     Err(EOPNOTSUPP)
 }
 
