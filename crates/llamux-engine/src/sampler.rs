@@ -148,7 +148,7 @@ fn find_allowed(
     let mut among = first;
     loop {
         run.job(Job::top_k(run.kernels, logits, among, candidates))?;
-        let kept = candidates.retain(crate::size(limit), |id| guide.allows(id));
+        let kept = guide.retain(candidates, crate::size(limit), run.stop)?;
         let enough = if among == MOST {
             limit.min(ENOUGH)
         } else {

@@ -8,12 +8,15 @@ mod common;
 mod rules;
 
 use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use common::{small_vocabulary, Meta};
 use llamux::Grammar;
 use llamux_engine::arena::Arena;
 use llamux_engine::gguf::Gguf;
-use llamux_engine::grammar::table::{bytes, Call, State, Token, END, NOT, NO_STATE};
+use llamux_engine::grammar::table::{
+    bytes, Call, Edge, State, Token, END, MAX_DEPTH, NOT, NO_STATE,
+};
 use llamux_engine::grammar::{
     self, Guide, Matcher, MatcherMemory, Place, Places, TableError, MAX_FORCED,
 };
@@ -686,6 +689,50 @@ fn references_made_to_take_long_are_given_up() {
         // What may follow can be gone past.
         guide.accept(b'a'.into()).unwrap();
         assert!(guide.allows(b'a'.into()));
+    });
+}
+
+/// A third one: each of thousands of references leads nowhere, but many paths are behind the token's byte.
+#[test]
+fn references_that_lead_nowhere_take_no_longer() {
+    let (rules, references) = (63u16, 4300u16);
+    let deep = 2 + rules;
+    let mut states = vec![State::new(0, 0, 0, 0, END), State::new(0, rules, 0, 0, 0)];
+    states.extend((0..rules).map(|_| State::new(1, rules, references, 0, END)));
+    // This one cannot end within the depth.
+    states.push(State::new(1, rules, references, MAX_DEPTH, END));
+    states.push(State::new(1, rules, references, 0, 0));
+    let edges = [Edge::new(0, 255, 1)];
+    let calls: Vec<_> = (0..rules).map(|rule| Call::new(1, 2 + rule)).collect();
+    let tokens: Vec<_> = (0..references)
+        .map(|_| Token::new(0, 0, deep, NOT))
+        .collect();
+    let lists = [bytes(&states), bytes(&edges), bytes(&calls), bytes(&tokens)].concat();
+    let fields = [
+        1,
+        40 + lists.len() as u32,
+        states.len() as u32 - 1,
+        1,
+        rules.into(),
+        references.into(),
+        0,
+        0,
+        0,
+    ];
+    let mut table: Vec<u8> = b"LXGR".to_vec();
+    table.extend(fields.into_iter().flat_map(u32::to_le_bytes));
+    table.extend(lists);
+    let grammar = grammar::Grammar::new(&table).unwrap();
+    Words::new(&[]).with(|vocab, matcher, place| {
+        matcher.start(&grammar, place).unwrap();
+        let mut guide = Guide::new(&grammar, vocab, matcher, place);
+        let quickest = (0..5).map(|_| {
+            let begun = Instant::now();
+            assert!(guide.allows(b'a'.into()));
+            begun.elapsed()
+        });
+        let quickest = quickest.min().unwrap();
+        assert!(quickest < Duration::from_millis(20), "{quickest:?}");
     });
 }
 

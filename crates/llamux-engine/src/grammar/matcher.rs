@@ -258,7 +258,7 @@ impl<'a> Stacks<'a> {
         self.clear();
         let paths = self.begin();
         self.add(grammar, paths, grammar.start(), 0);
-        self.close(grammar, paths)
+        self.close(grammar, paths, paths.begin)
     }
 
     /// The paths of a place.
@@ -373,7 +373,7 @@ impl<'a> Stacks<'a> {
                 }
             }
         }
-        self.close(grammar, paths)
+        self.close(grammar, paths, paths.begin)
     }
 
     /// Adds to `paths`, the newest ones, what a state behind one of `from` leads to, as far as there is work
@@ -384,8 +384,10 @@ impl<'a> Stacks<'a> {
         paths: Paths,
         (path, state): (Path, u16),
     ) -> Paths {
+        // Those before were gone on from already.
+        let new = self.open().begin;
         self.add(grammar, paths, state, path.stack());
-        self.close(grammar, paths)
+        self.close(grammar, paths, new)
     }
 
     /// Counts entries that were looked at. Whether there is work left to spend at this place.
@@ -472,11 +474,12 @@ impl<'a> Stacks<'a> {
     fn add(&mut self, grammar: &Grammar<'_>, paths: Paths, state: u16, stack: u16) {
         let path = Path([state, stack]);
         let depth = self.depth(stack);
+        // OVERFLOW: Here and elsewhere: it would take centuries.
+        self.work += 1;
         if depth.saturating_add(grammar.need(state)) > MAX_DEPTH {
             return;
         }
         let begin = crate::size(paths.begin);
-        // OVERFLOW: Here and elsewhere: it would take centuries.
         self.work += (self.path_count - begin.min(self.path_count)) as u64;
         let there = self.paths.get(begin..self.path_count).unwrap_or(&[]);
         if there.len() < MAX_PATHS && !there.contains(&path) {
@@ -484,17 +487,18 @@ impl<'a> Stacks<'a> {
         }
     }
 
-    /// Adds what follows without a byte: the rules that are called, and what is behind those that
-    /// end.
+    /// Adds what follows without a byte on the paths from the one at `new` on: the rules that are called, and
+    /// what is behind those that end.
     #[inline]
-    fn close(&mut self, grammar: &Grammar<'_>, paths: Paths) -> Paths {
-        let mut index = crate::size(paths.begin);
+    fn close(&mut self, grammar: &Grammar<'_>, paths: Paths, new: u32) -> Paths {
+        let mut index = crate::size(new);
         while let Some(path) = self
             .paths
             .get(index)
             .copied()
-            .filter(|_| index < self.path_count)
+            .filter(|_| index < self.path_count && self.work <= self.limit)
         {
+            self.work += 1;
             for call in grammar.calls(path.state()) {
                 self.work += 1;
                 if self.work > self.limit {

@@ -24,7 +24,7 @@ pub use trie::{Trie, TrieMemory, MAX_TOKEN};
 
 use crate::arena::Arena;
 use crate::error::Error;
-use crate::math::F32Bits;
+use crate::math::{Candidates, F32Bits};
 use crate::tokenizer::Vocab;
 use matcher::{FirstBytes, Levels, Path, Paths, Stacks};
 use table::Token;
@@ -195,6 +195,29 @@ impl<'g, 'a> Guide<'g, 'a> {
         let fits = !self.advance(id).is_empty();
         self.matcher.stacks.rewind(mark);
         fits
+    }
+
+    /// Keeps those of the candidates that may follow, in their order, and no more than `most`; returns how many
+    /// they are. `stop` is asked now and then.
+    pub(crate) fn retain(
+        &mut self,
+        candidates: &mut Candidates,
+        most: usize,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<usize, Error> {
+        let mut pause = self.work();
+        let mut stopped = false;
+        let kept = candidates.retain(most, |id| {
+            if self.work() > pause && !stopped {
+                pause = self.work().saturating_add(PAUSE);
+                stopped = stop();
+            }
+            !stopped && self.allows(id)
+        });
+        match stopped {
+            true => Err(Error::Interrupted),
+            false => Ok(kept),
+        }
     }
 
     /// Goes past a token, which must be one that may follow.
