@@ -53,13 +53,19 @@ impl<'a> Literal<'a> {
     }
 }
 
+/// Longest spelling of a newline.
+const NEWLINE_MAX: usize = 2;
+
 /// The system prompt that a ChatML template adds where a conversation has none: a whole turn that is
 /// spelled out in the template, be it within a string or outside of the template's language.
 pub(super) fn default_system(template: &str) -> Option<Literal<'_>> {
     template.match_indices(START).find_map(|(at, _)| {
         let (before, rest) = template.split_at_checked(at)?;
         let turn = rest.strip_prefix(START)?.strip_prefix("system")?;
-        let (text, _) = turn.split_once(END)?;
+        // A longer one is none, and is not gone through for each beginning of one.
+        let most = MAX_SYSTEM + NEWLINE_MAX + END.len();
+        let near = (most..most + 4).find_map(|end| turn.get(..end));
+        let (text, _) = near.unwrap_or(turn).split_once(END)?;
         let quote = before
             .chars()
             .next_back()
