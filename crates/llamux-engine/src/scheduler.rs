@@ -124,6 +124,10 @@ impl Engine<'_> {
     ) -> Result<SlotId, Error> {
         let slot = self.free_slot()?;
         let (len, keep) = self.encode(request, pause)?;
+        if len == 0 {
+            // A vocabulary may have no token for any of its bytes.
+            return Err(Error::EmptyPrompt);
+        }
         self.admit(slot, request, owner, (len, keep))
     }
 
@@ -702,8 +706,12 @@ impl Engine<'_> {
         }
         let guessed = self.push(slot, token, computed).map_err(Err)?;
         if full {
-            // The others are to be computed again.
-            self.attach(slot).map_err(Err)?;
+            // The others are to be computed again: in blocks of its own, as those that it shared were not given
+            // back. Where there are too few of them, the context is as good as full.
+            match self.attach(slot) {
+                Err(Error::Busy { .. }) => return Err(Ok(Stop::Context)),
+                attached => attached.map_err(Err)?,
+            }
         }
         Ok(guessed)
     }

@@ -602,6 +602,35 @@ fn drops_the_oldest_where_it_may() {
 }
 
 #[test]
+fn a_full_context_that_cannot_be_had_anew_ends_the_answer() {
+    let few = Options {
+        kv_positions: CONTEXT + 64,
+        ..sequences(2)
+    };
+    with_engine(few, |engine, pool| {
+        let endless = Request {
+            full: Full::DropOldest,
+            ..greedy(CONTEXT)
+        };
+        let prompt = tokens(1, CONTEXT - 40);
+        let mut crowd = Crowd::new(2);
+        engine.submit_tokens(&prompt, &endless, 1).unwrap();
+        while crowd.sinks[0].tokens.is_empty() {
+            crowd.step(engine, pool);
+        }
+        // It has the first one's blocks for as long as its answer takes.
+        let beside = greedy(60);
+        engine.submit_tokens(&prompt, &beside, 1).unwrap();
+        crowd.run(engine, pool);
+        assert_eq!(crowd.outcome(0).stop, Stop::Context);
+        assert_eq!(crowd.outcome(1).stop, Stop::Context);
+        // What they had is free again.
+        let (answer, _) = ask(engine, pool, (&tokens(2, 20), 1), &endless);
+        assert_eq!(answer.len() as u32, CONTEXT);
+    });
+}
+
+#[test]
 fn guesses_change_no_choice() {
     with_engine(options(), |engine, pool| {
         // A text that repeats itself, so that guesses are made; not all of them are right.
