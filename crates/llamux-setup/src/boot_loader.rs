@@ -3,6 +3,7 @@
 //! The words for the kernel's command line, and the files of boot loaders that have it.
 
 use std::fs;
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use anyhow::{bail, Context as _, Result};
@@ -127,8 +128,12 @@ pub fn changes(root: &Path, words: &[String], place: Place) -> Result<Vec<Change
     };
     let path = root.join(KERNEL_CMDLINE);
     if let Some(old) = files::read_if_there(&path)? {
-        let new = replaced(&old, words) + "\n";
-        change(path, Some(&old), new, Some("mkinitcpio -P"));
+        change(
+            path,
+            Some(&old),
+            with_cmdline(&old, words),
+            Some("mkinitcpio -P"),
+        );
     }
     let grub = root.join(GRUB);
     if root.join(GRUB_DIR).is_dir() {
@@ -220,35 +225,51 @@ fn set_grub_value(lines: &mut Vec<String>, key: &str, value: &str) {
     }
 }
 
+/// What a line of an entry of systemd-boot sets a key to.
+fn field<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    let rest = line.trim_start().strip_prefix(key)?;
+    rest.starts_with([' ', '\t']).then(|| rest.trim())
+}
+
 /// An entry of systemd-boot with our words in its options, if it boots our kernel.
 fn with_entry(text: &str, words: &[String]) -> Option<String> {
-    let field = |line: &str, name: &str| {
-        let rest = line.trim_start().strip_prefix(name)?;
-        rest.starts_with([' ', '\t'])
-            .then(|| rest.trim().to_owned())
-    };
-    let ours = |line: &str| field(line, "linux").is_some_and(|path| path.contains(ENTRY));
+    let ours = |line| field(line, "linux").is_some_and(|path| path.contains(ENTRY));
     if !text.lines().any(ours) {
         return None;
     }
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     // There may be several lines of options, which are joined.
-    for line in &mut lines {
-        if let Some(options) = field(line, "options") {
-            *line = format!("options {}", replaced(&options, &[]));
-        }
+    Some(with_words(text, words, "options ", |line| {
+        field(line, "options")
+    }))
+}
+
+/// The text of `/etc/kernel/cmdline` with our words. What reads it joins its lines, and leaves out those that begin
+/// with `#`.
+fn with_cmdline(text: &str, words: &[String]) -> String {
+    with_words(text, words, "", |line| {
+        (!line.starts_with('#') && !line.trim().is_empty()).then_some(line)
+    })
+}
+
+/// Lines with our words behind the others of the last line that has any, or in a new line. `old` finds the words of a
+/// line, which follow `start`.
+fn with_words<'a>(
+    text: &'a str,
+    words: &[String],
+    start: &str,
+    old: impl Fn(&'a str) -> Option<&'a str>,
+) -> String {
+    let mut rest = words;
+    let from_the_end = text.lines().rev().map(|line| match old(line) {
+        Some(old) => start.to_owned() + &replaced(old, mem::take(&mut rest)),
+        None => line.to_owned(),
+    });
+    let mut lines: Vec<String> = from_the_end.collect();
+    lines.reverse();
+    if !rest.is_empty() {
+        lines.push(start.to_owned() + &rest.join(" "));
     }
-    match lines
-        .iter()
-        .rposition(|line| field(line, "options").is_some())
-    {
-        Some(at) => {
-            let options = field(&lines[at], "options").unwrap_or_default();
-            lines[at] = format!("options {}", replaced(&options, words));
-        }
-        None => lines.push(format!("options {}", words.join(" "))),
-    }
-    Some(lines.join("\n") + "\n")
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]
@@ -355,6 +376,26 @@ mod tests {
         assert!(made[0]
             .text
             .contains("GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX llamux_mem=192M llamux.model=b\""));
+    }
+
+    #[test]
+    fn comments_of_a_command_line_stay_comments() {
+        let words = list("llamux_mem=192M quiet");
+        for (old, new) in [
+            (
+                "# my root llamux_mem=1G\nroot=UUID=1 rw\n",
+                "# my root llamux_mem=1G\nroot=UUID=1 rw llamux_mem=192M quiet\n",
+            ),
+            (
+                "root=UUID=1 llamux_mem=1G\n\nrw #1\n# end",
+                "root=UUID=1\n\nrw #1 llamux_mem=192M quiet\n# end\n",
+            ),
+            ("# none\n", "# none\nllamux_mem=192M quiet\n"),
+            ("", "llamux_mem=192M quiet\n"),
+        ] {
+            assert_eq!(with_cmdline(old, &words), new);
+            assert_eq!(with_cmdline(new, &words), new);
+        }
     }
 
     #[test]

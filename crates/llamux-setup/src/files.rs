@@ -55,13 +55,26 @@ pub fn replace<T>(path: &Path, write: impl FnOnce(&mut fs::File) -> Result<T>) -
     made.with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Replaces the file's text. Keeps the old one in a file beside it if it is to be kept.
+/// Replaces the file's text. Keeps the old one in a file beside it if it is to be kept, and no older one is: that is the
+/// administrator's, and what follows it has been written here.
 pub fn replace_text(path: &Path, text: &str, keep: bool) -> Result<()> {
-    if keep && path.exists() {
-        let old = beside(path, ".llamux-old");
-        fs::copy(path, &old).with_context(|| format!("cannot write {}", old.display()))?;
+    let old = beside(path, ".llamux-old");
+    if keep && path.exists() && !old.exists() {
+        copy(path, &old).with_context(|| format!("cannot write {}", old.display()))?;
     }
     replace(path, |file| Ok(file.write_all(text.as_bytes())?))
+}
+
+/// Copies a file with its mode, as a whole or not at all.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let new = beside(to, ".new");
+    let copied = fs::copy(from, &new)
+        .and_then(|_| fs::File::open(&new)?.sync_all())
+        .and_then(|()| fs::rename(&new, to));
+    if copied.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    copied
 }
 
 #[cfg(test)]
@@ -116,14 +129,13 @@ mod tests {
         assert!(!beside(&path, ".new").exists());
         replace_text(&path, "new", true).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
-        assert_eq!(
-            fs::read_to_string(beside(&path, ".llamux-old")).unwrap(),
-            "old"
-        );
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o640
-        );
+        replace_text(&path, "newer", true).unwrap();
+        let old = beside(&path, ".llamux-old");
+        assert_eq!(fs::read_to_string(&old).unwrap(), "old");
+        for path in [path, old] {
+            let mode = fs::metadata(path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o640);
+        }
     }
 
     #[test]
