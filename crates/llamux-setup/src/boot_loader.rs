@@ -185,10 +185,9 @@ fn make_menu(root: &Path) -> &'static str {
 /// GRUB's settings with our words in `GRUB_CMDLINE_LINUX`, and nothing in front of an initramfs if that is asked for.
 fn with_grub(text: &str, words: &[String], without_early: bool) -> Result<String> {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    let old = lines
-        .iter()
-        .rev()
-        .find_map(|line| grub_value(line, GRUB_KEY));
+    let end = format!("${GRUB_KEY} {}", words.join(" "));
+    let at = grub_line(&lines, GRUB_KEY, &end)?;
+    let old = at.and_then(|at| grub_value(&lines[at], GRUB_KEY));
     let old = old.unwrap_or_default();
     let inner = ['"', '\'']
         .into_iter()
@@ -201,9 +200,10 @@ fn with_grub(text: &str, words: &[String], without_early: bool) -> Result<String
         );
     }
     let new = replaced(inner, words);
-    set_grub_value(&mut lines, GRUB_KEY, &new);
+    set_grub_value(&mut lines, at, GRUB_KEY, &new);
     if without_early {
-        set_grub_value(&mut lines, GRUB_EARLY_KEY, "");
+        let at = grub_line(&lines, GRUB_EARLY_KEY, "")?;
+        set_grub_value(&mut lines, at, GRUB_EARLY_KEY, "");
     }
     Ok(lines.join("\n") + "\n")
 }
@@ -213,12 +213,38 @@ fn grub_value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     Some(line.strip_prefix(key)?.strip_prefix('=')?.trim())
 }
 
-/// Sets a key where it was set last, or at the end.
-fn set_grub_value(lines: &mut Vec<String>, key: &str, value: &str) {
+/// Whether a line of GRUB's settings, which are a shell script, sets a key or adds to it.
+fn sets(line: &str, key: &str) -> bool {
+    let in_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    !line.trim_start().starts_with('#')
+        && line.match_indices(key).any(|(at, _)| {
+            let (before, after) = (&line[..at], &line[at + key.len()..]);
+            !before.ends_with(in_name) && ["=", "+=", ":="].iter().any(|op| after.starts_with(op))
+        })
+}
+
+/// Which line sets a key, if any does. Fails if several do, or one that is more than `KEY=value`, and says what to add
+/// as the last line then.
+fn grub_line(lines: &[String], key: &str, end: &str) -> Result<Option<usize>> {
+    let mut found = None;
+    for (at, line) in lines.iter().enumerate() {
+        if !sets(line, key) {
+            continue;
+        }
+        if found.is_some() || grub_value(line, key).is_none() {
+            bail!(
+                "line {}, {line:?}, sets {key} in another way, or once more: add {key}=\"{end}\" as the last line by hand",
+                at + 1
+            );
+        }
+        found = Some(at);
+    }
+    Ok(found)
+}
+
+/// Sets a key in a line, or at the end.
+fn set_grub_value(lines: &mut Vec<String>, at: Option<usize>, key: &str, value: &str) {
     let new = format!("{key}=\"{value}\"");
-    let at = lines
-        .iter()
-        .rposition(|line| grub_value(line, key).is_some());
     match at.and_then(|at| lines.get_mut(at)) {
         Some(line) => *line = new,
         None => lines.push(new),
@@ -428,6 +454,37 @@ mod tests {
     }
 
     #[test]
+    fn what_grub_is_told_elsewhere_is_not_lost() {
+        let dir = Dir::new("elsewhere");
+        let words = list("llamux_mem=192M");
+        for (text, line) in [
+            (
+                "if true; then\n  GRUB_CMDLINE_LINUX=\"cryptdevice=a\"\nfi\n",
+                2,
+            ),
+            ("GRUB_CMDLINE_LINUX+=\" a\"\n", 1),
+            ("GRUB_CMDLINE_LINUX=a\nexport GRUB_CMDLINE_LINUX=b\n", 2),
+            ("GRUB_CMDLINE_LINUX=a\nGRUB_CMDLINE_LINUX=b\n", 2),
+            ("test -e /a && GRUB_CMDLINE_LINUX=a\n", 1),
+            (": ${GRUB_CMDLINE_LINUX:=a}\n", 1),
+        ] {
+            dir.write(GRUB, text);
+            let error = changes(&dir.0, &words, Place::Archive).unwrap_err();
+            let error = format!("{error:#}");
+            let by_hand = "GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX llamux_mem=192M\"";
+            for part in [GRUB, &format!("line {line},"), by_hand] {
+                assert!(error.contains(part), "{error}");
+            }
+        }
+        let error = with_grub("export GRUB_EARLY_INITRD_LINUX_STOCK=a\n", &words, true);
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("GRUB_EARLY_INITRD_LINUX_STOCK=\"\""),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn what_is_not_plain_is_left_to_the_administrator() {
         let words = list("llamux_mem=192M");
         for line in [
@@ -438,9 +495,11 @@ mod tests {
             let error = with_grub(line, &words, false).unwrap_err().to_string();
             assert!(error.contains("by hand"), "{error}");
         }
+        let others =
+            "# GRUB_CMDLINE_LINUX=a\nGRUB_CMDLINE_LINUX_DEFAULT=b\nMY_GRUB_CMDLINE_LINUX=c\n";
         assert_eq!(
-            with_grub("", &words, false).unwrap(),
-            "GRUB_CMDLINE_LINUX=\"llamux_mem=192M\"\n"
+            with_grub(others, &words, false).unwrap(),
+            others.to_owned() + "GRUB_CMDLINE_LINUX=\"llamux_mem=192M\"\n"
         );
         let dir = Dir::new("words");
         assert!(changes(&dir.0, &list("a=\"b"), Place::Head).is_err());
