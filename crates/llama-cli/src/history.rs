@@ -47,11 +47,14 @@ fn line(entry: &Entry) -> String {
         (_, Some(_)) => "undone",
         (None, None) => "cut short",
         (Some(results), None) => match results.iter().filter(|done| !done.ok).count() {
-            0 if entry.restores.is_empty() => "done",
-            0 => "done, can be undone",
+            0 => "done",
             failures if failures == results.len() => "failed",
             _ => "failed in part",
         },
+    };
+    let undo = match (&entry.results, entry.undone) {
+        (Some(_), None) if !entry.restores.is_empty() => ", can be undone",
+        _ => "",
     };
     // CAST: Seconds are far below 2^53.
     let age = Quantity::Seconds(now().saturating_sub(entry.time) as f64);
@@ -60,7 +63,7 @@ fn line(entry: &Entry) -> String {
         .as_ref()
         .map_or_else(String::new, |name| format!(" (profile {name})"));
     format!(
-        "{:>4}  {age} ago  {}  [{state}]\n      \"{}\"{of}\n",
+        "{:>4}  {age} ago  {}  [{state}{undo}]\n      \"{}\"{of}\n",
         entry.id,
         printable(&entry.effect, 200),
         printable(&entry.request, 100)
@@ -191,4 +194,46 @@ pub(crate) fn bring_back(history: &History, entry: &Entry, system: &System) -> B
     let noted = history.undone(entry.id, brought.results.clone(), left);
     brought.unwritten = noted.err().map(|error| unwritten(history, &error));
     brought
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use llamux_actions::{Action, Step, Sysctl};
+
+    #[test]
+    fn what_is_left_of_a_failure_is_said_to_be_undoable() {
+        let key = Sysctl::Swappiness;
+        for (steps, restores, undone, state) in [
+            (&[true][..], 1, None, "[done, can be undone]"),
+            (&[true], 0, None, "[done]"),
+            (&[true], 1, Some(2), "[undone]"),
+            (&[false], 0, None, "[failed]"),
+            (&[false], 1, None, "[failed, can be undone]"),
+            (&[true, false], 1, None, "[failed in part, can be undone]"),
+        ] {
+            let done = |&ok: &bool| Done {
+                subject: String::new(),
+                ok,
+                note: String::new(),
+            };
+            let restore = Restore {
+                step: Step::Sysctl { key, value: 60 },
+                left: None,
+            };
+            let entry = Entry {
+                id: 1,
+                time: 1,
+                boot: String::new(),
+                request: String::new(),
+                effect: String::new(),
+                profile: None,
+                action: Action::Sysctl { key, value: 10 },
+                results: Some(steps.iter().map(done).collect()),
+                restores: vec![restore; restores],
+                undone,
+            };
+            assert!(line(&entry).contains(state), "{state}: {}", line(&entry));
+        }
+    }
 }

@@ -171,7 +171,7 @@ impl Buses {
             }
             if Instant::now() >= end {
                 let what = format!("{name} is still at it after {} s", JOB.as_secs());
-                return Err(Error::Failed(what));
+                return Err(Error::Late(what));
             }
             thread::sleep(TICK);
         }
@@ -283,7 +283,7 @@ fn refusal(service: &str, error: zbus::Error) -> Error {
         }
         zbus::Error::InputOutput(error) if error.kind() == std::io::ErrorKind::TimedOut => {
             let what = format!("{service} did not answer within {} s", CALL.as_secs());
-            return Error::Failed(what);
+            return Error::Late(what);
         }
         _ => return Error::Failed(format!("{service}: {error}")),
     };

@@ -273,17 +273,15 @@ impl Plan {
                     }
                 }
             }
-            let (result, restore) = match perform(step, system) {
-                Ok((held, restore)) => {
-                    if let (Some(held), Step::Signal { signal, .. }) = (held, step) {
-                        if matches!(signal, Signal::Term | Signal::Kill) {
-                            ending.push((outcomes.len(), held));
-                        }
+            let (result, restore) = perform(step, system);
+            let result = result.map(|held| {
+                if let (Some(held), Step::Signal { signal, .. }) = (held, step) {
+                    if matches!(signal, Signal::Term | Signal::Kill) {
+                        ending.push((outcomes.len(), held));
                     }
-                    (Ok(None), restore)
                 }
-                Err(error) => (Err(error), None),
-            };
+                None
+            });
             outcomes.push(Outcome {
                 subject: step.subject(),
                 result,
@@ -313,23 +311,30 @@ impl Plan {
     }
 }
 
-/// Does a step, and finds what brings back the state before.
-fn perform(
-    step: &Step,
-    system: &System,
-) -> std::result::Result<(Option<Held>, Option<Restore>), Error> {
-    let before = step.state(system)?;
-    let held = step.run(system)?;
-    let Some(before) = before else {
-        return Ok((held, None));
+/// Does a step, and finds what brings back the state before. A step that failed may have been done in part.
+fn perform(step: &Step, system: &System) -> (Result<Option<Held>>, Option<Restore>) {
+    let before = match step.state(system) {
+        Ok(before) => before,
+        Err(error) => return (Err(error), None),
     };
-    let after = settled(step, system);
-    // What was so before needs no undoing.
-    let restore = (after.as_ref() != Some(&before))
-        .then(|| step.back_to(&before))
-        .flatten()
-        .map(|step| Restore { step, left: after });
-    Ok((held, restore))
+    let result = step.run(system);
+    let left = match &result {
+        Ok(_) => settled(step, system),
+        Err(Error::Gone | Error::Reused) => return (result, None),
+        // What is left in the end is not known yet.
+        Err(Error::Late(_)) => None,
+        Err(_) => step.state(system).ok().flatten(),
+    };
+    let restore = before.and_then(|before| undoing(step, &before, left));
+    (result, restore)
+}
+
+/// What brings the state before a step back from the one that is left, where that is known. What is so already needs
+/// no undoing.
+fn undoing(step: &Step, before: &str, left: Option<String>) -> Option<Restore> {
+    let back = step.back_to(before)?;
+    let same = left.as_deref().and_then(|left| step.back_to(left)) == Some(back.clone());
+    (!same).then_some(Restore { step: back, left })
 }
 
 /// The state behind a step: a process does not stop at once.
@@ -961,4 +966,39 @@ fn clean(system: &System, which: Cache, keep: u32) -> std::result::Result<Draft,
         _ => format!("find {dir} -type f -delete"),
     };
     Ok(draft)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_step_has_left_is_undone_unless_it_is_as_before() {
+        use Operation::{Start, Stop};
+        let job = |operation| Step::Job {
+            unit: Unit {
+                name: "a.service".to_owned(),
+                scope: Scope::System,
+            },
+            operation,
+        };
+        for (operation, before, left, expected) in [
+            (Stop, "active", Some("inactive"), Some(Start)),
+            (Stop, "active", Some("deactivating"), Some(Start)),
+            (Stop, "active", None, Some(Start)),
+            (Stop, "active", Some("active"), None),
+            (Stop, "active", Some("reloading"), None),
+            (Stop, "deactivating", None, None),
+            (Start, "inactive", Some("activating"), Some(Stop)),
+            (Start, "inactive", Some("failed"), None),
+        ] {
+            let left = left.map(str::to_owned);
+            let expected = expected.map(|operation| Restore {
+                step: job(operation),
+                left: left.clone(),
+            });
+            let found = undoing(&job(operation), before, left.clone());
+            assert_eq!(found, expected, "{operation:?} {before} {left:?}");
+        }
+    }
 }

@@ -107,6 +107,8 @@ pub enum Error {
     Busy(String),
     /// It changed since it was shown.
     Changed(String),
+    /// It was begun and has not ended in time: it may be done yet.
+    Late(String),
     /// Anything else.
     Failed(String),
 }
@@ -144,7 +146,7 @@ impl fmt::Display for Error {
             Self::Refused(why) => write!(f, "refused: {why}"),
             Self::Permission(what) => write!(f, "not permitted: {what}"),
             Self::Unsupported(what) => write!(f, "not possible here: {what}"),
-            Self::Busy(what) | Self::Failed(what) => f.write_str(what),
+            Self::Busy(what) | Self::Late(what) | Self::Failed(what) => f.write_str(what),
             Self::Changed(what) => write!(f, "left alone: {what}"),
         }
     }

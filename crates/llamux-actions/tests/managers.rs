@@ -7,6 +7,7 @@ use std::io::BufRead as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use llamux_actions::history::History;
 use llamux_actions::{
     restore, Action, Danger, Error, Group, Operation, Power, Privilege, Restored, Scope, System,
     Unit,
@@ -85,6 +86,9 @@ impl Manager {
     ) -> fdo::Result<OwnedObjectPath> {
         self.check("stop", name, &header)?;
         self.0.lock().unwrap().active = false;
+        if name == "half.service" {
+            return Err(fdo::Error::Failed("lost my way".to_owned()));
+        }
         Ok(self.job())
     }
 
@@ -357,6 +361,31 @@ fn units_are_started_and_stopped_and_that_is_undone() {
         (Danger::LosesWork, &None)
     );
     assert_eq!(restart.perform(&bus.system)[0].result, Ok(None));
+}
+
+#[test]
+fn a_step_that_failed_behind_its_change_is_undone() {
+    let Some(bus) = bus() else { return };
+    bus.state.lock().unwrap().active = true;
+    let stop = operate("half.service", Operation::Stop)
+        .plan(&bus.system)
+        .unwrap();
+    let history = History::at(&bus.root.path().join("history.jsonl"));
+    let id = history.begin(&stop, "stop it", None, &bus.system).unwrap();
+    let outcomes = stop.perform(&bus.system);
+    assert!(outcomes[0].result.is_err());
+    history.end(id, &outcomes).unwrap();
+    let entry = history.read().unwrap().list.remove(0);
+    assert!(!bus.state.lock().unwrap().active);
+    assert_eq!(entry.restores.len(), 1);
+    let it = &entry.restores[0];
+    assert_eq!(restore(it, &bus.system, true), Restored::Done);
+    assert!(bus.state.lock().unwrap().active);
+    // Refused, it changed nothing.
+    let denied = operate("denied.service", Operation::Stop)
+        .plan(&bus.system)
+        .unwrap();
+    assert_eq!(denied.perform(&bus.system)[0].restore, None);
 }
 
 #[test]
