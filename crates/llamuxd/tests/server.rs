@@ -421,6 +421,19 @@ async fn what_is_too_much_goes_elsewhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_read_has_no_place_for_ever() {
+    let limits = "[limits]\nconcurrent = 1\ntimeout_seconds = 1\n";
+    let (url, server) = serve(limits, Parrot::default(), None).await;
+    // Far more than there is room for on the way.
+    let answer = post(&url, asked(&"a ".repeat(100_000), ", \"stream\": true")).await;
+    assert_eq!(answer.status().as_u16(), 200);
+    let next = post(&url, asked("next", "")).await;
+    assert!(next.text().await.unwrap().contains("next"));
+    assert_eq!(server.metrics.cancelled.get(), 1);
+    drop(answer);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_circle_is_found() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

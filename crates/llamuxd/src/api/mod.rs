@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{json, Value};
 use tokio::sync::mpsc;
+use tokio::time;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::StreamMap;
 
@@ -402,14 +403,18 @@ impl Answers {
     where
         S: FnMut(&Self, Piece<'_>) -> Vec<Value> + Send + 'static,
     {
-        let (sender, receiver) = mpsc::channel::<Result<Bytes, Infallible>>(16);
+        let (sender, receiver) = mpsc::channel(16);
         tokio::spawn(async move {
             let gone = sender.clone();
+            let mut reader = Reader {
+                sender,
+                patience: self.watch.server.timeout(),
+            };
             tokio::select! {
                 biased;
                 // With the answers goes what asks for them.
                 () = gone.closed() => (),
-                () = self.send_all(&sender, &mut shape) => (),
+                () = self.send_all(&mut reader, &mut shape) => (),
             }
         });
         Response::builder()
@@ -421,14 +426,10 @@ impl Answers {
             .unwrap_or_default()
     }
 
-    async fn send_all<S>(&mut self, sender: &mpsc::Sender<Result<Bytes, Infallible>>, shape: &mut S)
+    async fn send_all<S>(&mut self, reader: &mut Reader, shape: &mut S)
     where
         S: FnMut(&Self, Piece<'_>) -> Vec<Value> + Send + 'static,
     {
-        let send = |value: Value| {
-            let line = Bytes::from(format!("data: {value}\n\n"));
-            async move { sender.send(Ok(line)).await.is_ok() }
-        };
         let mut streams = StreamMap::new();
         let mut firsts = Vec::new();
         for (index, answer) in self.answers.drain(..).enumerate() {
@@ -437,7 +438,7 @@ impl Answers {
         }
         let mut open = firsts.len();
         for value in shape(self, Piece::Begin(open)) {
-            if !send(value).await {
+            if !reader.data(&value).await {
                 return;
             }
         }
@@ -445,14 +446,12 @@ impl Answers {
         while open > 0 {
             let next = match firsts.next() {
                 Some(first) => Some(first),
-                None => match tokio::time::timeout(SIGN_OF_LIFE, streams.next()).await {
+                None => match time::timeout(SIGN_OF_LIFE, streams.next()).await {
                     Ok(next) => next,
-                    Err(_) => {
-                        let _ = sender
-                            .send(Ok(Bytes::from_static(b": still there\n\n")))
-                            .await;
-                        continue;
-                    }
+                    Err(_) => match reader.send(Bytes::from_static(b": still there\n\n")).await {
+                        true => continue,
+                        false => return,
+                    },
                 },
             };
             let values = match next {
@@ -463,28 +462,47 @@ impl Answers {
                     shape(self, Piece::End(index, &end))
                 }
                 Some((_, Err(error))) => {
-                    let _ = send(ApiError::from(error).body()).await;
+                    reader.data(&ApiError::from(error).body()).await;
                     return;
                 }
                 None => {
-                    let _ = send(ended_early().body()).await;
+                    reader.data(&ended_early().body()).await;
                     return;
                 }
             };
             for value in values {
-                if !send(value).await {
+                if !reader.data(&value).await {
                     return;
                 }
             }
         }
         for value in shape(self, Piece::Over) {
-            if !send(value).await {
+            if !reader.data(&value).await {
                 return;
             }
         }
-        let _ = sender
-            .send(Ok(Bytes::from_static(b"data: [DONE]\n\n")))
-            .await;
+        reader.send(Bytes::from_static(b"data: [DONE]\n\n")).await;
+    }
+}
+
+/// Where an answer goes as it comes.
+struct Reader {
+    sender: mpsc::Sender<Result<Bytes, Infallible>>,
+    /// How long it is still waited for, in all.
+    patience: Duration,
+}
+
+impl Reader {
+    /// Sends an event. Whether more is wanted.
+    async fn data(&mut self, value: &Value) -> bool {
+        self.send(Bytes::from(format!("data: {value}\n\n"))).await
+    }
+
+    async fn send(&mut self, bytes: Bytes) -> bool {
+        let started = Instant::now();
+        let sent = time::timeout(self.patience, self.sender.send(Ok(bytes))).await;
+        self.patience = self.patience.saturating_sub(started.elapsed());
+        matches!(sent, Ok(Ok(())))
     }
 }
 
