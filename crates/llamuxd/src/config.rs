@@ -72,7 +72,7 @@ pub struct Limits {
     pub concurrent: usize,
     /// Requests that wait.
     pub queue: usize,
-    /// Connections.
+    /// Connections to unix sockets, and as many others.
     pub connections: usize,
     /// Requests in a minute of one key or user; 0 for any number.
     pub requests_per_minute: u32,

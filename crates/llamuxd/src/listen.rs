@@ -151,7 +151,8 @@ impl Listener {
     }
 }
 
-/// Answers on all of these until `down` comes, and then those that are under way.
+/// Answers on all of these until `down` comes, and then those that are under way. Unix sockets together have so many
+/// connections, and the others as many of their own: who needs no key to connect does not keep this machine's users out.
 pub async fn serve(
     listeners: Vec<Listener>,
     router: Router,
@@ -159,12 +160,13 @@ pub async fn serve(
     down: impl Future<Output = ()>,
 ) -> Result<()> {
     let graceful = Arc::new(GracefulShutdown::new());
-    let places = Arc::new(Semaphore::new(connections));
+    let unix = Arc::new(Semaphore::new(connections));
+    let tcp = Arc::new(Semaphore::new(connections));
     let mut tasks = Vec::new();
     for listener in listeners {
         let accept = Accept {
             router: router.clone(),
-            places: places.clone(),
+            places: if listener.is_tcp() { &tcp } else { &unix }.clone(),
             graceful: graceful.clone(),
         };
         tasks.push(match listener {

@@ -217,6 +217,44 @@ async fn the_user_of_the_unix_socket_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn connections_from_elsewhere_leave_room_for_those_of_this_machine() {
+    let path = std::env::temp_dir().join(format!("llamuxd-room-{}.sock", std::process::id()));
+    let config =
+        format!("[unix]\npath = {path:?}\nmode = \"0600\"\n[tcp]\nlisten = [\"127.0.0.1:0\"]\n");
+    let config = Config::parse(&config).unwrap();
+    let listeners = listen::listeners(&config).unwrap();
+    let at = listeners.iter().find_map(|listener| match listener {
+        Listener::Tcp(listener) => listener.local_addr().ok(),
+        Listener::Unix(_) => None,
+    });
+    let server = Server::new(config, Arc::new(Parrot::default()), None).unwrap();
+    tokio::spawn(listen::serve(
+        listeners,
+        router(server),
+        1,
+        std::future::pending(),
+    ));
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        others.push(tokio::net::TcpStream::connect(at.unwrap()).await.unwrap());
+    }
+    let head = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    // The one place is taken before the next connection is.
+    others[0].write_all(&head[..8]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let answered = async {
+        let mut stream = tokio::net::UnixStream::connect(&path).await.unwrap();
+        stream.write_all(head).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(10), answered).await;
+    assert!(answer.unwrap().starts_with("HTTP/1.1 200"));
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_model_is_answered_upstream() {
     let (back, _) = serve("", Parrot::default(), None).await;
     let config = format!("{ALONE}{}", upstream(&back, ROUTE));
