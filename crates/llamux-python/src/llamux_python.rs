@@ -7,6 +7,7 @@ mod options;
 mod session;
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use llamux::{Command, Error, ListedModel, StopReason};
 use pyo3::prelude::*;
@@ -97,7 +98,20 @@ fn ask(
         let session = Session::begin(py, model, system, wait)?;
         return session.put(py, &command, wait)?.whole(py);
     }
-    patiently(py, || ask_once(&command))
+    // All calls together have the time of one: signals may come more often than an answer.
+    let deadline = timeout
+        .filter(|&seconds| seconds > 0.0)
+        .and_then(|seconds| Instant::now().checked_add(Duration::from_secs_f64(seconds)));
+    patiently(py, || {
+        let Some(deadline) = deadline else {
+            return ask_once(&command);
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Error::TimedOut);
+        }
+        ask_once(&command.clone().timeout(left))
+    })
 }
 
 /// A part of an answer that a signal ended is none.

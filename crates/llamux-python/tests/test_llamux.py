@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 """The package llamux: without a kernel that answers, and with one. `cargo xtask test` runs this in both places."""
 
+import contextlib
 import errno
 import gc
 import math
@@ -232,6 +233,11 @@ class WithKernel(unittest.TestCase):
             signal.setitimer(signal.ITIMER_REAL, 0.05)
             self.assertEqual(llamux.ask("Count to ten.", max_tokens=60, temperature=0), expected)
             signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+            start = time.monotonic()
+            # What the last of its calls has come to, if that has come to anything.
+            with contextlib.suppress(TimeoutError):
+                llamux.ask(STORY, timeout=0.5, **LONG)
+            self.assertLess(time.monotonic() - start, 3)
             with llamux.Session() as session:
                 self.assertEqual(session.ask("Count to ten.", max_tokens=60, temperature=0).text, expected)
         finally:
