@@ -109,68 +109,42 @@ pub(crate) struct Script {
 /// Reads a text as bash does.
 pub(crate) fn parse(text: &str) -> Script {
     let mut script = Script::default();
-    parse_into(text, 0, None, By::Shell, false, 0, &mut script);
-    script
-}
-
-/// Where a nested text stands in the whole: at this offset, or all of it at this place.
-fn parse_into(
-    text: &str,
-    offset: usize,
-    at: Option<&Range<usize>>,
-    by: By,
-    privileged: bool,
-    depth: usize,
-    script: &mut Script,
-) {
-    let whole = || {
-        at.cloned()
-            .unwrap_or_else(|| offset..offset.saturating_add(text.len()))
-    };
-    if text.len() > LONGEST {
-        script
-            .errors
-            .push((whole(), format!("it is longer than {LONGEST} bytes")));
-        return;
-    }
-    if depth > DEEPEST {
-        script
-            .errors
-            .push((whole(), "it is nested too deep".into()));
-        return;
-    }
-    let mut parser = Parser::new();
-    let language = tree_sitter_bash::LANGUAGE.into();
-    let tree = match parser.set_language(&language) {
-        Ok(()) => parser.parse(text, None),
-        Err(_) => None,
-    };
-    let Some(tree) = tree else {
-        script.errors.push((whole(), "it cannot be read".into()));
-        return;
-    };
-    let mut reader = Reader {
+    let reader = Reader {
         text,
-        offset,
-        at,
-        by,
-        privileged,
-        script,
+        offset: 0,
+        at: None,
+        by: By::Shell,
+        privileged: false,
+        script: &mut script,
     };
-    reader.errors(tree.root_node(), depth);
-    reader.visit(tree.root_node(), depth, &Surroundings::default());
+    reader.read(0, &Surroundings::default());
+    script
 }
 
 /// What a node of the tree takes from the nodes around it.
 #[derive(Clone, Default)]
 struct Surroundings {
+    /// Words of a command that stand behind its redirections.
+    words: Vec<Word>,
     redirects: Vec<Redirect>,
     reads: Option<usize>,
     piped: bool,
 }
 
+/// What is found in redirections, to be looked at behind the command itself.
+#[derive(Default)]
+struct Parts<'n> {
+    /// Words of the command.
+    words: Vec<Word>,
+    /// Texts in which something may be computed.
+    nodes: Vec<Node<'n>>,
+    /// What stands behind `<<E` on its line: `| sort`, `&& ls`.
+    statements: Vec<Node<'n>>,
+}
+
 struct Reader<'r> {
     text: &'r str,
+    /// Where the text stands in the whole: at this offset, or all of it at the place below.
     offset: usize,
     at: Option<&'r Range<usize>>,
     by: By,
@@ -179,6 +153,31 @@ struct Reader<'r> {
 }
 
 impl Reader<'_> {
+    fn read(mut self, depth: usize, around: &Surroundings) {
+        let whole = match self.at {
+            Some(at) => at.clone(),
+            None => self.offset..self.offset.saturating_add(self.text.len()),
+        };
+        let mut refuse = |what: String| self.script.errors.push((whole.clone(), what));
+        if self.text.len() > LONGEST {
+            return refuse(format!("it is longer than {LONGEST} bytes"));
+        }
+        if depth > DEEPEST {
+            return refuse("it is nested too deep".into());
+        }
+        let mut parser = Parser::new();
+        let language = tree_sitter_bash::LANGUAGE.into();
+        let tree = match parser.set_language(&language) {
+            Ok(()) => parser.parse(self.text, None),
+            Err(_) => None,
+        };
+        let Some(tree) = tree else {
+            return refuse("it cannot be read".into());
+        };
+        self.errors(tree.root_node(), depth);
+        self.visit(tree.root_node(), depth, around);
+    }
+
     fn of(&self, node: Node<'_>) -> &str {
         self.text.get(node.byte_range()).unwrap_or_default()
     }
@@ -241,50 +240,66 @@ impl Reader<'_> {
 
     fn redirected(&mut self, node: Node<'_>, depth: usize, around: &Surroundings) {
         let mut around = around.clone();
-        let mut cursor = node.walk();
+        let mut parts = Parts::default();
         let mut bodies = vec![];
+        let mut cursor = node.walk();
         for child in node.named_children(&mut cursor) {
             match child.kind() {
-                "file_redirect" | "herestring_redirect" => {
-                    self.redirect(child, &mut around);
-                    // What is computed in the name runs as well.
-                    self.children(child, depth + 1, &Surroundings::default());
-                }
-                "heredoc_redirect" => {
-                    around.piped = true;
-                    bodies.push(child);
+                "file_redirect" | "herestring_redirect" | "heredoc_redirect" => {
+                    self.redirect(child, &mut around, &mut parts);
                 }
                 _ => bodies.push(child),
             }
         }
-        if bodies.iter().all(|body| body.kind() == "heredoc_redirect") && bodies.is_empty() {
+        around.words.append(&mut parts.words);
+        let begin = self.script.calls.len();
+        if bodies.is_empty() {
             // A redirection of nothing makes or empties the file all the same.
-            let call = Call {
-                span: self.span(node.byte_range()),
-                words: vec![],
-                redirects: around.redirects.clone(),
-                by: self.by,
-                privileged: self.privileged,
-                reads: None,
-                piped: false,
-                starts_others: false,
-            };
-            self.script.calls.push(call);
+            let words = std::mem::take(&mut around.words);
+            self.call(node, words, depth, &around);
         }
         for body in bodies {
             self.visit(body, depth + 1, &around);
         }
+        self.parts(&parts, begin, depth);
     }
 
-    fn redirect(&mut self, node: Node<'_>, around: &mut Surroundings) {
+    /// Takes a redirection apart. Words that stand behind its target are the command's.
+    fn redirect<'n>(&self, node: Node<'n>, around: &mut Surroundings, parts: &mut Parts<'n>) {
         let mut cursor = node.walk();
+        if node.kind() == "heredoc_redirect" {
+            around.piped = true;
+            for (at, child) in node.children(&mut cursor).enumerate() {
+                match u32::try_from(at)
+                    .ok()
+                    .and_then(|at| node.field_name_for_child(at))
+                {
+                    Some("redirect") if child.kind() != "heredoc_redirect" => {
+                        self.redirect(child, around, parts);
+                    }
+                    Some("argument") => {
+                        parts.words.push(self.word(child));
+                        parts.nodes.push(child);
+                    }
+                    _ if child.kind() == "heredoc_body" => parts.nodes.push(child),
+                    _ => parts.statements.push(child),
+                }
+            }
+            return;
+        }
         let mut operator = String::new();
         let mut target = None;
         for child in node.children(&mut cursor) {
             if !child.is_named() {
                 operator = self.of(child).into();
             } else if child.kind() != "file_descriptor" {
-                target = Some(self.word(child));
+                let word = self.word(child);
+                if target.is_none() {
+                    target = Some(word);
+                } else {
+                    parts.words.push(word);
+                }
+                parts.nodes.push(child);
             }
         }
         if operator.starts_with('<') {
@@ -292,6 +307,21 @@ impl Reader<'_> {
         }
         if let Some(target) = target {
             around.redirects.push(Redirect { operator, target });
+        }
+    }
+
+    /// What is computed in the parts of a call's redirections, and the statements that stand on their lines.
+    fn parts(&mut self, parts: &Parts<'_>, call: usize, depth: usize) {
+        for node in &parts.nodes {
+            self.substitutions(*node, depth + 1);
+        }
+        let around = Surroundings {
+            reads: (call < self.script.calls.len()).then_some(call),
+            piped: true,
+            ..Surroundings::default()
+        };
+        for statement in &parts.statements {
+            self.visit(*statement, depth + 1, &around);
         }
     }
 
@@ -377,33 +407,38 @@ impl Reader<'_> {
 
     fn command(&mut self, node: Node<'_>, depth: usize, around: &Surroundings) {
         let mut around = around.clone();
+        let behind = std::mem::take(&mut around.words);
         let mut words = vec![];
-        let mut inner = vec![];
+        let mut parts = Parts::default();
         let mut cursor = node.walk();
         for child in node.named_children(&mut cursor) {
             match child.kind() {
                 "variable_assignment" => self.assignment(child, depth + 1),
-                "file_redirect" | "herestring_redirect" => {
-                    self.redirect(child, &mut around);
-                    inner.push(child);
+                "file_redirect" | "herestring_redirect" | "heredoc_redirect" => {
+                    self.redirect(child, &mut around, &mut parts);
                 }
-                "heredoc_redirect" => around.piped = true,
                 _ => {
                     words.push(self.word(child));
-                    inner.push(child);
+                    parts.nodes.push(child);
                 }
             }
         }
-        let index = self.script.calls.len();
-        self.push(node, words.clone(), &around);
-        for child in inner {
-            self.substitutions(child, depth + 1);
-        }
+        words.append(&mut parts.words);
+        words.extend(behind);
+        let begin = self.script.calls.len();
+        self.call(node, words, depth, &around);
+        self.parts(&parts, begin, depth);
+    }
+
+    /// One command, and what it starts.
+    fn call(&mut self, node: Node<'_>, words: Vec<Word>, depth: usize, around: &Surroundings) {
         let started = started(&words);
+        let index = self.script.calls.len();
+        self.push(node, words, around);
         if let Some(call) = self.script.calls.get_mut(index) {
             call.starts_others = !matches!(started, Started::Nothing);
         }
-        self.start(started, node, depth, &around);
+        self.start(started, node, depth, around);
     }
 
     /// What is started by a call.
@@ -453,15 +488,21 @@ impl Reader<'_> {
                     .flatten();
                 let same = local == Some(word.text.as_str());
                 let span = word.span.clone();
-                parse_into(
-                    &word.text,
-                    if same { inside.start } else { 0 },
-                    if same { None } else { Some(&span) },
+                let reader = Reader {
+                    text: &word.text,
+                    offset: if same { inside.start } else { 0 },
+                    at: (!same).then_some(&span),
                     by,
-                    self.privileged,
-                    depth + 1,
-                    self.script,
-                );
+                    privileged: self.privileged,
+                    script: self.script,
+                };
+                // It reads what the one that starts it reads.
+                let around = Surroundings {
+                    reads: around.reads,
+                    piped: around.piped,
+                    ..Surroundings::default()
+                };
+                reader.read(depth + 1, &around);
             }
         }
     }
@@ -475,7 +516,11 @@ impl Reader<'_> {
         }
         match node.kind() {
             "command_substitution" | "process_substitution" => {
-                self.children(node, depth + 1, &Surroundings::default());
+                let around = Surroundings {
+                    piped: self.of(node).starts_with(">("),
+                    ..Surroundings::default()
+                };
+                self.children(node, depth + 1, &around);
             }
             _ => {
                 let mut cursor = node.walk();
@@ -831,6 +876,11 @@ pub(crate) const SHELLS: &[&str] = &[
     "sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish", "rbash", "csh", "tcsh",
 ];
 
+/// Whether a program runs the one that its words name.
+pub(crate) fn is_runner(name: &str) -> bool {
+    RUNNERS.iter().any(|runner| runner.name == name)
+}
+
 fn starts(words: &[Word], depth: usize) -> Started {
     if depth > DEEPEST {
         return Started::Nothing;
@@ -962,6 +1012,58 @@ fn is_variable(name: &str) -> bool {
         && name
             .chars()
             .all(|character| character.is_ascii_alphanumeric() || character == '_')
+}
+
+/// Where the value of an option is.
+pub(crate) enum Given {
+    /// The word is not this option.
+    Nowhere,
+    /// In the word itself.
+    Here(Word),
+    /// It is the next word.
+    Next,
+}
+
+/// Where a word says the value of one of these options. Letters before a short one are options without a value, unless
+/// they are among those of the last list.
+pub(crate) fn given(word: &Word, options: &[&str], others: &[&str]) -> Given {
+    let text = word.text.as_str();
+    if options.contains(&text) {
+        return Given::Next;
+    }
+    let here = |value: &str| {
+        Given::Here(Word {
+            text: value.into(),
+            ..word.clone()
+        })
+    };
+    if text.starts_with("--") {
+        return match text.split_once('=') {
+            Some((name, value)) if options.contains(&name) => here(value),
+            _ => Given::Nowhere,
+        };
+    }
+    let Some(cluster) = text.strip_prefix('-') else {
+        return Given::Nowhere;
+    };
+    let is = |letter: char, options: &[&str]| {
+        let mut of = options.iter().filter_map(|option| option.strip_prefix('-'));
+        of.any(|option| option.len() == 1 && option.starts_with(letter))
+    };
+    for (at, letter) in cluster.char_indices() {
+        let value = cluster.get(at + letter.len_utf8()..).unwrap_or_default();
+        if is(letter, options) {
+            return if value.is_empty() {
+                Given::Next
+            } else {
+                here(value)
+            };
+        }
+        if !letter.is_ascii_alphanumeric() || is(letter, others) {
+            break;
+        }
+    }
+    Given::Nowhere
 }
 
 /// Programs that give their last words to a shell.

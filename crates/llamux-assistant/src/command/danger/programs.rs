@@ -19,7 +19,7 @@ const READS: Effect = (ReadOnly, "");
 const FILES: Effect = (ChangesFiles, "makes or changes files");
 
 /// What a program does that is told these words; `None` if its name says it all.
-pub(super) fn effect(name: &str, told: Told<'_>, many: bool) -> Option<Effect> {
+pub(super) fn effect(name: &str, told: Told<'_>) -> Option<Effect> {
     devices::devices(name, told)
         .or_else(|| processes::processes(name, told))
         .or_else(|| packages::packages(name, told))
@@ -29,5 +29,5 @@ pub(super) fn effect(name: &str, told: Told<'_>, many: bool) -> Option<Effect> {
         .or_else(|| texts::texts(name, told))
         .or_else(|| archives::archives(name, told))
         .or_else(|| machines::machines(name, told))
-        .or_else(|| tools::tools(name, told, many))
+        .or_else(|| tools::tools(name, told))
 }

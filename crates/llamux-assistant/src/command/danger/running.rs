@@ -2,9 +2,9 @@
 
 //! Shells and other languages.
 
-use crate::command::syntax::{By, Call, Script, Word};
+use crate::command::syntax::{is_runner, By, Call, Script, Word};
 
-use super::tables::VIOLENT;
+use super::tables::{SUDO_LOOKS, VIOLENT};
 use super::told::Told;
 use super::{ChangesFiles, ChangesSystem, Effect, NeedsCare, ReadOnly, Unknown};
 
@@ -50,6 +50,26 @@ pub(super) fn by_option(name: &str, told: Told<'_>) -> bool {
         };
         told.0.iter().any(is)
     })
+}
+
+/// Programs that open a shell when they are not told what to run.
+#[rustfmt::skip]
+const OPENING_SHELLS: &[&str] = &[
+    "arch-chroot", "chroot", "doas", "newgrp", "nsenter", "pkexec", "run0", "runuser", "ssh", "su", "sudo", "unshare",
+];
+
+/// Whether a program that is not told what to run runs what it reads.
+pub(super) fn runs_input(name: &str, told: Told<'_>, call: &Call) -> bool {
+    if call.starts_others {
+        return false;
+    }
+    if call.by == By::Many {
+        // These may be about a process that runs already.
+        let process = matches!(name, "chrt" | "ionice" | "ltrace" | "strace" | "taskset");
+        return name == "{}" || is_runner(name) && !(process && told.has('p', "pid"));
+    }
+    let opens = OPENING_SHELLS.contains(&name) && !told.says(SUDO_LOOKS);
+    name == "parallel" || call.piped && opens
 }
 
 /// A shell that is started.

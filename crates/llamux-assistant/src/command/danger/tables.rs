@@ -104,12 +104,35 @@ pub(super) const NEEDING_CARE: &[(&str, &str)] = &[
     ("truncate", "cuts or stretches files"), ("flashrom", "writes firmware"), ("ifdown", "takes a network down"),
 ];
 
+/// Options of `sudo` with which it runs nothing.
+pub(super) const SUDO_LOOKS: &[&str] = &["-l", "--list", "-k", "-K", "-v", "-V"];
+
 /// Languages: what they are given may do anything.
 #[rustfmt::skip]
 pub(super) const LANGUAGES: &[&str] = &[
     "python", "python2", "python3", "perl", "ruby", "node", "nodejs", "deno", "bun", "lua", "luajit", "php",
     "tclsh", "wish", "guile", "osascript", "irb", "ipython", "Rscript", "julia", "expect", "gdb", "jshell",
 ];
+
+/// Short options that take a value, of programs that another short option makes harmless.
+#[rustfmt::skip]
+const VALUED: &[(&str, &str)] = &[
+    ("apt", "octaP"), ("apt-get", "octaP"), ("aptitude", "oqtwF"), ("bash", "oO"), ("chage", "dEImMRW"),
+    ("chrt", "DPT"), ("cp", "tS"), ("cpio", "CDEFHIMOR"), ("crontab", "u"), ("dpkg", "DR"), ("e2fsck", "bBCEjlLPz"),
+    ("fdisk", "bcCHLotSuwW"), ("fsck", "CrsRt"), ("git", "cC"), ("gzip", "S"), ("install", "gmotS"), ("ln", "tS"),
+    ("losetup", "bjoO"), ("make", "CEfIjloOW"), ("mv", "tS"), ("nc", "cegiIMmOopPqsTVwWxX"),
+    ("ncat", "cegiIMmOopPqsTVwWxX"), ("netcat", "cegiIMmOopPqsTVwWxX"), ("paccache", "acik"), ("pacman", "br"),
+    ("paru", "br"), ("passwd", "inPRwx"), ("rename", "eE"), ("prename", "eE"), ("perl-rename", "eE"),
+    ("rpm", "DEr"), ("rsync", "@BefMT"), ("sfdisk", "bNoOwWXY"), ("ssh-add", "eEhHsStT"),
+    ("ssh-keygen", "abCDEfFIJjKkmMnNOPRrsStTVwWYzZ"), ("tar", "bCfFgHIKLNTVX"), ("bsdtar", "bCfFgHIKLNTVX"),
+    ("tune2fs", "cCeEgiIJLmMoOQrTuUz"), ("unzip", "dPx"), ("xz", "CFMST"), ("yay", "br"), ("zstd", "DMoT"),
+];
+
+/// The letters of a program's short options that take a value.
+pub(super) fn valued(name: &str) -> &'static str {
+    let of = VALUED.iter().find(|(program, _)| *program == name);
+    of.map_or("", |(_, letters)| letters)
+}
 
 /// What a text in another language says when it deletes or runs something.
 #[rustfmt::skip]

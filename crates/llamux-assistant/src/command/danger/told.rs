@@ -2,11 +2,11 @@
 
 //! The words behind the name of a program.
 
-use crate::command::syntax::Word;
+use crate::command::syntax::{given, Given, Word};
 
-/// What a program was told.
+/// What a program was told, and the letters of its short options that take a value.
 #[derive(Clone, Copy)]
-pub(super) struct Told<'t>(pub(super) &'t [Word]);
+pub(super) struct Told<'t>(pub(super) &'t [Word], pub(super) &'static str);
 
 impl<'t> Told<'t> {
     /// Its options: what begins with `-`, up to `--`.
@@ -28,7 +28,39 @@ impl<'t> Told<'t> {
         })
     }
 
-    /// Whether a short option is among them, alone or with others.
+    /// The letters of its short options. What is the value of one is none.
+    pub(super) fn letters(self) -> Vec<char> {
+        let mut letters = vec![];
+        let mut words = self.0.iter().map(|word| word.text.as_str());
+        while let Some(text) = words.next().filter(|text| *text != "--") {
+            let Some(cluster) = text.strip_prefix('-').filter(|rest| !rest.starts_with('-')) else {
+                continue;
+            };
+            let mut rest = cluster.chars();
+            while let Some(letter) = rest.next().filter(char::is_ascii_alphanumeric) {
+                letters.push(letter);
+                if self.1.contains(letter) {
+                    if rest.as_str().is_empty() {
+                        words.next();
+                    }
+                    break;
+                }
+            }
+        }
+        letters
+    }
+
+    /// Whether a short option is among them for certain. This is to be asked about one that makes a program harmless.
+    pub(super) fn letter(self, letter: char) -> bool {
+        self.letters().contains(&letter)
+    }
+
+    /// [`Told::letter`], or the long option.
+    pub(super) fn flag(self, short: char, long: &str) -> bool {
+        self.letter(short) || self.long(long)
+    }
+
+    /// Whether a short option may be among them, alone or with others.
     pub(super) fn short(self, letter: char) -> bool {
         self.options()
             .any(|option| !option.starts_with("--") && option.contains(letter))
@@ -64,6 +96,18 @@ impl<'t> Told<'t> {
         self.0
             .iter()
             .any(|word| texts.contains(&word.text.as_str()))
+    }
+
+    /// What follows its first options, some of which take the next word.
+    pub(super) fn behind(self, values: &[&str]) -> Self {
+        let mut at = 0;
+        while let Some(word) = self.0.get(at).filter(|word| word.text.starts_with('-')) {
+            at += match given(word, values, &[]) {
+                Given::Next => 2,
+                _ => 1,
+            };
+        }
+        Self(self.0.get(at..).unwrap_or_default(), self.1)
     }
 
     /// The first operand, as programs with subcommands have it.

@@ -2,7 +2,32 @@
 
 //! Disks and file systems.
 
+use crate::command::syntax::Word;
+
 use super::super::{ChangesSystem, Effect, NeedsCare, ReadOnly, Told};
+
+/// Options of `cryptsetup` that take the next word.
+#[rustfmt::skip]
+const CRYPTSETUP_VALUES: &[&str] = &[
+    "-c", "--cipher", "-h", "--hash", "-d", "--key-file", "-l", "--keyfile-size", "-s", "--key-size", "-S",
+    "--key-slot", "-b", "--size", "-o", "--offset", "-p", "--skip", "-t", "--timeout", "-T", "--tries", "-M", "--type",
+    "-i", "--iter-time", "--header", "--uuid", "--label", "--pbkdf",
+];
+
+/// Whether a word of a command to `parted` is part of one that only looks.
+fn parted_looks(word: &Word) -> bool {
+    let text = word.text.as_str();
+    let commands = ["print", "p", "unit", "help", "version", "quit"];
+    let lists = ["free", "all", "list", "devices"];
+    let units = [
+        "s", "b", "kb", "mb", "gb", "tb", "kib", "mib", "gib", "tib", "%", "cyl", "chs", "compact",
+    ];
+    word.known
+        && (commands.contains(&text)
+            || lists.contains(&text)
+            || units.contains(&text.to_ascii_lowercase().as_str())
+            || text.chars().all(|c| c.is_ascii_digit()))
+}
 
 pub(super) fn devices(name: &str, told: Told<'_>) -> Option<Effect> {
     let first = told.verb();
@@ -11,9 +36,10 @@ pub(super) fn devices(name: &str, told: Told<'_>) -> Option<Effect> {
             let output = told
                 .0
                 .iter()
-                .find_map(|word| Some((word, word.text.strip_prefix("of=")?)));
+                .filter_map(|word| word.text.strip_prefix("of="))
+                .next_back();
             match output {
-                Some((_, "/dev/null")) | None if !told.computed() => (ReadOnly, ""),
+                Some("/dev/null") | None if !told.computed() => (ReadOnly, ""),
                 _ => (NeedsCare, "writes over a file or a device, byte by byte"),
             }
         }
@@ -26,14 +52,23 @@ pub(super) fn devices(name: &str, told: Told<'_>) -> Option<Effect> {
             "makes a new file system, and what was there is lost",
         ),
         "fdisk" | "sfdisk" => {
-            if told.has('l', "list") || told.has('d', "dump") {
+            if told.flag('l', "list") || told.flag('d', "dump") {
                 (ReadOnly, "")
             } else {
                 (NeedsCare, "changes partitions")
             }
         }
         "parted" => {
-            if told.has('l', "list") || told.says(&["print"]) {
+            let mut commands = told
+                .operands()
+                .skip_while(|word| !word.text.contains('/'))
+                .skip(1)
+                .peekable();
+            let looks = match commands.peek() {
+                Some(_) => commands.all(parted_looks),
+                None => told.flag('l', "list"),
+            };
+            if looks {
                 (ReadOnly, "")
             } else {
                 (NeedsCare, "changes partitions")
@@ -53,23 +88,44 @@ pub(super) fn devices(name: &str, told: Told<'_>) -> Option<Effect> {
                 (ReadOnly, "")
             }
         }
-        "cryptsetup" => match first {
-            "status" | "luksDump" | "isLuks" | "luksUUID" | "benchmark" => (ReadOnly, ""),
-            "luksFormat" | "erase" | "luksErase" | "luksKillSlot" | "luksRemoveKey"
-            | "reencrypt" | "repair" => {
-                (NeedsCare, "destroys what is on a device, or the keys to it")
+        "cryptsetup" => {
+            let destroys = told.says(&[
+                "luksFormat",
+                "erase",
+                "luksErase",
+                "luksKillSlot",
+                "luksRemoveKey",
+                "luksHeaderRestore",
+                "reencrypt",
+                "repair",
+            ]);
+            match told.behind(CRYPTSETUP_VALUES).verb() {
+                _ if destroys => (NeedsCare, "destroys what is on a device, or the keys to it"),
+                "status" | "luksDump" | "isLuks" | "luksUUID" | "benchmark" => (ReadOnly, ""),
+                _ => (
+                    ChangesSystem,
+                    "opens, closes or changes an encrypted device",
+                ),
             }
-            _ => (
-                ChangesSystem,
-                "opens, closes or changes an encrypted device",
-            ),
-        },
-        "hdparm" | "nvme" => {
-            let harmless = matches!(first, "list" | "smart-log" | "id-ctrl" | "list-subsys")
-                || told.options().all(|option| {
-                    matches!(option, "-I" | "-i" | "-t" | "-T" | "-tT" | "-Tt" | "-C")
-                });
-            if harmless {
+        }
+        "hdparm" => {
+            let looks = |option: &str| option.chars().skip(1).all(|c| "IitTCHv".contains(c));
+            if told.options().all(looks) {
+                (ReadOnly, "")
+            } else {
+                (NeedsCare, "changes a disk")
+            }
+        }
+        "nvme" => {
+            let verb = told.0.first().map_or("", |word| word.text.as_str());
+            let looks = matches!(
+                verb,
+                "" | "list" | "help" | "version" | "--help" | "--version"
+            ) || verb.ends_with("-log")
+                || ["list-", "id-", "get-", "show-"]
+                    .iter()
+                    .any(|begin| verb.starts_with(begin));
+            if looks {
                 (ReadOnly, "")
             } else {
                 (NeedsCare, "changes a disk")
@@ -123,12 +179,12 @@ pub(super) fn devices(name: &str, told: Told<'_>) -> Option<Effect> {
         "swapon" if told.says(&["--show", "-s", "--summary"]) || told.0.is_empty() => {
             (ReadOnly, "")
         }
-        "losetup" if told.0.is_empty() || told.has('l', "list") || told.short('a') => {
+        "losetup" if told.0.is_empty() || told.flag('l', "list") || told.flag('a', "all") => {
             (ReadOnly, "")
         }
         "zramctl" if told.operands().next().is_none() => (ReadOnly, ""),
-        "fsck" | "e2fsck" if told.short('N') || told.short('n') => (ReadOnly, ""),
-        "tune2fs" if told.short('l') => (ReadOnly, ""),
+        "fsck" | "e2fsck" if told.letter('N') || told.letter('n') => (ReadOnly, ""),
+        "tune2fs" if told.letter('l') => (ReadOnly, ""),
         "lvs" | "vgs" | "pvs" | "lvdisplay" | "vgdisplay" | "pvdisplay" | "pvscan" | "lvscan"
         | "dumpe2fs" => (ReadOnly, ""),
         "udevadm" if matches!(first, "info" | "monitor" | "test") => (ReadOnly, ""),

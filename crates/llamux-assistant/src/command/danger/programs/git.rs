@@ -56,7 +56,15 @@ fn git(told: Told<'_>) -> Effect {
         }
     }
     let verb = words.first().map_or("", |word| word.text.as_str());
-    let told = Told(words.get(1..).unwrap_or_default());
+    let valued = match verb {
+        "clean" => "e",
+        "push" => "o",
+        "restore" => "sU",
+        "tag" => "Fmnu",
+        "config" => "f",
+        _ => "",
+    };
+    let told = Told(words.get(1..).unwrap_or_default(), valued);
     let second = told.verb();
     match verb {
         "" | "status" | "log" | "diff" | "show" | "blame" | "shortlog" | "describe"

@@ -2,6 +2,7 @@
 
 //! Services and the machine as a whole.
 
+use super::super::tables::SUDO_LOOKS;
 use super::super::{ChangesSystem, Effect, NeedsCare, ReadOnly, Told};
 use super::processes::kills;
 
@@ -150,7 +151,7 @@ pub(super) fn services(name: &str, told: Told<'_>) -> Option<Effect> {
             (NeedsCare, "takes a user's rights away")
         }
         "sudo" => {
-            if told.says(&["-l", "--list", "-k", "-K", "-v", "-V"]) {
+            if told.says(SUDO_LOOKS) {
                 (ReadOnly, "")
             } else if told.operands().next().is_none() {
                 (ChangesSystem, "opens a shell as root")

@@ -8,7 +8,7 @@ use super::super::places::{critical, place, Place};
 use super::super::{ChangesFiles, ChangesSystem, Effect, NeedsCare, Told, Unknown};
 use super::{FILES, READS};
 
-pub(super) fn tools(name: &str, told: Told<'_>, many: bool) -> Option<Effect> {
+pub(super) fn tools(name: &str, told: Told<'_>) -> Option<Effect> {
     let verb = told.verb();
     Some(match name {
         "chmod" | "chown" | "chgrp" | "setfacl" => {
@@ -146,7 +146,6 @@ pub(super) fn tools(name: &str, told: Told<'_>, many: bool) -> Option<Effect> {
                 READS
             }
         }
-        "xargs" | "parallel" if told.operands().next().is_none() || !many => READS,
         "tmux" | "screen" | "zellij" => match verb {
             "ls" | "list-sessions" | "" | "attach" | "a" | "new" | "new-session" => READS,
             "kill-server" | "kill-session" => (NeedsCare, "ends all that runs in a session"),
