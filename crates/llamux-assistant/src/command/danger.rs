@@ -359,6 +359,27 @@ ls | xargs
 env
 pgrep x | xargs ionice -p
 ssh host uptime < f
+su --help
+tmux new -s work
+tmux ls
+hyperfine 'ls -l' 'ls'
+numactl --hardware
+prlimit -p 5
+fd -e o
+fd --exec echo
+enable -n test
+hash -r
+mapfile -t a < f
+jobs -l
+fc -l
+ssh -o StrictHostKeyChecking=no host uptime
+ssh -p 22 host uptime
+parallel echo ::: a b
+bash -o pipefail -c 'ls'
+bash -n x.sh
+find . -print0 | xargs -0I % echo %
+nice -n5 ls
+watch -n1 'ls -l'
 "###;
     const CHANGES_FILES: &str = r###"
 touch a
@@ -399,6 +420,7 @@ patch -p1 < a.patch
 git restore --staged a
 awk '{print > "out"}' f
 git config user.name bob
+parallel 'gzip -9 {}' ::: *.log
 "###;
     const CHANGES_SYSTEM: &str = r###"
 sudo touch /etc/a
@@ -455,6 +477,8 @@ git foo
 nc host 80
 /home/bob/x
 psql -f a.sql
+ssh -o ProxyCommand='ssh -W %h:%p jump' host uptime
+bash script.sh -c ls
 "###;
     const NEEDS_CARE: &str = r###"
 awk 'BEGIN { system("rm -rf x") }' --help
@@ -769,6 +793,42 @@ parallel -j4 < jobs.txt
 echo 'rm -rf x' | parallel
 echo rm -rf x | xargs env
 find . -exec env {} +
+su --command='rm -rf /' root
+su -c'rm -rf x'
+tmux new-session -d 'rm -rf x'
+tmux new -d \; run-shell 'rm -rf x'
+hyperfine --prepare 'rm -rf x' make
+hyperfine 'rm -rf x'
+numactl --cpunodebind=0 rm -rf x
+prlimit -n100 rm -rf x
+env --split-string='rm -rf x'
+env '-Srm -rf x'
+env -S 'A=1 rm -rf x'
+env -S rm -rf x
+env - rm -rf x
+ls | xargs --max-lines rm
+fd -Hx rm -rf
+fd -e o --exec=rm
+enable -f ./x.so x
+hash -p /tmp/x ls
+mapfile -C 'rm -rf x' -c 1 a < f
+jobs -x rm -rf x
+fc -s rm
+fc
+ssh -o ProxyCommand='rm -rf x' host ls
+ssh -oProxyCommand='rm -rf x' host ls
+scp -o ProxyCommand='rm -rf x' a host:
+parallel 'rm -rf {}' ::: a
+parallel ::: ls
+bash -ce 'rm -rf x'
+bash -c -e 'rm -rf x'
+bash -o pipefail -c 'rm -rf x'
+fish -c 'rm -rf x'
+fish -c'rm -rf x'
+script -qc 'rm -rf x' out
+xargs -0I % rm -rf %
+xargs -n1 rm
+sudo -nu root rm x
 "###;
 
     #[test]

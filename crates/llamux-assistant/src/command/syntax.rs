@@ -29,6 +29,16 @@ pub(crate) struct Word {
     pub(crate) quoted: bool,
 }
 
+impl Word {
+    /// A word in the same place with another text.
+    fn saying(&self, text: &str) -> Self {
+        Self {
+            text: text.into(),
+            ..self.clone()
+        }
+    }
+}
+
 /// A file that a command's output or input is tied to.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Redirect {
@@ -433,6 +443,7 @@ impl Reader<'_> {
     /// One command, and what it starts.
     fn call(&mut self, node: Node<'_>, words: Vec<Word>, depth: usize, around: &Surroundings) {
         let started = started(&words);
+        self.script.variables.extend(assigned(&words));
         let index = self.script.calls.len();
         self.push(node, words, around);
         if let Some(call) = self.script.calls.get_mut(index) {
@@ -453,6 +464,7 @@ impl Reader<'_> {
                 for words in lists {
                     let by = if by == By::Many { by } else { self.by.max(by) };
                     let again = starts(&words, depth);
+                    self.script.variables.extend(assigned(&words));
                     let call = Call {
                         span: match (words.first(), words.last()) {
                             (Some(first), Some(last)) => {
@@ -475,36 +487,43 @@ impl Reader<'_> {
                     (self.by, self.privileged) = was;
                 }
             }
-            Started::Script { word, by } => {
+            Started::Scripts { words, by } => {
                 let by = if by == By::Many { by } else { self.by.max(by) };
-                // One pair of quotes around a text that is the same inside: its places can be told.
-                let inside = word.span.start + 1..word.span.end.saturating_sub(1);
-                let local = (self.at.is_none())
-                    .then(|| {
-                        let range = inside.start.checked_sub(self.offset)?
-                            ..inside.end.checked_sub(self.offset)?;
-                        self.text.get(range)
-                    })
-                    .flatten();
-                let same = local == Some(word.text.as_str());
-                let span = word.span.clone();
-                let reader = Reader {
-                    text: &word.text,
-                    offset: if same { inside.start } else { 0 },
-                    at: (!same).then_some(&span),
-                    by,
-                    privileged: self.privileged,
-                    script: self.script,
-                };
-                // It reads what the one that starts it reads.
-                let around = Surroundings {
-                    reads: around.reads,
-                    piped: around.piped,
-                    ..Surroundings::default()
-                };
-                reader.read(depth + 1, &around);
+                for word in words {
+                    self.script(&word, by, depth, around);
+                }
             }
         }
+    }
+
+    /// Reads what a word says as a script.
+    fn script(&mut self, word: &Word, by: By, depth: usize, around: &Surroundings) {
+        // One pair of quotes around a text that is the same inside: its places can be told.
+        let inside = word.span.start + 1..word.span.end.saturating_sub(1);
+        let local = (self.at.is_none())
+            .then(|| {
+                let range =
+                    inside.start.checked_sub(self.offset)?..inside.end.checked_sub(self.offset)?;
+                self.text.get(range)
+            })
+            .flatten();
+        let same = local == Some(word.text.as_str());
+        let span = word.span.clone();
+        let reader = Reader {
+            text: &word.text,
+            offset: if same { inside.start } else { 0 },
+            at: (!same).then_some(&span),
+            by,
+            privileged: self.privileged,
+            script: self.script,
+        };
+        // It reads what the one that starts it reads.
+        let around = Surroundings {
+            reads: around.reads,
+            piped: around.piped,
+            ..Surroundings::default()
+        };
+        reader.read(depth + 1, &around);
     }
 
     /// Looks for commands in a word: `$(...)`, backquotes and `<(...)`.
@@ -723,9 +742,9 @@ enum Started {
         by: By,
         privileged: bool,
     },
-    /// What a word says, read as a script.
-    Script {
-        word: Word,
+    /// What each of these words says, read as a script.
+    Scripts {
+        words: Vec<Word>,
         by: By,
     },
 }
@@ -818,7 +837,28 @@ const RUNNERS: &[Runner] = &[
     runner("systemd-inhibit", &[], 0, By::Program, false),
     runner(
         "systemd-run",
-        &["-u", "-p", "-M", "-H", "-E", "--unit", "--property"],
+        &[
+            "-u",
+            "-p",
+            "-M",
+            "-H",
+            "-E",
+            "--description",
+            "--gid",
+            "--host",
+            "--machine",
+            "--nice",
+            "--on-active",
+            "--on-boot",
+            "--on-calendar",
+            "--on-unit-active",
+            "--property",
+            "--setenv",
+            "--slice",
+            "--uid",
+            "--unit",
+            "--working-directory",
+        ],
         0,
         By::Program,
         false,
@@ -827,6 +867,35 @@ const RUNNERS: &[Runner] = &[
     runner("nsenter", &["-t"], 0, By::Program, true),
     runner("setpriv", &[], 0, By::Program, true),
     runner("setarch", &[], 1, By::Program, false),
+    runner(
+        "numactl",
+        &[
+            "-C",
+            "-i",
+            "-m",
+            "-N",
+            "-P",
+            "-p",
+            "-w",
+            "--cpunodebind",
+            "--interleave",
+            "--membind",
+            "--physcpubind",
+            "--preferred",
+            "--preferred-many",
+            "--weighted-interleave",
+        ],
+        0,
+        By::Program,
+        false,
+    ),
+    runner(
+        "prlimit",
+        &["-p", "--pid", "-o", "--output"],
+        0,
+        By::Program,
+        false,
+    ),
     runner("caffeinate", &["-t", "-w"], 0, By::Program, false),
     runner("dbus-run-session", &[], 0, By::Program, false),
     runner("proxychains", &["-f"], 0, By::Program, false),
@@ -846,8 +915,7 @@ const RUNNERS: &[Runner] = &[
             "--max-procs",
             "--delimiter",
             "--arg-file",
-            "--max-lines",
-            "--replace",
+            "--max-chars",
         ],
         0,
         By::Many,
@@ -856,19 +924,76 @@ const RUNNERS: &[Runner] = &[
     runner(
         "parallel",
         &[
-            "-j",
-            "-N",
             "-a",
+            "-C",
+            "-d",
+            "-E",
             "-I",
-            "--jobs",
+            "-j",
+            "-L",
+            "-N",
+            "-n",
+            "-P",
+            "-S",
+            "-s",
             "--arg-file",
+            "--block",
             "--colsep",
             "--delay",
+            "--delimiter",
+            "--env",
+            "--halt",
+            "--jobs",
+            "--joblog",
+            "--load",
+            "--max-args",
+            "--memfree",
+            "--nice",
+            "--recend",
+            "--recstart",
+            "--results",
+            "--retries",
+            "--sshlogin",
+            "--tagstring",
+            "--timeout",
+            "--tmpdir",
+            "--wd",
+            "--workdir",
         ],
         0,
         By::Many,
         false,
     ),
+];
+
+/// Options of `ssh` that take the next word.
+#[rustfmt::skip]
+const SSH_VALUES: &[&str] = &[
+    "-B", "-b", "-c", "-D", "-E", "-e", "-F", "-I", "-i", "-J", "-L", "-l", "-m", "-O", "-o", "-P", "-p", "-Q", "-R",
+    "-S", "-W", "-w",
+];
+
+/// Programs, their options whose values are scripts, and other options that take the next word.
+#[rustfmt::skip]
+const SCRIPT_OPTIONS: &[(&str, &[&str], &[&str])] = &[
+    ("fish", &["-c", "--command", "-C", "--init-command"], &["-d", "-o", "-D", "-f"]),
+    (
+        "hyperfine",
+        &["-p", "--prepare", "-s", "--setup", "-c", "--cleanup", "--conclude"],
+        &[
+            "-w", "--warmup", "-m", "--min-runs", "-M", "--max-runs", "-r", "--runs", "-S", "--shell", "-n",
+            "--command-name", "-u", "--time-unit", "--style", "--output", "--input", "--sort", "--export-json",
+            "--export-csv", "--export-markdown",
+        ],
+    ),
+    ("mapfile", &["-C"], &["-c", "-d", "-n", "-O", "-s", "-u"]),
+    ("readarray", &["-C"], &["-c", "-d", "-n", "-O", "-s", "-u"]),
+    ("runuser", &["-c", "--command", "--session-command"], &["-s", "-g", "-G", "-w", "-u"]),
+    ("scp", &["-o"], SSH_VALUES),
+    ("script", &["-c", "--command"], &["-B", "-E", "-I", "-m", "-O", "-o", "-T"]),
+    ("sftp", &["-o"], SSH_VALUES),
+    ("ssh", &["-o"], SSH_VALUES),
+    ("su", &["-c", "--command", "--session-command"], &["-s", "--shell", "-g", "-G", "-w"]),
 ];
 
 /// Shells: what follows their `-c` is a script.
@@ -889,20 +1014,125 @@ fn starts(words: &[Word], depth: usize) -> Started {
 }
 
 /// One script of words that a program puts together with spaces.
-fn joined(words: &[Word]) -> Started {
-    let (Some(first), Some(last)) = (words.first(), words.last()) else {
-        return Started::Nothing;
-    };
+fn joined(words: &[Word]) -> Option<Word> {
+    let (first, last) = (words.first()?, words.last()?);
     let texts: Vec<_> = words.iter().map(|word| word.text.as_str()).collect();
-    Started::Script {
-        word: Word {
-            text: texts.join(" "),
-            span: first.span.start..last.span.end.max(first.span.end),
-            known: words.iter().all(|word| word.known),
-            ..first.clone()
-        },
+    Some(Word {
+        text: texts.join(" "),
+        span: first.span.start..last.span.end.max(first.span.end),
+        known: words.iter().all(|word| word.known),
+        ..first.clone()
+    })
+}
+
+fn scripts_of(words: impl IntoIterator<Item = Word>) -> Started {
+    let words: Vec<_> = words.into_iter().collect();
+    if words.is_empty() {
+        return Started::Nothing;
+    }
+    Started::Scripts {
+        words,
         by: By::Program,
     }
+}
+
+/// What a shell is given behind `-c`.
+fn shell_script(words: &[Word]) -> Started {
+    let mut words = words.iter();
+    let mut runs = false;
+    while let Some(word) = words.next() {
+        let text = word.text.as_str();
+        let operand = match text {
+            "-" | "--" => words.next(),
+            _ if text.starts_with("--") => {
+                if matches!(text, "--rcfile" | "--init-file") {
+                    words.next();
+                }
+                continue;
+            }
+            _ if text.starts_with(['-', '+']) => {
+                runs |= text.starts_with('-') && text.contains('c');
+                if text.contains(['o', 'O']) {
+                    words.next();
+                }
+                continue;
+            }
+            _ => Some(word),
+        };
+        return scripts_of(operand.filter(|_| runs).cloned());
+    }
+    Started::Nothing
+}
+
+/// The values of some options, and what is neither an option nor the value of one.
+fn apart(words: &[Word], options: &[&str], others: &[&str]) -> (Vec<Word>, Vec<Word>) {
+    let (mut values, mut operands) = (vec![], vec![]);
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match given(word, options, others) {
+            Given::Here(value) => values.push(value),
+            Given::Next => values.extend(words.next().cloned()),
+            Given::Nowhere if word.text == "--" => operands.extend(words.by_ref().cloned()),
+            Given::Nowhere if word.text.starts_with('-') => {
+                if matches!(given(word, others, &[]), Given::Next) {
+                    words.next();
+                }
+            }
+            Given::Nowhere => operands.push(word.clone()),
+        }
+    }
+    (values, operands)
+}
+
+/// The command in an option of `ssh`, as in `-o ProxyCommand=...`.
+fn ssh_runs(option: &Word) -> Option<Word> {
+    let (key, value) = option.text.split_once(['=', ' '])?;
+    let runs = ["proxycommand", "localcommand", "knownhostscommand"];
+    let found = runs.contains(&key.to_ascii_lowercase().as_str()) && value != "none";
+    found.then(|| option.saying(value))
+}
+
+/// What `env -S` makes its words of.
+fn env_script(words: &[Word]) -> Option<Word> {
+    for (at, word) in words.iter().enumerate() {
+        if !word.text.starts_with('-') && !word.text.contains('=') {
+            return None;
+        }
+        let behind = words.get(at + 1..).unwrap_or_default();
+        let script = match given(word, &["-S", "--split-string"], &["-u", "-C"]) {
+            Given::Nowhere => continue,
+            Given::Next => joined(behind)?,
+            Given::Here(value) => {
+                let rest = behind.iter().cloned();
+                joined(&std::iter::once(value).chain(rest).collect::<Vec<_>>())?
+            }
+        };
+        return Some(script.saying(&format!("env {}", script.text)));
+    }
+    None
+}
+
+/// What the commands of `tmux` give to a shell.
+fn tmux_scripts(words: &[Word]) -> Vec<Word> {
+    #[rustfmt::skip]
+    const RUN: &[&str] = &[
+        "new-session", "new-window", "neww", "split-window", "splitw", "respawn-window", "respawnw", "respawn-pane",
+        "respawnp", "display-popup", "popup", "run-shell", "if-shell", "pipe-pane", "pipep",
+    ];
+    let mut scripts = vec![];
+    for command in words.split(|word| word.text == ";") {
+        let command = behind(command, &["-L", "-S", "-f", "-T"], 0).unwrap_or_default();
+        let Some((verb, rest)) = command.split_first() else {
+            continue;
+        };
+        if RUN.iter().any(|run| run.starts_with(&verb.text)) {
+            let options = &[
+                "-c", "-e", "-F", "-f", "-h", "-l", "-n", "-s", "-S", "-t", "-T", "-w", "-x", "-y",
+            ];
+            scripts.extend(behind(rest, options, 0).and_then(joined));
+        }
+    }
+    scripts
 }
 
 fn started(words: &[Word]) -> Started {
@@ -911,46 +1141,54 @@ fn started(words: &[Word]) -> Started {
     };
     let name = base_name(&name.text);
     let rest = words.get(1..).unwrap_or_default();
-    if SHELLS.contains(&name) || name == "su" || name == "runuser" || name == "script" {
-        let mut words = rest.iter();
-        while let Some(word) = words.next() {
-            let short = word.text.starts_with('-') && !word.text.starts_with("--");
-            if (short && word.text.ends_with('c')) || word.text == "--command" {
-                return match words.next() {
-                    Some(word) => Started::Script {
-                        word: word.clone(),
-                        by: By::Program,
-                    },
-                    None => Started::Nothing,
-                };
+    if SHELLS.contains(&name) && name != "fish" {
+        return shell_script(rest);
+    }
+    if let Some((_, options, others)) = SCRIPT_OPTIONS.iter().find(|(of, ..)| *of == name) {
+        let (mut scripts, operands) = apart(rest, options, others);
+        match name {
+            "hyperfine" => scripts.extend(operands),
+            "ssh" | "scp" | "sftp" => {
+                scripts = scripts.iter().filter_map(ssh_runs).collect();
+                if name == "ssh" {
+                    scripts.extend(last_words(name, rest));
+                }
             }
+            _ => {}
         }
-        return Started::Nothing;
+        return scripts_of(scripts);
     }
     match name {
-        "eval" => return joined(rest),
+        "eval" => return scripts_of(joined(rest)),
         "trap" => {
-            return match rest.first().filter(|word| word.text != "-") {
-                Some(word) if rest.len() > 1 => joined(std::slice::from_ref(word)),
-                _ => Started::Nothing,
-            }
+            let script = rest
+                .first()
+                .filter(|word| word.text != "-" && rest.len() > 1);
+            return scripts_of(script.cloned());
         }
         "alias" => {
             // Whoever defines it means to run it.
-            let value = rest.iter().find_map(|word| {
+            let value = |word: &Word| {
                 let (_, value) = word.text.split_once('=')?;
-                Some(Word {
-                    text: value.into(),
-                    ..word.clone()
-                })
-            });
-            return value.map_or(Started::Nothing, |word| Started::Script {
-                word,
-                by: By::Program,
-            });
+                Some(word.saying(value))
+            };
+            return scripts_of(rest.iter().filter_map(value));
         }
-        "watch" | "entr" | "flock" | "ssh" => return last_words(name, rest),
+        "env" => {
+            if let Some(script) = env_script(rest) {
+                return scripts_of([script]);
+            }
+        }
+        "watch" | "entr" | "flock" => return scripts_of(last_words(name, rest)),
+        "tmux" => return scripts_of(tmux_scripts(rest)),
         "find" | "fd" | "fdfind" => return found(name, rest),
+        "jobs" if rest.first().is_some_and(|word| word.text == "-x") => {
+            return Started::Words {
+                lists: vec![rest.get(1..).unwrap_or_default().to_vec()],
+                by: By::Program,
+                privileged: false,
+            }
+        }
         // Asks where a command is, and runs nothing.
         "command"
             if rest
@@ -971,6 +1209,22 @@ fn started(words: &[Word]) -> Started {
     if inner.is_empty() {
         return Started::Nothing;
     }
+    if name == "parallel" {
+        // What stands behind `:::` are the values.
+        let values = inner.iter().position(|word| word.text.starts_with(":::"));
+        let script = joined(
+            inner
+                .get(..values.unwrap_or(inner.len()))
+                .unwrap_or_default(),
+        );
+        return match script {
+            Some(script) => Started::Scripts {
+                words: vec![script],
+                by: By::Many,
+            },
+            None => Started::Nothing,
+        };
+    }
     Started::Words {
         lists: vec![inner.to_vec()],
         by: runner.by,
@@ -987,8 +1241,8 @@ fn behind<'w>(words: &'w [Word], options: &[&str], operands: usize) -> Option<&'
         if text == "--" {
             at += 1;
             break;
-        } else if text.starts_with('-') && text.len() > 1 {
-            at += 1 + usize::from(options.contains(&text));
+        } else if text.starts_with('-') {
+            at += 1 + usize::from(matches!(given(word, options, &[]), Given::Next));
         } else if word
             .text
             .split_once('=')
@@ -1004,6 +1258,29 @@ fn behind<'w>(words: &'w [Word], options: &[&str], operands: usize) -> Option<&'
         at += 1;
     }
     words.get(at..)
+}
+
+/// The variables that a program sets for the one that it runs.
+fn assigned(words: &[Word]) -> Vec<(String, Option<String>)> {
+    let Some((name, rest)) = words.split_first() else {
+        return vec![];
+    };
+    let name = base_name(&name.text);
+    let Some(runner) = RUNNERS.iter().find(|runner| runner.name == name) else {
+        return vec![];
+    };
+    let inner = behind(rest, runner.options, runner.operands).unwrap_or_default();
+    let own = rest.len().saturating_sub(inner.len());
+    let variable = |word: &Word| {
+        let text = word.text.as_str();
+        let text = ["--setenv=", "-E"]
+            .iter()
+            .find_map(|option| text.strip_prefix(option))
+            .unwrap_or(text);
+        let (name, value) = text.split_once('=')?;
+        is_variable(name).then(|| (name.to_owned(), word.known.then(|| value.to_owned())))
+    };
+    rest.iter().take(own).filter_map(variable).collect()
 }
 
 fn is_variable(name: &str) -> bool {
@@ -1031,12 +1308,7 @@ pub(crate) fn given(word: &Word, options: &[&str], others: &[&str]) -> Given {
     if options.contains(&text) {
         return Given::Next;
     }
-    let here = |value: &str| {
-        Given::Here(Word {
-            text: value.into(),
-            ..word.clone()
-        })
-    };
+    let here = |value: &str| Given::Here(word.saying(value));
     if text.starts_with("--") {
         return match text.split_once('=') {
             Some((name, value)) if options.contains(&name) => here(value),
@@ -1067,45 +1339,55 @@ pub(crate) fn given(word: &Word, options: &[&str], others: &[&str]) -> Given {
 }
 
 /// Programs that give their last words to a shell.
-fn last_words(name: &str, words: &[Word]) -> Started {
+fn last_words(name: &str, words: &[Word]) -> Option<Word> {
     let (options, operands): (&[&str], _) = match name {
-        "watch" => (&["-n", "--interval", "-q"], 0),
-        "flock" => (&["-w", "-E", "--timeout"], 1),
-        "ssh" => (
-            &[
-                "-b", "-c", "-D", "-E", "-e", "-F", "-I", "-i", "-J", "-L", "-l", "-m", "-O", "-o",
-                "-p", "-Q", "-R", "-S", "-W", "-w",
-            ],
-            1,
+        "watch" => (
+            &["-n", "--interval", "-q", "--equexit", "-s", "--shotsdir"],
+            0,
         ),
+        "flock" => (&["-w", "-E", "--timeout"], 1),
+        "ssh" => (SSH_VALUES, 1),
         _ => (&[], 0),
     };
-    match behind(words, options, operands) {
-        Some(rest) if rest.first().is_some_and(|word| word.text == "-c") => {
-            joined(rest.get(1..).unwrap_or_default())
-        }
-        Some(rest) => joined(rest),
-        None => Started::Nothing,
+    let rest = behind(words, options, operands)?;
+    match rest.split_first() {
+        Some((first, rest)) if first.text == "-c" => joined(rest),
+        _ => joined(rest),
     }
 }
 
 /// What `find` and `fd` run on what they find.
 fn found(name: &str, words: &[Word]) -> Started {
     let runs = |word: &Word| match name {
-        "find" => matches!(word.text.as_str(), "-exec" | "-execdir" | "-ok" | "-okdir"),
-        _ => matches!(word.text.as_str(), "-x" | "-X" | "--exec" | "--exec-batch"),
+        "find" => match word.text.as_str() {
+            "-exec" | "-execdir" | "-ok" | "-okdir" => Given::Next,
+            _ => Given::Nowhere,
+        },
+        _ => given(
+            word,
+            &["-x", "-X", "--exec", "--exec-batch"],
+            &["-c", "-d", "-e", "-E", "-j", "-o", "-S", "-t"],
+        ),
     };
     let mut lists = vec![];
     let mut words = words;
-    while let Some(at) = words.iter().position(runs) {
-        let rest = words.get(at + 1..).unwrap_or_default();
+    while let Some((word, rest)) = words.split_first() {
+        let mut inner: Vec<_> = match runs(word) {
+            Given::Nowhere => {
+                words = rest;
+                continue;
+            }
+            Given::Here(first) => vec![first],
+            Given::Next => vec![],
+        };
         let ends = |word: &Word| word.text == ";" || word.text == "+";
         let end = rest.iter().position(ends).unwrap_or(rest.len());
-        let (inner, behind) = rest.split_at(end);
+        let (behind, others) = rest.split_at(end);
+        inner.extend_from_slice(behind);
         if !inner.is_empty() {
-            lists.push(inner.to_vec());
+            lists.push(inner);
         }
-        words = behind;
+        words = others;
     }
     if lists.is_empty() {
         return Started::Nothing;

@@ -28,6 +28,11 @@ const BY_OPTION: &[(&str, &[&str])] = &[
 
 /// Whether a program is told by an option to run another one.
 pub(super) fn by_option(name: &str, told: Told<'_>) -> bool {
+    match name {
+        "enable" if told.short('f') => return true,
+        "hash" if told.short('p') => return true,
+        _ => {}
+    }
     // That of dc is in its program, and that of `git grep` is a letter for something else elsewhere.
     if name == "dc" {
         return told.has('e', "expression") && told.0.iter().any(|word| word.text.contains('!'));
@@ -81,7 +86,7 @@ pub(super) fn shell(name: &str, told: Told<'_>, call: &Call, script: &Script) ->
         if !word.known {
             return (NeedsCare, "runs a script that nobody has read");
         }
-        if told.short('n') && name != "." && name != "source" {
+        if told.letter('n') && name != "." && name != "source" {
             return (ReadOnly, "");
         }
         return (Unknown, "runs a script");

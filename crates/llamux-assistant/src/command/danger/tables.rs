@@ -2,6 +2,8 @@
 
 //! Programs of which the name says what they do.
 
+use crate::command::syntax::SHELLS;
+
 /// Programs that only look and tell.
 #[rustfmt::skip]
 pub(super) const LOOKING: &[&str] = &[
@@ -117,9 +119,9 @@ pub(super) const LANGUAGES: &[&str] = &[
 /// Short options that take a value, of programs that another short option makes harmless.
 #[rustfmt::skip]
 const VALUED: &[(&str, &str)] = &[
-    ("apt", "octaP"), ("apt-get", "octaP"), ("aptitude", "oqtwF"), ("bash", "oO"), ("chage", "dEImMRW"),
+    ("apt", "octaP"), ("apt-get", "octaP"), ("aptitude", "oqtwF"), ("chage", "dEImMRW"),
     ("chrt", "DPT"), ("cp", "tS"), ("cpio", "CDEFHIMOR"), ("crontab", "u"), ("dpkg", "DR"), ("e2fsck", "bBCEjlLPz"),
-    ("fdisk", "bcCHLotSuwW"), ("fsck", "CrsRt"), ("git", "cC"), ("gzip", "S"), ("install", "gmotS"), ("ln", "tS"),
+    ("fc", "e"), ("fdisk", "bcCHLotSuwW"), ("fsck", "CrsRt"), ("git", "cC"), ("gzip", "S"), ("install", "gmotS"), ("ln", "tS"),
     ("losetup", "bjoO"), ("make", "CEfIjloOW"), ("mv", "tS"), ("nc", "cegiIMmOopPqsTVwWxX"),
     ("ncat", "cegiIMmOopPqsTVwWxX"), ("netcat", "cegiIMmOopPqsTVwWxX"), ("paccache", "acik"), ("pacman", "br"),
     ("paru", "br"), ("passwd", "inPRwx"), ("rename", "eE"), ("prename", "eE"), ("perl-rename", "eE"),
@@ -130,6 +132,9 @@ const VALUED: &[(&str, &str)] = &[
 
 /// The letters of a program's short options that take a value.
 pub(super) fn valued(name: &str) -> &'static str {
+    if SHELLS.contains(&name) {
+        return "oO";
+    }
     let of = VALUED.iter().find(|(program, _)| *program == name);
     of.map_or("", |(_, letters)| letters)
 }

@@ -161,7 +161,6 @@ pub(super) fn services(name: &str, told: Told<'_>) -> Option<Effect> {
                 (ReadOnly, "")
             }
         }
-        "su" if told.short('c') || told.long("command") => (ReadOnly, ""),
         "rfkill" if matches!(verb, "" | "list") => (ReadOnly, ""),
         "hwclock" if told.0.is_empty() || told.has('r', "show") => (ReadOnly, ""),
         "powerprofilesctl" if matches!(verb, "" | "get" | "list") => (ReadOnly, ""),

@@ -146,10 +146,14 @@ pub(super) fn tools(name: &str, told: Told<'_>) -> Option<Effect> {
                 READS
             }
         }
+        "fc" if !told.letter('l') => (NeedsCare, "runs a command of the history again"),
         "tmux" | "screen" | "zellij" => match verb {
+            _ if told.says(&["kill-server", "kill-session"]) => {
+                (NeedsCare, "ends all that runs in a session")
+            }
+            _ if told.says(&[";"]) => (Unknown, "does something in another terminal"),
             "ls" | "list-sessions" | "" | "attach" | "a" | "new" | "new-session" => READS,
-            "kill-server" | "kill-session" => (NeedsCare, "ends all that runs in a session"),
-            _ if told.short('l') => READS,
+            _ if name == "screen" && told.says(&["-ls", "-list"]) => READS,
             _ => (Unknown, "does something in another terminal"),
         },
         "wakeonlan" | "ydotool" | "xdotool" => (ChangesFiles, "acts elsewhere"),
