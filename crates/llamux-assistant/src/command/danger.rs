@@ -380,6 +380,21 @@ bash -n x.sh
 find . -print0 | xargs -0I % echo %
 nice -n5 ls
 watch -n1 'ls -l'
+apt-get -s install foo
+apt-get -ys install foo
+git clean -nd
+git clean -fdxn
+make -n
+make -n install
+make -j4 -n
+pacman -Syup
+crontab -u lola -l
+rsync -avn a/ b/
+ionice -p 5
+tar -tvf a.tar
+ssh-keygen -lf a.pub
+gzip -dc f.gz
+rpm -qa
 "###;
     const CHANGES_FILES: &str = r###"
 touch a
@@ -421,6 +436,14 @@ git restore --staged a
 awk '{print > "out"}' f
 git config user.name bob
 parallel 'gzip -9 {}' ::: *.log
+rsync -av -e ssh a b:
+rsync -av -e 'ssh -p 22' a b:
+rsync -a --rsync-path='sudo rsync' a b:
+tar -cftest.tar x
+unzip -dlist a.zip
+git config -flist a b
+ssh-keygen -tdsal
+gzip -Slist f
 "###;
     const CHANGES_SYSTEM: &str = r###"
 sudo touch /etc/a
@@ -462,6 +485,15 @@ sudo -i
 sudo su
 sudo sh -c 'echo x >> /etc/hosts'
 kill $(pgrep x)
+sudo apt-get -y -oDpkg::Options::=--force-confnew dist-upgrade
+apt-get install -ttesting foo
+pacman -S -b/opt/p x
+pacman -S -b /opt/p x
+crontab -ulola f
+ionice -n 3 -p 5
+prlimit -n100 -p 5
+usermod -aG wheel bob
+rpm -Uvh x.rpm
 "###;
     const UNKNOWN: &str = r###"
 ./script.sh
@@ -479,6 +511,7 @@ nc host 80
 psql -f a.sql
 ssh -o ProxyCommand='ssh -W %h:%p jump' host uptime
 bash script.sh -c ls
+make -fMakefile.linux install
 "###;
     const NEEDS_CARE: &str = r###"
 awk 'BEGIN { system("rm -rf x") }' --help
@@ -829,6 +862,12 @@ script -qc 'rm -rf x' out
 xargs -0I % rm -rf %
 xargs -n1 rm
 sudo -nu root rm x
+git clean -fdx -e.env
+crontab -ulola -r
+rsync -n -e 'sh -c "rm -rf x"' a: b
+rsync -ne 'sh -c "rm -rf x"' a: b
+rsync -a --rsync-path='rm -rf x; rsync' a b:
+usermod -Ga bob
 "###;
 
     #[test]

@@ -799,7 +799,7 @@ const RUNNERS: &[Runner] = &[
     runner("nice", &["-n", "--adjustment"], 0, By::Program, false),
     runner(
         "ionice",
-        &["-c", "-n", "--class", "--classdata"],
+        &["-c", "-n", "-p", "-P", "-u", "--class", "--classdata"],
         0,
         By::Program,
         false,
@@ -1065,7 +1065,7 @@ fn shell_script(words: &[Word]) -> Started {
 }
 
 /// The values of some options, and what is neither an option nor the value of one.
-fn apart(words: &[Word], options: &[&str], others: &[&str]) -> (Vec<Word>, Vec<Word>) {
+pub(crate) fn apart(words: &[Word], options: &[&str], others: &[&str]) -> (Vec<Word>, Vec<Word>) {
     let (mut values, mut operands) = (vec![], vec![]);
     let mut words = words.iter();
     while let Some(word) = words.next() {

@@ -121,13 +121,13 @@ pub(super) const LANGUAGES: &[&str] = &[
 const VALUED: &[(&str, &str)] = &[
     ("apt", "octaP"), ("apt-get", "octaP"), ("aptitude", "oqtwF"), ("chage", "dEImMRW"),
     ("chrt", "DPT"), ("cp", "tS"), ("cpio", "CDEFHIMOR"), ("crontab", "u"), ("dpkg", "DR"), ("e2fsck", "bBCEjlLPz"),
-    ("fc", "e"), ("fdisk", "bcCHLotSuwW"), ("fsck", "CrsRt"), ("git", "cC"), ("gzip", "S"), ("install", "gmotS"), ("ln", "tS"),
+    ("fc", "e"), ("fdisk", "bcCHLotSuwW"), ("fsck", "CrsRt"), ("git", "cC"), ("gzip", "S"), ("install", "gmotS"), ("ionice", "cnpPu"), ("ln", "tS"),
     ("losetup", "bjoO"), ("make", "CEfIjloOW"), ("mv", "tS"), ("nc", "cegiIMmOopPqsTVwWxX"),
     ("ncat", "cegiIMmOopPqsTVwWxX"), ("netcat", "cegiIMmOopPqsTVwWxX"), ("paccache", "acik"), ("pacman", "br"),
     ("paru", "br"), ("passwd", "inPRwx"), ("rename", "eE"), ("prename", "eE"), ("perl-rename", "eE"),
     ("rpm", "DEr"), ("rsync", "@BefMT"), ("sfdisk", "bNoOwWXY"), ("ssh-add", "eEhHsStT"),
     ("ssh-keygen", "abCDEfFIJjKkmMnNOPRrsStTVwWYzZ"), ("tar", "bCfFgHIKLNTVX"), ("bsdtar", "bCfFgHIKLNTVX"),
-    ("tune2fs", "cCeEgiIJLmMoOQrTuUz"), ("unzip", "dPx"), ("xz", "CFMST"), ("yay", "br"), ("zstd", "DMoT"),
+    ("tune2fs", "cCeEgiIJLmMoOQrTuUz"), ("unzip", "dPx"), ("usermod", "bcdefgGklpPRsuvVwWZ"), ("xz", "CFMST"), ("yay", "br"), ("zstd", "DMoT"),
 ];
 
 /// The letters of a program's short options that take a value.

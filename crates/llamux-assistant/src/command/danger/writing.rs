@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::command::syntax::{By, Call, Redirect, Word};
+use crate::command::syntax::{apart, base_name, By, Call, Redirect, Word};
 
 use super::places::{critical, place, Place};
 use super::told::Told;
@@ -142,9 +142,9 @@ impl Judge<'_> {
                     Some(at) => told.0.get(at + 1),
                     None => told.last(),
                 }?;
-                let careful = told.has('n', "no-clobber")
-                    || told.has('i', "interactive")
-                    || told.has('b', "backup")
+                let careful = told.flag('n', "no-clobber")
+                    || told.flag('i', "interactive")
+                    || told.flag('b', "backup")
                     || name == "rsync"
                     || name == "scp";
                 let sources = told.operands().filter(|word| *word != target);
@@ -190,13 +190,10 @@ impl Judge<'_> {
                 {
                     return Some((NeedsCare, "deletes files that are not in both places"));
                 }
-                if name == "rsync"
-                    && (told.short('e') || told.long("rsh") || told.long("rsync-path"))
-                    && told.says(&["sh", "bash"])
-                {
+                if name == "rsync" && remote_shells(told).any(|shell| !transports(&shell.text)) {
                     return Some((NeedsCare, "runs a command by the way"));
                 }
-                if name == "rsync" && told.has('n', "dry-run") {
+                if name == "rsync" && told.flag('n', "dry-run") {
                     return Some((ReadOnly, ""));
                 }
                 Some((
@@ -232,6 +229,26 @@ impl Judge<'_> {
                 .map(|path| path.display().to_string());
         }
         at.exists().then(|| target.text.clone())
+    }
+}
+
+/// What `rsync` is told to reach the other machine with, or to run there.
+fn remote_shells(told: Told<'_>) -> impl Iterator<Item = Word> {
+    let options = ["-e", "--rsh", "--rsync-path"];
+    apart(told.0, &options, &["-B", "-f", "-M", "-T"])
+        .0
+        .into_iter()
+}
+
+/// Whether a command of `rsync` does nothing but to carry its data.
+fn transports(command: &str) -> bool {
+    let mut words = command.split_whitespace().map(base_name);
+    let first = words.next().unwrap_or_default();
+    match first {
+        "ssh" => !command.to_ascii_lowercase().contains("command"),
+        "rsync" => true,
+        "sudo" | "doas" => words.next() == Some("rsync"),
+        _ => false,
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) fn archives(name: &str, told: Told<'_>) -> Option<Effect> {
             let first = told.0.first().map_or("", |word| word.text.as_str());
             let old = !first.starts_with('-') && !first.contains('/') && !first.contains('.');
             let has = |letter: char, long: &str| {
-                told.has(letter, long) || (old && first.contains(letter))
+                told.flag(letter, long) || (old && first.contains(letter))
             };
             let runs = told.options().any(|option| {
                 [
@@ -35,7 +35,7 @@ pub(super) fn archives(name: &str, told: Told<'_>) -> Option<Effect> {
             {
                 READS
             } else if has('x', "extract") || told.long("get") {
-                if told.long("to-stdout") || told.short('O') || (old && first.contains('O')) {
+                if told.long("to-stdout") || told.letter('O') || (old && first.contains('O')) {
                     READS
                 } else if told.long("absolute-names")
                     || told.short('P')
@@ -51,12 +51,10 @@ pub(super) fn archives(name: &str, told: Told<'_>) -> Option<Effect> {
             }
         }
         "unzip" => {
-            if told.short('l')
-                || told.short('t')
-                || told.short('p')
-                || told.short('Z')
-                || told.short('v')
-                || told.short('z')
+            if told
+                .letters()
+                .iter()
+                .any(|letter| "ltpZvz".contains(*letter))
             {
                 READS
             } else if told.short('o') {
@@ -78,12 +76,9 @@ pub(super) fn archives(name: &str, told: Told<'_>) -> Option<Effect> {
         },
         "gzip" | "gunzip" | "bzip2" | "bunzip2" | "xz" | "unxz" | "zstd" | "unzstd" | "lz4"
         | "brotli" | "lzma" | "pigz" => {
-            if told.short('c')
-                || told.short('t')
-                || told.short('l')
-                || told.long("stdout")
-                || told.long("test")
-                || told.long("list")
+            if told.flag('c', "stdout")
+                || told.flag('t', "test")
+                || told.flag('l', "list")
                 || told.operands().next().is_none()
             {
                 READS
@@ -93,7 +88,7 @@ pub(super) fn archives(name: &str, told: Told<'_>) -> Option<Effect> {
                 FILES
             }
         }
-        "cpio" if told.short('t') || told.long("list") || told.short('o') => READS,
+        "cpio" if told.flag('t', "list") || told.letter('o') => READS,
         _ => return None,
     })
 }

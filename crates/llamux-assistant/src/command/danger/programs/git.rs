@@ -95,14 +95,14 @@ fn git(told: Told<'_>) -> Effect {
                     .any(|word| word.text.starts_with('+') || word.text.starts_with(':'));
             if forced {
                 (NeedsCare, "overwrites or deletes what others have")
-            } else if told.has('n', "dry-run") {
+            } else if told.flag('n', "dry-run") {
                 READS
             } else {
                 (ChangesFiles, "sends commits to another machine")
             }
         }
         "clean" => {
-            if told.has('n', "dry-run") {
+            if told.flag('n', "dry-run") {
                 READS
             } else if told.short('f') || told.long("force") {
                 (NeedsCare, "deletes files that are not in the repository")
@@ -123,7 +123,7 @@ fn git(told: Told<'_>) -> Effect {
         }
         "restore" => {
             if told.long("staged") && !told.has('W', "worktree")
-                || told.short('S') && !told.short('W')
+                || told.letter('S') && !told.short('W')
             {
                 FILES
             } else {
@@ -228,8 +228,7 @@ fn git_lists(verb: &str, second: &str, told: Told<'_>) -> Effect {
         }
         "tag" => {
             let lists = told.operands().next().is_none() && !told.short('d')
-                || told.short('l')
-                || told.long("list")
+                || told.flag('l', "list")
                 || told.long("contains")
                 || told.options().any(|option| option.starts_with("--sort"));
             if lists {
@@ -241,7 +240,7 @@ fn git_lists(verb: &str, second: &str, told: Told<'_>) -> Effect {
         "remote" if matches!(second, "" | "show" | "get-url") => READS,
         "config" => {
             let values = told.operands().count();
-            let lists = told.has('l', "list")
+            let lists = told.flag('l', "list")
                 || told.options().any(|option| option.starts_with("--get"))
                 || second == "list"
                 || second == "get";

@@ -201,7 +201,7 @@ pub(super) fn network(name: &str, told: Told<'_>) -> Option<Effect> {
                 || told.0.iter().any(runs)
             {
                 (NeedsCare, "lets another machine run a program")
-            } else if told.short('z') {
+            } else if told.letter('z') {
                 READS
             } else {
                 (Unknown, "talks with another machine")

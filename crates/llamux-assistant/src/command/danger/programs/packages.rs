@@ -12,7 +12,7 @@ pub(super) fn packages(name: &str, told: Told<'_>) -> Option<Effect> {
     Some(match name {
         "pacman" | "yay" | "paru" => pacman(told),
         "apt" | "apt-get" | "aptitude" | "nala" => match verb {
-            _ if told.short('s') || told.long("simulate") || told.long("dry-run") => READS,
+            _ if told.flag('s', "simulate") || told.long("dry-run") => READS,
             "list" | "search" | "show" | "policy" | "depends" | "rdepends" | "changelog"
             | "showsrc" | "madison" | "check" | "why" | "why-not" | "help" | "versions" | "" => {
                 READS
@@ -63,7 +63,7 @@ pub(super) fn packages(name: &str, told: Told<'_>) -> Option<Effect> {
             _ => CHANGES,
         },
         "paccache" => {
-            if told.has('d', "dryrun") {
+            if told.flag('d', "dryrun") {
                 READS
             } else {
                 (ChangesSystem, "deletes old packages from the cache")
@@ -81,7 +81,7 @@ pub(super) fn packages(name: &str, told: Told<'_>) -> Option<Effect> {
             _ => CHANGES,
         },
         "rpm" => {
-            if told.short('q') || told.long("query") || told.has('V', "verify") {
+            if told.flag('q', "query") || told.flag('V', "verify") {
                 READS
             } else if told.long("nodeps") || told.long("force") {
                 (NeedsCare, "overrides what protects the system")
@@ -104,25 +104,17 @@ pub(super) fn packages(name: &str, told: Told<'_>) -> Option<Effect> {
 }
 
 fn pacman(told: Told<'_>) -> Effect {
+    let letters = told.letters();
     let letter = |operation: char, name: &str| {
-        told.options().any(|option| {
-            option == format!("--{name}")
-                || (!option.starts_with("--") && option.contains(operation))
-        })
+        letters.contains(&operation) || told.options().any(|option| option == format!("--{name}"))
     };
-    let count = |letter: char| {
-        told.options()
-            .filter(|option| !option.starts_with("--"))
-            .flat_map(str::chars)
-            .filter(|found| *found == letter)
-            .count()
-    };
+    let count = |letter: char| letters.iter().filter(|found| **found == letter).count();
     let forced = told.long("nodeps")
         || told.long("dbonly")
         || told.long("overwrite")
         || told.long("cascade")
         || told.long("assume-installed");
-    if told.has('p', "print") && !letter('Q', "query") {
+    if told.flag('p', "print") && !letter('Q', "query") {
         (ReadOnly, "")
     } else if letter('R', "remove") {
         if forced || count('d') > 0 || count('c') > 0 || told.long("noconfirm") || told.computed() {

@@ -80,9 +80,19 @@ pub(super) fn processes(name: &str, told: Told<'_>) -> Option<Effect> {
         "fuser" if told.has('k', "kill") => (NeedsCare, "ends every process that uses a file"),
         "renice" | "chrt" | "taskset" | "ionice" | "prlimit" => {
             let shows = match name {
-                "chrt" | "taskset" => told.operands().count() < 2 && told.short('p'),
-                "ionice" => !told.0.iter().any(|word| word.text.starts_with("-c")),
-                "prlimit" => !told.0.iter().any(|word| word.text.contains('=')),
+                "chrt" | "taskset" => told.operands().count() < 2 && told.letter('p'),
+                "ionice" => {
+                    !told.long("class")
+                        && !told.long("classdata")
+                        && told.letters().iter().all(|letter| "pPut".contains(*letter))
+                }
+                "prlimit" => {
+                    let sets =
+                        |option: &str| option.contains(|c: char| c == '=' || c.is_ascii_digit());
+                    !told
+                        .options()
+                        .any(|option| !option.starts_with("-p") && sets(option))
+                }
                 _ => false,
             };
             if shows {

@@ -125,10 +125,10 @@ pub(super) fn services(name: &str, told: Told<'_>) -> Option<Effect> {
             }
         }
         "crontab" => {
-            if told.has('l', "list") {
-                (ReadOnly, "")
-            } else if told.short('r') {
+            if told.letter('r') {
                 (NeedsCare, "deletes all timed commands")
+            } else if told.flag('l', "list") {
+                (ReadOnly, "")
             } else {
                 (ChangesSystem, "changes timed commands")
             }
@@ -136,7 +136,7 @@ pub(super) fn services(name: &str, told: Told<'_>) -> Option<Effect> {
         "atq" => (ReadOnly, ""),
         "atrm" => (ChangesSystem, "takes a timed command away"),
         "passwd" | "chage" => {
-            if told.has('S', "status") || told.short('l') && name == "chage" {
+            if told.flag('S', "status") || told.letter('l') && name == "chage" {
                 (ReadOnly, "")
             } else if told.has('d', "delete") || told.has('l', "lock") {
                 (NeedsCare, "changes whether a user can log in")
@@ -144,10 +144,7 @@ pub(super) fn services(name: &str, told: Told<'_>) -> Option<Effect> {
                 (ChangesSystem, "changes a password")
             }
         }
-        "usermod"
-            if told.has('L', "lock")
-                || (told.short('G') && !told.short('a') && !told.long("append")) =>
-        {
+        "usermod" if told.has('L', "lock") || (told.short('G') && !told.flag('a', "append")) => {
             (NeedsCare, "takes a user's rights away")
         }
         "sudo" => {
@@ -162,7 +159,7 @@ pub(super) fn services(name: &str, told: Told<'_>) -> Option<Effect> {
             }
         }
         "rfkill" if matches!(verb, "" | "list") => (ReadOnly, ""),
-        "hwclock" if told.0.is_empty() || told.has('r', "show") => (ReadOnly, ""),
+        "hwclock" if told.0.is_empty() || told.flag('r', "show") => (ReadOnly, ""),
         "powerprofilesctl" if matches!(verb, "" | "get" | "list") => (ReadOnly, ""),
         "cpupower" if told.says(&["frequency-info", "idle-info", "monitor"]) => (ReadOnly, ""),
         "update-alternatives"

@@ -82,7 +82,8 @@ pub(super) fn tools(name: &str, told: Told<'_>) -> Option<Effect> {
         }
         "make" | "ninja" | "cmake" | "meson" | "just" | "rake" | "gradle" | "mvn" | "ant"
         | "scons" | "bazel" => {
-            if name == "make" && told.has('n', "just-print") {
+            let dry = told.flag('n', "just-print") || told.long("dry-run");
+            if name == "make" && dry && !told.long("eval") {
                 READS
             } else {
                 (Unknown, "runs what a project says")
@@ -120,8 +121,8 @@ pub(super) fn tools(name: &str, told: Told<'_>) -> Option<Effect> {
                 READS
             }
         }
-        "ssh-keygen" if told.short('l') || told.short('y') || told.short('F') => READS,
-        "ssh-add" if told.short('l') || told.short('L') => READS,
+        "ssh-keygen" if told.letters().iter().any(|letter| "lyF".contains(*letter)) => READS,
+        "ssh-add" if told.letter('l') || told.letter('L') => READS,
         "exiftool"
             if !told.options().any(|option| option.contains('=')) && !told.says(&["-all="]) =>
         {
@@ -132,7 +133,7 @@ pub(super) fn tools(name: &str, told: Told<'_>) -> Option<Effect> {
         }
         "mogrify" => (NeedsCare, "changes pictures in place"),
         "rename" | "prename" | "perl-rename" => {
-            if told.short('n') || told.long("no-act") || told.long("nono") {
+            if told.flag('n', "no-act") || told.long("nono") {
                 READS
             } else {
                 (ChangesFiles, "renames files")
