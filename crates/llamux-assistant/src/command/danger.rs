@@ -395,6 +395,67 @@ tar -tvf a.tar
 ssh-keygen -lf a.pub
 gzip -dc f.gz
 rpm -qa
+nmcli dev show
+nmcli d
+nmcli c s
+nmcli -t -f NAME con show
+nmcli dev wifi
+nmcli device wifi list
+nmcli radio wifi
+nmcli
+networkctl status eth0
+networkctl
+ip -n ns link
+ip xfrm state
+ip -br addr
+ip -s link show eth0
+ip route get 1.1.1.1
+ip monitor all
+ip netns list
+ip neigh
+ip rule list
+bridge vlan show
+nft list ruleset
+nft -a list table inet x
+dnf history
+dnf history info 3
+npm audit
+dpkg -L bash
+dpkg -l 'lib*'
+dpkg --get-selections
+dpkg -S /bin/ls
+yay -Qi bash
+yay -Ss x
+yay -Ps
+pacman -Qkk
+pacman -V
+docker config ls
+docker compose -f x.yml ps
+docker compose config
+docker-compose config
+docker ps -f name=x
+docker logs -f x
+kubectl -n prod get pods
+exiftool a.jpg
+exiftool -Orientation a.jpg
+nvidia-smi
+nvidia-smi -q -d TEMPERATURE
+nvidia-smi -l 1
+nvidia-smi --query-gpu=name --format=csv
+nvidia-smi topo -m
+systemctl -t service list-units
+systemctl list-units -t service
+systemctl --user -M x status y
+systemctl -n 5 status x
+resolvectl status
+resolvectl query x
+resolvectl dns
+git grep -e FOO
+git -c color.ui=always log
+git -C x status
+git --no-pager log
+ip -brief link show eth0
+ip -details -n ns addr show
 "###;
     const CHANGES_FILES: &str = r###"
 touch a
@@ -444,6 +505,13 @@ unzip -dlist a.zip
 git config -flist a b
 ssh-keygen -tdsal
 gzip -Slist f
+dpkg -x a.deb out
+yay -G x
+exiftool -o out.jpg a.jpg
+git checkout -b x
+git checkout -b x origin/main
+git checkout feature/x
+git checkout -t origin/x
 "###;
     const CHANGES_SYSTEM: &str = r###"
 sudo touch /etc/a
@@ -494,6 +562,23 @@ ionice -n 3 -p 5
 prlimit -n100 -p 5
 usermod -aG wheel bob
 rpm -Uvh x.rpm
+nmcli con mod x y
+nmcli dev wifi con X
+nmcli radio wifi on
+nmcli general hostname x
+networkctl reload
+ip netns add x
+ip l set eth0 up
+ip a s
+nft -f x.nft
+sudo dnf history undo last
+npm audit fix --force
+sudo dpkg -iE x.deb
+dpkg --configure -a
+yay -Yc
+nvidia-smi --gpu-reset
+nvidia-smi -pl 200
+resolvectl llmnr eth0 no
 "###;
     const UNKNOWN: &str = r###"
 ./script.sh
@@ -512,6 +597,8 @@ psql -f a.sql
 ssh -o ProxyCommand='ssh -W %h:%p jump' host uptime
 bash script.sh -c ls
 make -fMakefile.linux install
+ip -batch f
+git -c foo.bar=x log
 "###;
     const NEEDS_CARE: &str = r###"
 awk 'BEGIN { system("rm -rf x") }' --help
@@ -868,6 +955,27 @@ rsync -n -e 'sh -c "rm -rf x"' a: b
 rsync -ne 'sh -c "rm -rf x"' a: b
 rsync -a --rsync-path='rm -rf x; rsync' a b:
 usermod -Ga bob
+nmcli dev dis eth0
+networkctl down eth0
+ip -n ns link del veth0
+ip -f inet addr flush dev eth0
+ip xfrm state flush
+nft 'list ruleset; flush ruleset'
+nft 'flush ruleset'
+sudo dpkg -x a.deb /
+docker config rm x
+docker compose -f x.yml down -v
+docker -H x rm y
+kubectl -n prod delete pod x
+exiftool -delete_original! .
+git checkout Makefile
+git checkout -- Makefile
+git checkout main Makefile
+git -C . grep -O'rm -rf x' a
+git grep -nO'rm -rf x' a
+git -c gpg.program=./x log --show-signature
+git --config-env=core.pager=V log
+git --exec-path=x log
 "###;
 
     #[test]

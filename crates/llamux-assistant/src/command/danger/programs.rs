@@ -15,6 +15,8 @@ mod services;
 mod texts;
 mod tools;
 
+pub(super) use git::{checks_out_files, subcommand};
+
 const READS: Effect = (ReadOnly, "");
 const FILES: Effect = (ChangesFiles, "makes or changes files");
 

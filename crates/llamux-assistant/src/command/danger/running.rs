@@ -4,6 +4,7 @@
 
 use crate::command::syntax::{is_runner, By, Call, Script, Word};
 
+use super::programs::subcommand;
 use super::tables::{SUDO_LOOKS, VIOLENT};
 use super::told::Told;
 use super::{ChangesFiles, ChangesSystem, Effect, NeedsCare, ReadOnly, Unknown};
@@ -31,19 +32,21 @@ pub(super) fn by_option(name: &str, told: Told<'_>) -> bool {
     match name {
         "enable" if told.short('f') => return true,
         "hash" if told.short('p') => return true,
+        "git" => {
+            if let Some((verb, words)) = subcommand(told).1.split_first() {
+                if verb.text == "grep" && Told(words, "ABCefm").letter('O') {
+                    return true;
+                }
+            }
+        }
         _ => {}
     }
-    // That of dc is in its program, and that of `git grep` is a letter for something else elsewhere.
+    // That of dc is in its program.
     if name == "dc" {
         return told.has('e', "expression") && told.0.iter().any(|word| word.text.contains('!'));
     }
     let options = BY_OPTION.iter().find(|(of, _)| *of == name);
-    let grep = (name == "git" && told.verb() == "grep").then_some("-O");
-    let options = options
-        .into_iter()
-        .flat_map(|(_, options)| *options)
-        .copied();
-    let mut options = options.chain(grep);
+    let mut options = options.into_iter().flat_map(|(_, options)| *options);
     options.any(|option| {
         let is = |word: &Word| match option.strip_prefix("--") {
             // It may be shortened, to what no other option is called.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::command::syntax::{apart, base_name, By, Call, Redirect, Word};
 
 use super::places::{critical, place, Place};
+use super::programs::checks_out_files;
 use super::told::Told;
 use super::{ChangesFiles, ChangesSystem, Danger, Effect, Judge, NeedsCare, ReadOnly};
 
@@ -92,6 +93,9 @@ impl Judge<'_> {
     pub(super) fn writing(&mut self, name: &str, told: Told<'_>, call: &Call) -> Option<Effect> {
         let privileged = call.privileged;
         match name {
+            "git" if checks_out_files(told, |name| self.exists(name)) => {
+                Some((NeedsCare, "throws away changes that are not committed"))
+            }
             "tee" | "sponge" => {
                 let appends = told.has('a', "append");
                 for target in told.operands() {

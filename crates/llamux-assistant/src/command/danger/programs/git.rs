@@ -2,6 +2,8 @@
 
 //! Versions of files.
 
+use crate::command::syntax::{base_name, Word};
+
 use super::super::{ChangesFiles, Effect, NeedsCare, Told, Unknown};
 use super::READS;
 
@@ -21,40 +23,107 @@ pub(super) fn versions(name: &str, told: Told<'_>) -> Option<Effect> {
     })
 }
 
-fn git(told: Told<'_>) -> Effect {
-    const FILES: Effect = (ChangesFiles, "changes the repository or the working tree");
-    let mut words = told.0;
-    // What stands before the subcommand.
-    while let Some(word) = words.first() {
-        match word.text.as_str() {
-            "-C" | "--git-dir" | "--work-tree" | "--namespace" => {
-                words = words.get(2..).unwrap_or_default();
-            }
-            "-c" => {
-                let value = words.get(1).map_or("", |word| word.text.as_str());
-                let lower = value.to_ascii_lowercase();
-                let runs = [
-                    "alias.",
-                    "core.pager",
-                    "core.editor",
-                    "core.sshcommand",
-                    "core.fsmonitor",
-                    "core.hookspath",
-                    "diff.external",
-                    "pager.",
-                    "credential",
-                    "filter.",
-                    "uploadpack",
-                ];
-                if value.contains('!') || runs.iter().any(|key| lower.starts_with(key)) {
-                    return (NeedsCare, "has git run another command");
-                }
-                words = words.get(2..).unwrap_or_default();
-            }
-            text if text.starts_with('-') => words = words.get(1..).unwrap_or_default(),
-            _ => break,
+/// Keys of git's configuration that say which program runs.
+#[rustfmt::skip]
+const RUNNING_KEYS: &[&str] = &[
+    "alias.", "browser.", "core.askpass", "core.editor", "core.fsmonitor", "core.gitproxy", "core.hookspath", "core.pager",
+    "core.sshcommand", "credential", "diff.external", "difftool.", "filter.", "gpg.", "include", "init.templatedir",
+    "interactive.difffilter", "man.", "mergetool.", "pager.", "sequence.editor", "uploadpack",
+];
+
+/// Keys of git's configuration that run nothing.
+#[rustfmt::skip]
+const HARMLESS_KEYS: &[&str] = &[
+    "advice.", "apply.", "blame.", "branch.", "color.", "column.", "commit.", "core.abbrev", "core.autocrlf",
+    "core.compression", "core.eol", "core.filemode", "core.ignorecase", "core.longpaths", "core.preloadindex",
+    "core.quotepath", "core.safecrlf", "core.symlinks", "core.whitespace", "diff.algorithm", "diff.color",
+    "diff.context", "diff.ignoresubmodules", "diff.interhunkcontext", "diff.mnemonicprefix", "diff.noprefix",
+    "diff.relative", "diff.rename", "diff.stat", "diff.submodule", "diff.suppress", "diff.wordregex", "feature.",
+    "fetch.", "format.", "gc.auto", "grep.", "http.", "i18n.", "index.", "init.defaultbranch", "log.", "merge.conflict",
+    "merge.ff", "merge.rename", "merge.stat", "protocol.version", "pull.", "push.", "rebase.", "rerere.", "safe.",
+    "status.", "submodule.recurse", "tag.", "user.",
+];
+
+/// Files without a dot in their names that are often versioned.
+#[rustfmt::skip]
+const FILES_BY_NAME: &[&str] = &[
+    "CHANGELOG", "COPYING", "Dockerfile", "Gemfile", "Jenkinsfile", "Kbuild", "Kconfig", "LICENSE", "Makefile", "PKGBUILD",
+    "Procfile", "README", "Rakefile", "Vagrantfile",
+];
+
+/// What stands before the subcommand, and the subcommand with what it is told.
+pub(in crate::command::danger) fn subcommand(told: Told<'_>) -> (&[Word], &[Word]) {
+    let values = [
+        "-C",
+        "-c",
+        "--attr-source",
+        "--config-env",
+        "--git-dir",
+        "--namespace",
+        "--work-tree",
+    ];
+    let words = told.behind(&values).0;
+    told.0.split_at(told.0.len().saturating_sub(words.len()))
+}
+
+/// Whether files are taken out of the repository, over those that are there.
+pub(in crate::command::danger) fn checks_out_files(
+    told: Told<'_>,
+    is_file: impl Fn(&str) -> bool,
+) -> bool {
+    let Some((verb, words)) = subcommand(told).1.split_first() else {
+        return false;
+    };
+    let told = Told(words, "bB");
+    let branch = told.flag('b', "orphan") || told.letter('B') || told.flag('t', "track");
+    let mut operands = told.operands();
+    verb.text == "checkout"
+        && !branch
+        && (operands
+            .next()
+            .is_some_and(|word| is_file(base_name(&word.text)) || is_file(&word.text))
+            || operands.next().is_some())
+}
+
+/// What options before the subcommand do.
+fn configured(words: &[Word]) -> Effect {
+    let mut worst = READS;
+    let mut words = words.iter().map(|word| word.text.as_str());
+    while let Some(option) = words.next() {
+        let setting = match option {
+            "-c" | "--config-env" => words.next(),
+            _ => option.strip_prefix("--config-env="),
+        };
+        let lower = setting.unwrap_or_default().to_ascii_lowercase();
+        let is = |keys: &[&str]| keys.iter().any(|key| lower.starts_with(key));
+        if lower.contains('!') || is(RUNNING_KEYS) || option.starts_with("--exec-path=") {
+            return (NeedsCare, "has git run another command");
+        }
+        if setting.is_some() && !is(HARMLESS_KEYS) {
+            worst = (Unknown, "sets an option of git that may run a program");
         }
     }
+    worst
+}
+
+fn git(told: Told<'_>) -> Effect {
+    let (before, words) = subcommand(told);
+    let configured = configured(before);
+    let checks_out = checks_out_files(told, |name| FILES_BY_NAME.contains(&name));
+    let effect = if checks_out {
+        (NeedsCare, "throws away changes that are not committed")
+    } else {
+        git_verb(words)
+    };
+    if configured.0 > effect.0 {
+        configured
+    } else {
+        effect
+    }
+}
+
+fn git_verb(words: &[Word]) -> Effect {
+    const FILES: Effect = (ChangesFiles, "changes the repository or the working tree");
     let verb = words.first().map_or("", |word| word.text.as_str());
     let valued = match verb {
         "clean" => "e",

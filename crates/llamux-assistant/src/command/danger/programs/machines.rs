@@ -8,8 +8,8 @@ use super::READS;
 pub(super) fn machines(name: &str, told: Told<'_>) -> Option<Effect> {
     let verb = told.verb();
     Some(match name {
-        "docker" | "podman" | "docker-compose" | "nerdctl" => docker(told),
-        "kubectl" | "oc" => match verb {
+        "docker" | "podman" | "docker-compose" | "nerdctl" => docker(name, told),
+        "kubectl" | "oc" => match told.behind(KUBECTL_VALUES).verb() {
             "get" | "describe" | "logs" | "top" | "explain" | "version" | "cluster-info"
             | "api-resources" | "diff" => READS,
             "delete" | "drain" | "replace" => {
@@ -31,21 +31,46 @@ pub(super) fn machines(name: &str, told: Told<'_>) -> Option<Effect> {
     })
 }
 
-fn docker(told: Told<'_>) -> Effect {
-    let verb = told.verb();
-    let second = told.second();
-    let object = matches!(
-        verb,
-        "container"
-            | "image"
-            | "volume"
-            | "network"
-            | "system"
-            | "compose"
-            | "pod"
-            | "builder"
-            | "context"
-    );
+/// Options of `kubectl` that take the next word.
+#[rustfmt::skip]
+const KUBECTL_VALUES: &[&str] = &[
+    "-n", "--namespace", "--context", "--cluster", "--user", "--kubeconfig", "-s", "--server", "--token", "-v", "--v",
+    "--as", "--request-timeout",
+];
+
+/// Options of `docker` and `docker compose` that take the next word.
+#[rustfmt::skip]
+const DOCKER_VALUES: &[&str] = &[
+    "-H", "--host", "-c", "--context", "--config", "-l", "--log-level", "-f", "--file", "-p", "--project-name",
+    "--profile", "--env-file", "--project-directory", "--ansi", "--parallel",
+];
+
+fn docker(name: &str, told: Told<'_>) -> Effect {
+    let words = told.behind(DOCKER_VALUES);
+    let verb = words.verb();
+    let behind = Told(words.0.get(1..).unwrap_or_default(), told.1);
+    let second = behind.behind(DOCKER_VALUES).verb();
+    let object = name != "docker-compose"
+        && matches!(
+            verb,
+            "container"
+                | "image"
+                | "volume"
+                | "network"
+                | "system"
+                | "compose"
+                | "pod"
+                | "builder"
+                | "context"
+                | "config"
+                | "secret"
+                | "service"
+                | "stack"
+                | "node"
+                | "plugin"
+                | "buildx"
+                | "manifest"
+        );
     let action = if object { second } else { verb };
     if told.says(&["--privileged", "--pid=host"])
         || told

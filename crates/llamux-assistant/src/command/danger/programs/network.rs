@@ -10,34 +10,7 @@ use super::READS;
 pub(super) fn network(name: &str, told: Told<'_>) -> Option<Effect> {
     let verb = told.verb();
     Some(match name {
-        "ip" | "bridge" => {
-            let words: Vec<_> = told
-                .operands()
-                .skip(1)
-                .map(|word| word.text.as_str())
-                .collect();
-            let action = words.first().copied().unwrap_or_default();
-            // `ip` takes any word that is shortened.
-            let is = |texts: &[&str], least: usize| {
-                texts
-                    .iter()
-                    .any(|text| action.len() >= least && text.starts_with(action))
-            };
-            if matches!(action, "exec") {
-                (Unknown, "runs a program in another network")
-            } else if is(&["flush", "delete"], 1) || words.contains(&"down") {
-                (NeedsCare, "takes addresses, routes or a network away")
-            } else if is(
-                &[
-                    "add", "set", "change", "replace", "append", "prepend", "attach", "detach",
-                ],
-                1,
-            ) {
-                (ChangesSystem, "changes the network")
-            } else {
-                READS
-            }
-        }
+        "ip" | "bridge" => ip(told),
         "ifconfig" => {
             if told.says(&["down"]) {
                 (NeedsCare, "takes a network down")
@@ -56,18 +29,12 @@ pub(super) fn network(name: &str, told: Told<'_>) -> Option<Effect> {
                 READS
             }
         }
-        "nmcli" => {
-            if told.says(&["delete", "del", "down", "off", "disconnect"]) {
-                (NeedsCare, "takes a network down or deletes it")
-            } else if told.says(&[
-                "up", "connect", "add", "modify", "on", "set", "reload", "import", "hotspot",
-                "edit", "clone",
-            ]) {
-                (ChangesSystem, "changes the network")
-            } else {
-                READS
-            }
-        }
+        "nmcli" => nmcli(told),
+        "networkctl" => match verb {
+            "" | "list" | "status" | "lldp" | "label" | "cat" => READS,
+            "down" | "delete" => (NeedsCare, "takes a network down or deletes it"),
+            _ => (ChangesSystem, "changes the network"),
+        },
         "iptables" | "ip6tables" | "ebtables" | "arptables" => {
             let flush = told.options().any(|option| {
                 matches!(
@@ -93,9 +60,15 @@ pub(super) fn network(name: &str, told: Told<'_>) -> Option<Effect> {
         }
         "iptables-save" => READS,
         "nft" => {
-            if told.says(&["flush", "delete", "destroy", "reset"]) || told.computed() {
+            let texts: Vec<_> = told.operands().map(|word| word.text.as_str()).collect();
+            let text = texts.join(" ");
+            let takes = |word: &str| matches!(word, "flush" | "delete" | "destroy" | "reset");
+            let mut commands = text.split([';', '\n']).map(str::trim);
+            if text.split([';', '\n', ' ', '\t']).any(takes) || told.computed() {
                 (NeedsCare, "takes rules of the firewall away")
-            } else if verb == "list" || told.0.iter().any(|word| word.text.starts_with("list ")) {
+            } else if commands.all(|command| command.is_empty() || command.starts_with("list"))
+                && !told.flag('f', "file")
+            {
                 READS
             } else {
                 (ChangesSystem, "changes the firewall")
@@ -219,7 +192,97 @@ pub(super) fn network(name: &str, told: Told<'_>) -> Option<Effect> {
             }
         }
         "ngrep" | "wireshark" | "iwlist" | "ifstat" | "vnstat" | "speedtest-cli" | "speedtest"
-        | "drill" | "delv" | "avahi-browse" | "arping" | "arp-scan" | "networkctl" => READS,
+        | "drill" | "delv" | "avahi-browse" | "arping" | "arp-scan" => READS,
         _ => return None,
     })
+}
+
+/// Whether a word is one of these, perhaps shortened.
+fn shortened(word: &str, texts: &[&str]) -> bool {
+    !word.is_empty() && texts.iter().any(|text| text.starts_with(word))
+}
+
+fn ip(told: Told<'_>) -> Effect {
+    let batch = |option: &str| matches!(option.trim_start_matches('-'), "b" | "batch");
+    if told.options().any(batch) {
+        return (Unknown, "runs commands of a file");
+    }
+    let values = [
+        "-n", "-netns", "--netns", "-f", "-family", "--family", "-l", "-loops", "-rc", "-rcvbuf",
+    ];
+    // Its options have one hyphen and whole names, so that no letter in one is another.
+    let mut words = told.0;
+    while let Some(option) = words.first().filter(|word| word.text.starts_with('-')) {
+        let own = 1 + usize::from(values.contains(&option.text.as_str()));
+        words = words.get(own..).unwrap_or_default();
+    }
+    let words: Vec<_> = words.iter().map(|word| word.text.as_str()).collect();
+    let object = words.first().copied().unwrap_or_default();
+    let nested = ["xfrm", "mptcp", "ioam", "sr"].contains(&object);
+    let at = if nested { 2 } else { 1 };
+    let action = words.get(at).copied().unwrap_or_default();
+    if action == "exec" {
+        (Unknown, "runs a program in another network")
+    } else if shortened(action, &["flush", "delete"]) || words.contains(&"down") {
+        (NeedsCare, "takes addresses, routes or a network away")
+    } else if shortened(action, &["add", "set"])
+        || !(action.is_empty()
+            || object == "monitor"
+            || shortened(action, &["show", "list", "lst", "get", "help"])
+            || matches!(action, "monitor" | "identify" | "pids" | "list-id" | "save"))
+    {
+        (ChangesSystem, "changes the network")
+    } else {
+        READS
+    }
+}
+
+fn nmcli(told: Told<'_>) -> Effect {
+    let values = [
+        "-f",
+        "--fields",
+        "-g",
+        "--get-values",
+        "-m",
+        "--mode",
+        "-c",
+        "--colors",
+        "-e",
+        "--escape",
+        "-w",
+        "--wait",
+    ];
+    let words: Vec<_> = told
+        .behind(&values)
+        .operands()
+        .map(|word| word.text.as_str())
+        .collect();
+    let at = |index: usize| words.get(index).copied().unwrap_or_default();
+    let (object, action, third) = (at(0), at(1), at(2));
+    let takes = ["delete", "down", "disconnect"];
+    if shortened(action, &takes)
+        || words
+            .iter()
+            .any(|word| *word == "off" || takes.contains(word))
+    {
+        return (NeedsCare, "takes a network down or deletes it");
+    }
+    let looks = match action {
+        "" => true,
+        _ if shortened(object, &["radio"]) => action != "on" && third.is_empty(),
+        _ if shortened(object, &["device"]) && shortened(action, &["wifi"]) => {
+            third.is_empty() || shortened(third, &["list", "rescan", "show-password"])
+        }
+        "mon" | "monitor" => true,
+        _ if shortened(action, &["hostname", "logging"]) => third.is_empty(),
+        _ => shortened(
+            action,
+            &["status", "show", "permissions", "lldp", "connectivity"],
+        ),
+    };
+    if looks {
+        READS
+    } else {
+        (ChangesSystem, "changes the network")
+    }
 }

@@ -2,12 +2,14 @@
 
 //! Packages.
 
+use super::super::places::critical;
 use super::super::{ChangesFiles, ChangesSystem, Effect, NeedsCare, ReadOnly, Told, Unknown};
-use super::READS;
+use super::{FILES, READS};
+
+const REMOVES: Effect = (ChangesSystem, "removes packages");
+const CHANGES: Effect = (ChangesSystem, "changes what is installed");
 
 pub(super) fn packages(name: &str, told: Told<'_>) -> Option<Effect> {
-    const REMOVES: Effect = (ChangesSystem, "removes packages");
-    const CHANGES: Effect = (ChangesSystem, "changes what is installed");
     let verb = told.verb();
     Some(match name {
         "pacman" | "yay" | "paru" => pacman(told),
@@ -29,31 +31,7 @@ pub(super) fn packages(name: &str, told: Told<'_>) -> Option<Effect> {
             "remove" | "autoremove" => REMOVES,
             _ => CHANGES,
         },
-        "dpkg" => {
-            if told.options().any(|option| option.starts_with("--force")) {
-                (NeedsCare, "overrides what protects the system")
-            } else if told.has('P', "purge") {
-                (NeedsCare, "removes packages with their settings")
-            } else if told.options().any(|option| {
-                matches!(
-                    option,
-                    "-i" | "--install"
-                        | "--configure"
-                        | "--unpack"
-                        | "-a"
-                        | "--triggers-only"
-                        | "--set-selections"
-                        | "--add-architecture"
-                        | "--remove-architecture"
-                )
-            }) {
-                CHANGES
-            } else if told.has('r', "remove") {
-                REMOVES
-            } else {
-                READS
-            }
-        }
+        "dpkg" => dpkg(told),
         "apt-mark" => match verb {
             "showhold" | "showauto" | "showmanual" | "showinstall" => READS,
             _ => CHANGES,
@@ -72,9 +50,13 @@ pub(super) fn packages(name: &str, told: Told<'_>) -> Option<Effect> {
         "pacdiff" => CHANGES,
         "dnf" | "yum" | "zypper" | "apk" | "emerge" | "xbps-install" | "snap" | "flatpak"
         | "brew" | "nix-env" | "nix" => match verb {
-            "list" | "search" | "info" | "repolist" | "provides" | "history" | "se" | "if"
-            | "lr" | "lu" | "check-update" | "remote-ls" | "remotes" | "find" | "deps"
-            | "config" | "version" | "policy" => READS,
+            "history" => match told.second() {
+                "" | "list" | "info" | "userinstalled" | "stats" => READS,
+                _ => CHANGES,
+            },
+            "list" | "search" | "info" | "repolist" | "provides" | "se" | "if" | "lr" | "lu"
+            | "check-update" | "remote-ls" | "remotes" | "find" | "deps" | "config" | "version"
+            | "policy" => READS,
             "purge" => (NeedsCare, "removes packages with their settings"),
             "remove" | "erase" | "rm" | "uninstall" | "del" | "autoremove" => REMOVES,
             "run" => (Unknown, "runs a program about which nothing is known"),
@@ -90,6 +72,7 @@ pub(super) fn packages(name: &str, told: Told<'_>) -> Option<Effect> {
             }
         }
         "pip" | "pip3" | "pipx" | "npm" | "yarn" | "pnpm" | "gem" | "uv" | "conda" => match verb {
+            "audit" if told.second() == "fix" || told.long("fix") => CHANGES,
             "list" | "show" | "freeze" | "search" | "check" | "ls" | "view" | "outdated"
             | "info" | "why" | "audit" | "help" | "" | "root" | "prefix" => READS,
             "run" | "exec" | "x" | "start" | "test" | "dlx" => {
@@ -101,6 +84,57 @@ pub(super) fn packages(name: &str, told: Told<'_>) -> Option<Effect> {
         "npx" | "uvx" => (NeedsCare, "downloads a program and runs it, unread"),
         _ => return None,
     })
+}
+
+fn dpkg(told: Told<'_>) -> Effect {
+    let letters = told.letters();
+    let is = |letter: char, long: &str| letters.contains(&letter) || told.long(long);
+    let looks = [
+        "--list",
+        "--status",
+        "--print",
+        "--search",
+        "--get-selections",
+        "--compare-versions",
+        "--verify",
+        "--audit",
+        "--contents",
+        "--info",
+        "--field",
+        "--show",
+        "--fsys-tarfile",
+        "--ctrl-tarfile",
+        "--assert",
+        "--validate",
+        "--yet-to-unpack",
+        "--help",
+        "--version",
+        "--dry-run",
+        "--simulate",
+        "--no-act",
+    ];
+    if told.options().any(|option| option.starts_with("--force")) {
+        (NeedsCare, "overrides what protects the system")
+    } else if is('P', "purge") {
+        (NeedsCare, "removes packages with their settings")
+    } else if is('r', "remove") {
+        REMOVES
+    } else if is('x', "extract") || is('X', "vextract") || is('b', "build") {
+        if told.operands().any(|word| critical(&word.text)) {
+            (NeedsCare, "may overwrite files of the system")
+        } else {
+            FILES
+        }
+    } else if is('i', "install")
+        || !(letters.iter().all(|letter| "lLsSpIcfWCV".contains(*letter))
+            && told.options().all(|option| {
+                !option.starts_with("--") || looks.iter().any(|begin| option.starts_with(begin))
+            }))
+    {
+        CHANGES
+    } else {
+        READS
+    }
 }
 
 fn pacman(told: Told<'_>) -> Effect {
@@ -165,7 +199,15 @@ fn pacman(told: Told<'_>) -> Effect {
         (ChangesSystem, "changes what is known about packages")
     } else if letter('F', "files") && count('y') > 0 {
         (ChangesSystem, "downloads the lists of files")
-    } else {
+    } else if letter('G', "getpkgbuild") {
+        FILES
+    } else if letters.iter().any(|letter| "DFhPQTV".contains(*letter))
+        || ["database", "deptest", "files", "help", "query", "version"]
+            .iter()
+            .any(|name| told.options().any(|option| option == format!("--{name}")))
+    {
         (ReadOnly, "")
+    } else {
+        CHANGES
     }
 }

@@ -10,12 +10,28 @@ pub(super) fn services(name: &str, told: Told<'_>) -> Option<Effect> {
     let verb = told.verb();
     Some(match name {
         "systemctl" => {
-            let verb = match told.0.first().map(|word| word.text.as_str()) {
-                Some("-H" | "-M" | "-t" | "-p" | "-n" | "-o") => {
-                    told.operands().nth(1).map_or("", |w| w.text.as_str())
-                }
-                _ => verb,
-            };
+            let values = [
+                "-H",
+                "--host",
+                "-M",
+                "--machine",
+                "-t",
+                "--type",
+                "-p",
+                "--property",
+                "-P",
+                "-n",
+                "--lines",
+                "-o",
+                "--output",
+                "-s",
+                "--signal",
+                "--state",
+                "--root",
+                "--what",
+                "--job-mode",
+            ];
+            let verb = told.behind(&values).verb();
             match verb {
                 "" | "status" | "show" | "cat" | "help" | "get-default" | "show-environment" => {
                     (ReadOnly, "")
@@ -72,13 +88,47 @@ pub(super) fn services(name: &str, told: Told<'_>) -> Option<Effect> {
             _ => (ChangesSystem, "changes a setting of the machine"),
         },
         "resolvectl" => match verb {
-            "flush-caches" | "reset-statistics" | "dns" | "domain" | "revert"
-                if verb != "dns" && verb != "domain" || told.operands().count() > 2 =>
+            "" | "query" | "service" | "openpgp" | "tlsa" | "status" | "statistics" | "monitor"
+            | "show-cache" | "show-server-state" => (ReadOnly, ""),
+            "dns" | "domain" | "default-route" | "llmnr" | "mdns" | "dnsovertls" | "dnssec"
+            | "nta" | "log-level"
+                if told.operands().count() < 3 && told.second().parse::<u8>().is_err() =>
             {
-                (ChangesSystem, "changes how names are looked up")
+                (ReadOnly, "")
             }
-            _ => (ReadOnly, ""),
+            _ => (ChangesSystem, "changes how names are looked up"),
         },
+        "nvidia-smi" => {
+            let words = told.behind(&["-i", "--id", "-d", "--display", "-l", "--loop", "-lms"]);
+            let looks = [
+                "-L",
+                "--list",
+                "-q",
+                "-x",
+                "-i",
+                "--id",
+                "-d",
+                "--display",
+                "-l",
+                "--loop",
+                "-lms",
+                "--query",
+                "--format",
+                "-h",
+                "--help",
+                "--version",
+            ];
+            let asks = |option: &str| {
+                looks.iter().any(|look| {
+                    option == *look || look.starts_with("--") && option.starts_with(look)
+                })
+            };
+            match words.verb() {
+                "topo" | "dmon" | "pmon" => (ReadOnly, ""),
+                "" if told.options().all(asks) => (ReadOnly, ""),
+                _ => (ChangesSystem, "changes a setting of a graphics card"),
+            }
+        }
         "hostname" => {
             if told.operands().next().is_some() {
                 (ChangesSystem, "changes the machine's name")

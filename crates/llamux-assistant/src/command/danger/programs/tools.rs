@@ -123,10 +123,24 @@ pub(super) fn tools(name: &str, told: Told<'_>) -> Option<Effect> {
         }
         "ssh-keygen" if told.letters().iter().any(|letter| "lyF".contains(*letter)) => READS,
         "ssh-add" if told.letter('l') || told.letter('L') => READS,
-        "exiftool"
-            if !told.options().any(|option| option.contains('=')) && !told.says(&["-all="]) =>
-        {
-            READS
+        "exiftool" => {
+            let writes = |option: &str| {
+                option.contains(['=', '<'])
+                    || matches!(option, "-o" | "-w" | "-w!" | "-W" | "-W!" | "-@")
+                    || ["-overwrite_original", "-restore_original", "-tagsfromfile"]
+                        .iter()
+                        .any(|begin| option.to_ascii_lowercase().starts_with(begin))
+            };
+            if told
+                .options()
+                .any(|option| option.starts_with("-delete_original"))
+            {
+                (NeedsCare, "deletes the files as they were")
+            } else if told.options().any(writes) {
+                FILES
+            } else {
+                READS
+            }
         }
         "ffmpeg" if told.short('y') && told.says(&["-y"]) => {
             (NeedsCare, "overwrites files without asking")
