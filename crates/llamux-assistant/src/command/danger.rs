@@ -140,20 +140,8 @@ impl<'j> Judge<'j> {
                 self.add(span, NeedsCare, what);
             }
         }
-        for (name, _) in &script.variables {
-            let whole = 0..self.text.len();
-            match name.as_str() {
-                "LD_PRELOAD" | "LD_AUDIT" | "LD_LIBRARY_PATH" | "BASH_ENV" | "ENV"
-                | "PROMPT_COMMAND" | "GIT_SSH_COMMAND" | "PERL5OPT" | "PYTHONSTARTUP" => {
-                    let what = format!("{name} decides which code runs");
-                    self.add(&whole, NeedsCare, what);
-                }
-                "PATH" | "IFS" => {
-                    let what = format!("changes {name}, which decides what later commands do");
-                    self.add(&whole, ChangesFiles, what);
-                }
-                _ => {}
-            }
+        for (name, value) in &script.variables {
+            self.variable(name, value.as_deref());
         }
         for call in &script.calls {
             self.call(call, &script);
@@ -167,6 +155,41 @@ impl<'j> Judge<'j> {
         Judgement {
             danger,
             reasons: self.reasons,
+        }
+    }
+
+    /// What is known of a variable's effect on the programs that are given it.
+    fn variable(&mut self, name: &str, value: Option<&str>) {
+        let whole = 0..self.text.len();
+        let decides = format!("{name} decides which code runs");
+        match name {
+            "LD_PRELOAD" | "LD_AUDIT" | "LD_LIBRARY_PATH" | "BASH_ENV" | "ENV"
+            | "PROMPT_COMMAND" | "GIT_SSH_COMMAND" | "PERL5OPT" | "PYTHONSTARTUP" => {
+                self.add(&whole, NeedsCare, decides);
+            }
+            "PATH" | "IFS" => {
+                let what = format!("changes {name}, which decides what later commands do");
+                self.add(&whole, ChangesFiles, what);
+            }
+            _ if holds_command(name) => {
+                let danger = value.map_or(NeedsCare, |value| {
+                    let command = value.trim_start_matches(['|', '-', ' ']);
+                    Judge::new(command, self.context).judge().danger
+                });
+                if danger > ChangesFiles {
+                    self.add(&whole, danger, decides);
+                }
+            }
+            "GCONV_PATH" | "JAVA_TOOL_OPTIONS" | "NODE_OPTIONS" | "PERL5LIB" | "PYTHONHOME"
+            | "PYTHONPATH" | "RUBYLIB" | "RUBYOPT" | "TAR_OPTIONS" => {
+                self.add(&whole, Unknown, decides);
+            }
+            _ if name.starts_with("GIT_")
+                && !HARMLESS_OF_GIT.iter().any(|begin| name.starts_with(begin)) =>
+            {
+                self.add(&whole, Unknown, decides);
+            }
+            _ => {}
         }
     }
 
@@ -255,6 +278,32 @@ impl<'j> Judge<'j> {
         }
         (Unknown, "runs a program about which nothing is known")
     }
+}
+
+/// Variables of git that say nothing about what runs.
+#[rustfmt::skip]
+const HARMLESS_OF_GIT: &[&str] = &[
+    "GIT_AUTHOR_", "GIT_CEILING_DIRECTORIES", "GIT_COMMITTER_", "GIT_DIR", "GIT_INDEX_FILE", "GIT_OPTIONAL_LOCKS",
+    "GIT_TERMINAL_PROMPT", "GIT_TRACE", "GIT_WORK_TREE",
+];
+
+/// Whether a variable names a program that others run.
+fn holds_command(name: &str) -> bool {
+    ["ASKPASS", "EDITOR", "PAGER"]
+        .iter()
+        .any(|end| name.ends_with(end))
+        || matches!(
+            name,
+            "BROWSER"
+                | "FZF_DEFAULT_COMMAND"
+                | "GIT_EXTERNAL_DIFF"
+                | "GIT_PROXY_COMMAND"
+                | "GIT_SSH"
+                | "LESSCLOSE"
+                | "LESSOPEN"
+                | "RSYNC_RSH"
+                | "VISUAL"
+        )
 }
 
 fn first_name(call: &Call) -> &str {
@@ -456,6 +505,12 @@ git -C x status
 git --no-pager log
 ip -brief link show eth0
 ip -details -n ns addr show
+GIT_PAGER=cat git log
+PAGER=less git log
+PAGER= git log
+LESSOPEN='|/usr/bin/lesspipe %s' less f
+GIT_DIR=x git log
+env LC_ALL=C sort f
 "###;
     const CHANGES_FILES: &str = r###"
 touch a
@@ -599,6 +654,8 @@ bash script.sh -c ls
 make -fMakefile.linux install
 ip -batch f
 git -c foo.bar=x log
+PAGER=./x git log
+GIT_CONFIG_COUNT=1 git log
 "###;
     const NEEDS_CARE: &str = r###"
 awk 'BEGIN { system("rm -rf x") }' --help
@@ -976,6 +1033,17 @@ git grep -nO'rm -rf x' a
 git -c gpg.program=./x log --show-signature
 git --config-env=core.pager=V log
 git --exec-path=x log
+env LD_PRELOAD=./x.so ls
+sudo LD_PRELOAD=./x.so ls
+systemd-run -E LD_PRELOAD=./x.so ls
+GIT_EXTERNAL_DIFF='rm -rf' git diff
+GIT_PAGER='rm -rf x' git log
+PAGER=$x git log
+MANPAGER='rm -rf x' man ls
+env MANPAGER='rm -rf x' man ls
+LESSOPEN='|rm -rf %s' less f
+EDITOR='rm -rf' crontab -e
+V=x git --config-env=core.pager=V log
 "###;
 
     #[test]
