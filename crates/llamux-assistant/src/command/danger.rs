@@ -10,13 +10,13 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::check::WITH_VERBS;
-use super::syntax::{self, Call};
+use super::syntax::{self, By, Call};
 use super::{Context, Reason};
 use places::in_system_path;
 use running::{by_option, language, runs_input, shell};
 use tables::{valued, CHANGING_FILES, CHANGING_SYSTEM, LANGUAGES, LOOKING, NEEDING_CARE};
 use told::Told;
-use writing::deleting;
+use writing::{deleting, finding};
 
 pub(super) use tables::known;
 
@@ -205,12 +205,16 @@ impl<'j> Judge<'j> {
             self.add(&first.span, NeedsCare, what);
             return;
         };
-        let defined = script.functions.iter().any(|(defined, ..)| defined == name);
-        if defined && !first.text.contains('/') {
-            return;
-        }
         let (danger, what) = self.program(name, call, script);
+        let defined = !first.text.contains('/')
+            && script
+                .functions
+                .iter()
+                .any(|(defined, at, _)| defined == name && at.start <= call.span.start);
         match danger {
+            // What a function does is judged where it is defined. That may never be run, so one with the name of a
+            // program is taken for the program.
+            Unknown if defined && call.by == By::Shell => {}
             ChangesFiles if call.privileged => self.add(&call.span, ChangesSystem, what),
             Unknown if call.privileged => {
                 self.add(&call.span, NeedsCare, format!("{what}, as root"));
@@ -237,6 +241,9 @@ impl<'j> Judge<'j> {
         if name.contains('!') && name != "!" {
             return (NeedsCare, "runs a command of the history again");
         }
+        if name == "find" {
+            return finding(told, script);
+        }
         if let Some(effect) = deleting(name, told, call) {
             return effect;
         }
@@ -255,7 +262,7 @@ impl<'j> Judge<'j> {
         if let Some(effect) = programs::effect(name, told) {
             return effect;
         }
-        if call.starts_others && first_name(call) != "find" {
+        if call.starts_others {
             return (ReadOnly, "");
         }
         if let Some((_, what)) = NEEDING_CARE.iter().find(|(care, _)| *care == name) {
@@ -511,6 +518,49 @@ PAGER= git log
 LESSOPEN='|/usr/bin/lesspipe %s' less f
 GIT_DIR=x git log
 env LC_ALL=C sort f
+find "$dir" -name x
+d=/tmp; find $d -name x
+find $HOME -name x
+find . -name '*.rs'
+find . -name "$x"
+f() { ls; }; f
+awk '/a|b/ {print $1 / 2}' f
+awk -F '|' '{print $2}' f
+awk -F'|' '{print $2}' f
+awk '$1 == "a" || $2 ~ /x|y/' f
+awk '{gsub(/a|b/, "|"); print}' f
+awk -v n=1 '{print n}' f
+awk '{s += $1} END {print s/NR}' f
+sed -n 1,5p f
+sed -n '/a/,/b/p' f
+sed ':a;N;$!ba;s/\n/,/g' f
+sed -ne 's/a;e/b/p' f
+sed 's/a/b/;s|x|y|g;/^#/d' f
+sed -E '/^$/d; s,a/(b),\1,' f
+sed '1~2d' f
+sed '$d' f
+sed '2q' f
+sed '$a the end' f
+sed "s/$x/y/" f
+sed = f
+sed -s -n '1p' a b
+sed '\,a,{n;d}' f
+sed '0,/a/s//b/' f
+tar -I zstd -tf a.tar.zst
+sqlite3 a.db 'select * from t;'
+go vet ./...
+go env
+sed -n "${n}p" f
+sed -n "$n,${m}p" f
+awk '/[/]|x/ { print }' f
+awk 'NR % 2 == 0 { n = $1 / 2; print n }' f
+sed -n '/x/{s/a/b/;p}' f
+sed '/^[[:space:]]*$/d' f
+sed 's/[/.]/version/' f
+sed 's/[[:space:]/]*/x/g' f
+sed 's|[|]|,|g' f
+sed 's/\(a\)\/b/\1/2gp' f
+sed 'y/abc/xyz/;p' f
 "###;
     const CHANGES_FILES: &str = r###"
 touch a
@@ -567,6 +617,12 @@ git checkout -b x
 git checkout -b x origin/main
 git checkout feature/x
 git checkout -t origin/x
+find . -fprint0 out
+gawk -i inplace '{print}' f
+sed --in s/a/b/ f
+sed -i.bak 's/a/b/' f
+tar -I 'zstd -19' -cf a.tar.zst b
+go env -w A=b
 "###;
     const CHANGES_SYSTEM: &str = r###"
 sudo touch /etc/a
@@ -656,6 +712,17 @@ ip -batch f
 git -c foo.bar=x log
 PAGER=./x git log
 GIT_CONFIG_COUNT=1 git log
+find . $x
+gawk -fx.awk f
+awk -f x.awk f
+awk "$p" f
+sed -f x.sed f
+python3 -c 'import os' -m json.tool
+python3 x.py -m json.tool
+sqlite3 a.db 'select 1; create table x(y)'
+f() { ls; }; ./f
+f; f() { ls; }
+sed "$x" f
 "###;
     const NEEDS_CARE: &str = r###"
 awk 'BEGIN { system("rm -rf x") }' --help
@@ -1044,6 +1111,23 @@ env MANPAGER='rm -rf x' man ls
 LESSOPEN='|rm -rf %s' less f
 EDITOR='rm -rf' crontab -e
 V=x git --config-env=core.pager=V log
+x=-delete; find . $x
+rm() { :; }; sudo rm -rf /
+rm -rf x; rm() { :; }
+f() { ls; }; sudo f
+awk 'BEGIN{c="rm -rf x"; c | getline}'
+gawk -e 'BEGIN{system("rm x")}'
+sed 's/.*/rm -rf x;ls/e' f
+sed '/a/,/b/e rm -rf x' f
+sed -e'1e rm -rf x' f
+tar -tf a.tar -I 'rm -rf x'
+tar --use-comp='rm -rf x' -tf a.tar
+python3 -m timeit 'shutil.rmtree("x")'
+sqlite3 a.db "select writefile('f','')"
+go vet -vettool=./x ./...
+awk '/[/"]/ { c | getline } #"' f
+sed 's/[/]a/b/e' f
+sed 's/[\]a/b/e' f
 "###;
 
     #[test]

@@ -1311,7 +1311,13 @@ pub(crate) fn given(word: &Word, options: &[&str], others: &[&str]) -> Given {
     let here = |value: &str| Given::Here(word.saying(value));
     if text.starts_with("--") {
         return match text.split_once('=') {
-            Some((name, value)) if options.contains(&name) => here(value),
+            // It may be shortened.
+            Some((name, value))
+                if options.contains(&name)
+                    || name.len() > 3 && options.iter().any(|option| option.starts_with(name)) =>
+            {
+                here(value)
+            }
             _ => Given::Nowhere,
         };
     }

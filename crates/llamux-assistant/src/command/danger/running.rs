@@ -109,10 +109,16 @@ pub(super) fn shell(name: &str, told: Told<'_>, call: &Call, script: &Script) ->
 
 /// A program in another language.
 pub(super) fn language(told: Told<'_>, call: &Call) -> Effect {
-    if let Some(at) = told.0.iter().position(|word| word.text == "-m") {
+    let module = told.0.iter().position(|word| word.text == "-m");
+    let first = |at: &usize| {
+        let before = told.0.get(..*at).unwrap_or_default();
+        before
+            .iter()
+            .all(|word| word.text.starts_with('-') && !word.text.contains(['c', 'e']))
+    };
+    if let Some(at) = module.filter(first) {
         match told.0.get(at + 1).map_or("", |word| word.text.as_str()) {
-            "json.tool" | "http.server" | "this" | "timeit" | "calendar" | "site" | "base64"
-            | "dis" => {
+            "json.tool" | "http.server" | "this" | "calendar" | "site" | "base64" | "dis" => {
                 return (ReadOnly, "");
             }
             "venv" | "zipfile" | "tarfile" | "compileall" => {

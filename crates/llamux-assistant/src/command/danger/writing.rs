@@ -4,12 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::command::syntax::{apart, base_name, By, Call, Redirect, Word};
+use crate::command::syntax::{apart, base_name, By, Call, Redirect, Script, Word};
 
 use super::places::{critical, place, Place};
 use super::programs::checks_out_files;
 use super::told::Told;
-use super::{ChangesFiles, ChangesSystem, Danger, Effect, Judge, NeedsCare, ReadOnly};
+use super::{ChangesFiles, ChangesSystem, Danger, Effect, Judge, NeedsCare, ReadOnly, Unknown};
 
 impl Judge<'_> {
     pub(super) fn redirect(&mut self, redirect: &Redirect, privileged: bool) {
@@ -256,21 +256,55 @@ fn transports(command: &str) -> bool {
     }
 }
 
+/// `find`, but for the programs that it starts.
+pub(super) fn finding(told: Told<'_>, script: &Script) -> Effect {
+    let deletes = |text: &str| {
+        let mut words = text.split_whitespace();
+        words.any(|word| word == "-delete" || word.starts_with("-exec") || word.starts_with("-ok"))
+    };
+    if told.says(&["-delete"]) {
+        return (NeedsCare, "deletes all that it finds");
+    }
+    // A variable without quotes may be any words.
+    let open = |word: &&Word| {
+        let places = ["$HOME", "$OLDPWD", "$PWD", "$TMPDIR"];
+        !word.known
+            && !word.quoted
+            && word.text.starts_with(['$', '`'])
+            && !places.iter().any(|place| word.text.starts_with(place))
+    };
+    let mut worst = (ReadOnly, "");
+    for word in told.0.iter().filter(open) {
+        let name = word.text.trim_matches(['$', '{', '}']);
+        let mut values = script
+            .variables
+            .iter()
+            .filter(|(of, _)| of == name)
+            .peekable();
+        let known = values.peek().is_some();
+        for (_, value) in values {
+            match value {
+                Some(value) if deletes(value) => return (NeedsCare, "deletes all that it finds"),
+                Some(value) if !value.contains('-') => {}
+                _ => worst = UNSEEN,
+            }
+        }
+        if !known {
+            worst = UNSEEN;
+        }
+    }
+    if worst.0 == ReadOnly && told.says(&["-fprint", "-fprintf", "-fls", "-fprint0"]) {
+        return (ChangesFiles, "writes what it finds to a file");
+    }
+    worst
+}
+
+const UNSEEN: Effect = (Unknown, "does what is only known when it runs");
+
 /// `rm` and what else deletes.
 pub(super) fn deleting(name: &str, told: Told<'_>, call: &Call) -> Option<Effect> {
     match name {
         "rm" | "unlink" | "rmdir" | "trash" | "trash-put" | "gio" => {}
-        "find" => {
-            if told.says(&["-delete"]) {
-                return Some((NeedsCare, "deletes all that it finds"));
-            }
-            let writes = ["-fprint", "-fprintf", "-fls", "-fprint0"];
-            return Some(if told.says(&writes) {
-                (ChangesFiles, "writes what it finds to a file")
-            } else {
-                (ReadOnly, "")
-            });
-        }
         "trash-empty" => return Some((NeedsCare, "deletes what was thrown away")),
         _ => return None,
     }

@@ -2,8 +2,17 @@
 
 //! Archives, and files that are packed.
 
+use crate::command::syntax::{apart, base_name, Word};
+
 use super::super::{ChangesFiles, Effect, NeedsCare, Told};
 use super::{FILES, READS};
+
+/// Programs that `tar` may be told to pack with.
+#[rustfmt::skip]
+const PACKERS: &[&str] = &[
+    "brotli", "bzip2", "compress", "gzip", "lbzip2", "lrzip", "lz4", "lzip", "lzma", "lzop", "pbzip2", "pigz", "pixz",
+    "plzip", "pxz", "xz", "zstd", "zstdmt",
+];
 
 pub(super) fn archives(name: &str, told: Told<'_>) -> Option<Effect> {
     let verb = told.verb();
@@ -14,18 +23,34 @@ pub(super) fn archives(name: &str, told: Told<'_>) -> Option<Effect> {
             let has = |letter: char, long: &str| {
                 told.flag(letter, long) || (old && first.contains(letter))
             };
-            let runs = told.options().any(|option| {
-                [
-                    "--to-c",
-                    "--checkpoint-a",
-                    "--info-s",
-                    "--new-volume-script",
-                    "--rsh",
-                    "--rmt",
-                ]
-                .iter()
-                .any(|prefix| option.starts_with(prefix))
-            });
+            let packs = |command: &Word| {
+                let mut words = command.text.split_whitespace();
+                words
+                    .next()
+                    .is_some_and(|name| PACKERS.contains(&base_name(name)))
+                    && words.all(|word| word.starts_with('-') || word.parse::<u8>().is_ok())
+            };
+            let (packers, _) = apart(
+                told.0,
+                &["-I", "--use-compress-program", "-F"],
+                &[
+                    "-b", "-C", "-f", "-g", "-H", "-K", "-L", "-N", "-T", "-V", "-X",
+                ],
+            );
+            let runs = packers.iter().any(|command| !packs(command))
+                || old && first.contains(['I', 'F'])
+                || told.options().any(|option| {
+                    [
+                        "--to-c",
+                        "--checkpoint-a",
+                        "--info-s",
+                        "--new-volume-script",
+                        "--rsh",
+                        "--rmt",
+                    ]
+                    .iter()
+                    .any(|prefix| option.starts_with(prefix))
+                });
             if runs {
                 (NeedsCare, "runs a command by the way")
             } else if told.long("remove-files") {

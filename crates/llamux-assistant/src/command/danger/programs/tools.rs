@@ -52,12 +52,14 @@ pub(super) fn tools(name: &str, told: Told<'_>) -> Option<Effect> {
                     ".shell",
                     ".system",
                     "\\!",
+                    "writefile",
+                    "load_extension",
+                    "edit(",
                 ]
                 .iter()
                 .any(|part| text.contains(part))
             };
-            let looks = |word: &Word| {
-                let text = word.text.trim_start().to_ascii_lowercase();
+            let statement = |text: &str| {
                 [
                     "select ",
                     ".tables",
@@ -71,6 +73,12 @@ pub(super) fn tools(name: &str, told: Told<'_>) -> Option<Effect> {
                 .iter()
                 .any(|begin| text.starts_with(begin))
                     && !text.contains(" into ")
+            };
+            let looks = |word: &Word| {
+                let text = word.text.to_ascii_lowercase();
+                let mut statements = text.split(';').map(str::trim_start);
+                statements.next().is_some_and(statement)
+                    && statements.all(|text| text.is_empty() || statement(text))
             };
             if told.0.iter().any(harmful) {
                 (NeedsCare, "changes or deletes what is in a database")
@@ -90,6 +98,16 @@ pub(super) fn tools(name: &str, told: Told<'_>) -> Option<Effect> {
             }
         }
         "cargo" | "go" | "rustup" | "dotnet" => match verb {
+            _ if told.options().any(|option| {
+                let option = option.trim_start_matches('-');
+                ["vettool", "toolexec", "exec="]
+                    .iter()
+                    .any(|name| option.starts_with(name))
+            }) =>
+            {
+                (NeedsCare, "has another program run by an option")
+            }
+            "env" if told.letter('w') || told.letter('u') => FILES,
             "tree" | "metadata" | "search" | "version" | "env" | "list" | "doc" | "show"
             | "vet" => READS,
             "fmt" | "new" | "init" | "clean" | "add" | "mod" | "update" | "fetch" => FILES,
