@@ -561,6 +561,13 @@ sed 's/[[:space:]/]*/x/g' f
 sed 's|[|]|,|g' f
 sed 's/\(a\)\/b/\1/2gp' f
 sed 'y/abc/xyz/;p' f
+docker service ls
+kubectl get pods -n prod
+ip -4 addr show
+sed -n "/$x/p" f
+awk '!seen[$0]++' f
+find . -mtime -$n
+for d in a b; do find "$d" -name x; done
 "###;
     const CHANGES_FILES: &str = r###"
 touch a
@@ -623,6 +630,7 @@ sed --in s/a/b/ f
 sed -i.bak 's/a/b/' f
 tar -I 'zstd -19' -cf a.tar.zst b
 go env -w A=b
+parallel -j 4 gzip ::: a b
 "###;
     const CHANGES_SYSTEM: &str = r###"
 sudo touch /etc/a
@@ -1128,6 +1136,8 @@ go vet -vettool=./x ./...
 awk '/[/"]/ { c | getline } #"' f
 sed 's/[/]a/b/e' f
 sed 's/[\]a/b/e' f
+parallel rm ::: a b
+sudo -i < x
 "###;
 
     #[test]
@@ -1164,6 +1174,9 @@ sed 's/[\]a/b/e' f
             ("cat <<E\n$(rm -rf x)\nE", NeedsCare),
             ("cat <<E | sh\nls\nE", NeedsCare),
             ("ssh host bash <<E\nrm -rf x\nE", NeedsCare),
+            ("cat <<A <<B > /etc/passwd\nx\nA\ny\nB", NeedsCare),
+            ("{ cat; } <<E > /etc/passwd\nx\nE", NeedsCare),
+            ("cat <<E; rm -rf x\nx\nE", NeedsCare),
             ("cat <<E > out\nx\nE", ChangesFiles),
             ("cat <<E | sort\nx\nE", ReadOnly),
             ("cat <<E && ls\nx\nE", ReadOnly),

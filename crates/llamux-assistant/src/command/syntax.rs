@@ -1210,19 +1210,23 @@ fn started(words: &[Word]) -> Started {
         return Started::Nothing;
     }
     if name == "parallel" {
-        // What stands behind `:::` are the values.
+        // What stands behind `:::` are the values, which come last where the command does not say where.
         let values = inner.iter().position(|word| word.text.starts_with(":::"));
         let script = joined(
             inner
                 .get(..values.unwrap_or(inner.len()))
                 .unwrap_or_default(),
         );
-        return match script {
-            Some(script) => Started::Scripts {
-                words: vec![script],
-                by: By::Many,
-            },
-            None => Started::Nothing,
+        let Some(script) = script else {
+            return Started::Nothing;
+        };
+        let script = match script.text.contains('{') {
+            true => script,
+            false => script.saying(&format!("{} {{}}", script.text)),
+        };
+        return Started::Scripts {
+            words: vec![script],
+            by: By::Many,
         };
     }
     Started::Words {
