@@ -98,6 +98,8 @@ type Effect = (Danger, &'static str);
 struct Judge<'j> {
     text: &'j str,
     context: Option<&'j Context>,
+    /// Whether the text is what a variable of another one holds.
+    nested: bool,
     reasons: Vec<Reason>,
 }
 
@@ -106,6 +108,7 @@ impl<'j> Judge<'j> {
         Self {
             text,
             context,
+            nested: false,
             reasons: vec![],
         }
     }
@@ -172,10 +175,15 @@ impl<'j> Judge<'j> {
                 self.add(&whole, ChangesFiles, what);
             }
             _ if holds_command(name) => {
-                let danger = value.map_or(NeedsCare, |value| {
-                    let command = value.trim_start_matches(['|', '-', ' ']);
-                    Judge::new(command, self.context).judge().danger
-                });
+                let danger = match value.filter(|_| !self.nested) {
+                    Some(value) => {
+                        let command = value.trim_start_matches(['|', '-', ' ']);
+                        let mut judge = Judge::new(command, self.context);
+                        judge.nested = true;
+                        judge.judge().danger
+                    }
+                    None => NeedsCare,
+                };
                 if danger > ChangesFiles {
                     self.add(&whole, danger, decides);
                 }
@@ -1231,9 +1239,10 @@ sudo -i < x
     fn any_text_can_be_judged() {
         let deep = "$(".repeat(3000);
         let long = "rm ".repeat(20000);
+        let pagers = "PAGER=".repeat(2000);
         for text in [
             "", " ", "\n", "#", ";", "&&", "'", "\"", "\\", "-", "--", "=", "$", "${", "|", &deep,
-            &long,
+            &long, &pagers,
         ] {
             judge(text);
         }
