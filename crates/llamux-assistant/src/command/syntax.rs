@@ -13,6 +13,8 @@ use tree_sitter::{Node, Parser};
 pub(crate) const LONGEST: usize = 16 << 10;
 /// How deep a text may be nested.
 const DEEPEST: usize = 48;
+/// How many programs may have been found before a text that is nested is read.
+const MOST: usize = 1 << 10;
 
 /// A word of a command.
 #[derive(Clone, Debug, PartialEq)]
@@ -174,6 +176,9 @@ impl Reader<'_> {
         }
         if depth > DEEPEST {
             return refuse("it is nested too deep".into());
+        }
+        if depth > 0 && self.script.calls.len() > MOST {
+            return refuse(format!("it starts more than {MOST} programs"));
         }
         let mut parser = Parser::new();
         let language = tree_sitter_bash::LANGUAGE.into();
@@ -1560,6 +1565,10 @@ mod tests {
         let deep = format!("{}x{}", "$(".repeat(5000), ")".repeat(5000));
         assert!(!parse(&deep).errors.is_empty());
         assert!(!parse(&"a ".repeat(LONGEST)).errors.is_empty());
+        // Each of them starts what all behind it are told.
+        let hosts = "ssh -o LocalCommand=ls h ".repeat(40);
+        let wide = format!("{hosts} bash -c \"{hosts} bash -c '{hosts} ls'\"");
+        assert!(parse(&wide).calls.len() < 2 * MOST);
     }
 
     #[test]
