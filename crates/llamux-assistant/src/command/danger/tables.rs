@@ -119,15 +119,16 @@ pub(super) const LANGUAGES: &[&str] = &[
 /// Short options that take a value, of programs that another short option makes harmless.
 #[rustfmt::skip]
 const VALUED: &[(&str, &str)] = &[
-    ("apt", "octaP"), ("awk", "eEfFilv"), ("gawk", "eEfFilv"), ("mawk", "fFv"), ("nawk", "fFv"), ("apt-get", "octaP"), ("aptitude", "oqtwF"), ("chage", "dEImMRW"),
-    ("chrt", "DPT"), ("cp", "tS"), ("cpio", "CDEFHIMOR"), ("crontab", "u"), ("dpkg", "DR"), ("e2fsck", "bBCEjlLPz"),
-    ("fc", "e"), ("fdisk", "bcCHLotSuwW"), ("fsck", "CrsRt"), ("git", "cC"), ("gzip", "S"), ("install", "gmotS"), ("ionice", "cnpPu"), ("ln", "tS"),
-    ("losetup", "bjoO"), ("make", "CEfIjloOW"), ("mv", "tS"), ("nc", "cegiIMmOopPqsTVwWxX"),
+    ("apt", "octaP"), ("apt-get", "octaP"), ("aptitude", "oqtwF"), ("awk", "eEfFilv"), ("bsdtar", "bCfFgHIKLNTVX"),
+    ("chage", "dEImMRW"), ("chrt", "DPT"), ("cp", "tS"), ("cpio", "CDEFHIMOR"), ("crontab", "u"), ("dpkg", "DR"),
+    ("e2fsck", "bBCEjlLPz"), ("fc", "e"), ("fdisk", "bcCHLotSuwW"), ("fsck", "CrsRt"), ("gawk", "eEfFilv"),
+    ("git", "cC"), ("gzip", "S"), ("install", "gmotS"), ("ionice", "cnpPu"), ("ln", "tS"), ("losetup", "bjoO"),
+    ("make", "CEfIjloOW"), ("mawk", "fFv"), ("mv", "tS"), ("nawk", "fFv"), ("nc", "cegiIMmOopPqsTVwWxX"),
     ("ncat", "cegiIMmOopPqsTVwWxX"), ("netcat", "cegiIMmOopPqsTVwWxX"), ("paccache", "acik"), ("pacman", "br"),
-    ("paru", "br"), ("passwd", "inPRwx"), ("rename", "eE"), ("prename", "eE"), ("perl-rename", "eE"),
-    ("rpm", "DEr"), ("rsync", "@BefMT"), ("sfdisk", "bNoOwWXY"), ("sed", "efl"), ("ssh-add", "eEhHsStT"),
-    ("ssh-keygen", "abCDEfFIJjKkmMnNOPRrsStTVwWYzZ"), ("tar", "bCfFgHIKLNTVX"), ("bsdtar", "bCfFgHIKLNTVX"),
-    ("tune2fs", "cCeEgiIJLmMoOQrTuUz"), ("unzip", "dPx"), ("usermod", "bcdefgGklpPRsuvVwWZ"), ("xz", "CFMST"), ("yay", "br"), ("zstd", "DMoT"),
+    ("paru", "br"), ("passwd", "inPRwx"), ("perl-rename", "eE"), ("prename", "eE"), ("rename", "eE"), ("rpm", "DEr"),
+    ("rsync", "@BefMT"), ("sed", "efl"), ("sfdisk", "bNoOwWXY"), ("ssh-add", "eEhHsStT"),
+    ("ssh-keygen", "abCDEfFIJjKkmMnNOPRrsStTVwWYzZ"), ("tar", "bCfFgHIKLNTVX"), ("tune2fs", "cCeEgiIJLmMoOQrTuUz"),
+    ("unzip", "dPx"), ("usermod", "bcdefgGklpPRsuvVwWZ"), ("xz", "CFMST"), ("yay", "br"), ("zstd", "DMoT"),
 ];
 
 /// The letters of a program's short options that take a value.
